@@ -1,0 +1,64 @@
+"""Key material in memory: a type that does not print, pickle, copy or compare carelessly, and that can be wiped."""
+
+import ctypes
+import hmac
+from types import TracebackType
+from typing import NoReturn, Self
+
+
+class Secret:
+    """A piece of key material, of a length in bytes, that lives in one ``bytearray`` until it is wiped.
+
+    Only :meth:`reveal` hands out the bytes, and it hands out the one array, never a copy: who copies it into an
+    immutable ``bytes`` leaves a residue that nothing can clear.
+    """
+
+    __slots__ = ("_material",)
+
+    def __init__(self, material: bytearray) -> None:
+        """Take ownership of ``material``; the caller keeps no other use of it."""
+        if not isinstance(material, bytearray):
+            raise TypeError("key material must be a bytearray, so that it can be wiped")
+        self._material = material
+
+    def reveal(self) -> bytearray:
+        """The material itself. Not a copy: wiping the secret wipes what was handed out."""
+        return self._material
+
+    def wipe(self) -> None:
+        """Overwrite the material with zeros in place and forget its length; harmless when repeated."""
+        wipe(self._material)
+        self._material = bytearray()
+
+    def matches(self, other: "Secret") -> bool:
+        """Whether both hold the same bytes, in a time that does not tell where they differ."""
+        return hmac.compare_digest(self._material, other._material)
+
+    def __len__(self) -> int:
+        return len(self._material)
+
+    def __repr__(self) -> str:
+        return f"<Secret {len(self._material)} bytes>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wipe()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret is never pickled or copied")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError("compare secrets with Secret.matches()")
+
+
+def wipe(material: bytearray | memoryview) -> None:
+    """Overwrite a writable buffer with zeros, in place."""
+    length = len(material)
+    if length:
+        ctypes.memset((ctypes.c_char * length).from_buffer(material), 0, length)

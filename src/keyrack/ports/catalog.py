@@ -1,0 +1,110 @@
+"""The catalog: instances, certificates, managed objects and the journal, in one database and one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.journal import Entry
+from keyrack.domain.objects import ManagedObject
+
+
+class CatalogUnavailable(Exception):
+    """The database cannot commit now: full disk, locked, unreachable. Nothing of the unit was kept."""
+
+
+class Conflict(Exception):
+    """Another change came first: an object has another version than the unit has seen. Load again and decide again."""
+
+
+class NotAuthorised(Exception):
+    """The certificate is not, or no longer, one of an installed instance."""
+
+
+class AlreadyThere(Exception):
+    """A name or fingerprint that must be unique is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Everything that one act changes, committed whole or not at all, with the authority that it stands on.
+
+    ``principal``: checked in the transaction against certificate and instance; ``None`` for an administrative act.
+    ``seen``: versions of the objects that the decision was made on, by unique identifier; 0 means "must not exist".
+    """
+
+    entries: Sequence[Entry]
+    principal: Principal | None = None
+    seen: Mapping[str, int] = field(default_factory=dict)
+    inserted: Sequence[ManagedObject] = ()
+    updated: Sequence[ManagedObject] = ()
+    instances: Sequence[Instance] = ()
+    """Instances to insert, or to replace where the identifier is there already."""
+    certificates: Sequence[ClientCertificate] = ()
+    """Certificates to add."""
+    removed_certificates: Sequence[str] = ()
+    """Fingerprints to remove."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What narrows a search before the law of ``domain.search`` decides; every field is a necessary condition."""
+
+    object_type: int | None = None
+    state: int | None = None
+    equal: Sequence[tuple[str, Any]] = ()
+    """Attribute name and exact value, for attributes that the catalog indexes (``INDEXED``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """A chained entry as it is kept: ``hash`` is SHA-256 over the previous hash and the canonical text."""
+
+    chain: str
+    sequence: int
+    text: str
+    hash: bytes
+
+
+class Catalog(Protocol):
+    """Reads see what was committed before them; :meth:`commit` returns when the unit is durable."""
+
+    async def authorise(self, fingerprint: str) -> Principal:
+        """The principal that a certificate means now; raises :class:`NotAuthorised`."""
+        ...
+
+    async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
+        """One object of the instance, or ``None``: absent and foreign look alike."""
+        ...
+
+    async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
+        """Objects of the instance that may match, oldest first (by Initial Date, then in the order of creation)."""
+        ...
+
+    async def commit(self, unit: Unit) -> None:
+        """Authorise, compare versions, write, journal, make durable.
+
+        Raises :class:`NotAuthorised`, :class:`Conflict`, :class:`AlreadyThere` or :class:`CatalogUnavailable`; then
+        nothing of the unit is kept.
+        """
+        ...
+
+    async def instances(self) -> Sequence[Instance]:
+        """All instances, by name."""
+        ...
+
+    async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
+        """Certificates in force, of one instance or of all."""
+        ...
+
+    async def generation(self) -> int:
+        """A number that changes when instances or certificates change, on whatever process."""
+        ...
+
+    async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:
+        """Journal records in the order they were written."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the database."""
+        ...
