@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from keyrack.spec.enumerations import ObjectType, State
+from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
 
 
 class Indexed(NamedTuple):
@@ -23,6 +23,22 @@ Attributes = Mapping[str, tuple[Indexed, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """In which form an object's material came and leaves again: what the standard keeps in the object, not in attributes.
+
+    It is public; the material itself is sealed.
+    """
+
+    key_format_type: KeyFormatType | int | None = None
+    """Key Format Type of the key block (KMIP 1.4, 2.1.3); ``None`` for certificates and opaque objects."""
+    key_compression_type: int | None = None
+    subtype: int | None = None
+    """Certificate Type, Secret Data Type or Opaque Data Type (KMIP 1.4, 2.2.1, 2.2.7, 2.2.8)."""
+    wrapped: bool = False
+    """The material is a key block that was registered wrapped; it leaves as it came (KMIP 1.4, 4.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedObject:
     """A managed object of one instance.
 
@@ -38,6 +54,7 @@ class ManagedObject:
     object_type: ObjectType
     state: State
     attributes: Attributes = field(repr=False)
+    form: Form = Form(key_format_type=KeyFormatType.RAW)
     sealed: bytes | None = field(default=None, repr=False)
     """The wrapped blob of ``service.envelope``; ``None`` once destroyed for good."""
     standard_key: str | None = None
