@@ -6,7 +6,7 @@ key is purged. *Unavailable* is transient: nobody has spoken, a bounded grace ma
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from keyrack.domain.secret import Secret
 
@@ -98,4 +98,17 @@ class KeyManager(Protocol):
 
     async def probe(self, root_key: str) -> None:
         """Return when the root key wraps and unwraps just now; this is what renews a lease."""
+        ...
+
+
+@runtime_checkable
+class MakesRootKeys(Protocol):
+    """An optional power of a key manager: to make a customer root key for a new instance, and to list those it has."""
+
+    async def create_root_key(self, name: str) -> RootKey:
+        """Make an active root key. Durable when it returns."""
+        ...
+
+    async def list_root_keys(self) -> Sequence[RootKey]:
+        """All root keys that are not destroyed, in the order in which they were made."""
         ...
