@@ -1,7 +1,9 @@
 """Key material in memory: a type that does not print, pickle, copy or compare carelessly, and that can be wiped."""
 
 import ctypes
+import errno
 import hmac
+from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -62,3 +64,28 @@ def wipe(material: bytearray | memoryview) -> None:
     length = len(material)
     if length:
         ctypes.memset((ctypes.c_char * length).from_buffer(material), 0, length)
+
+
+def randomize(material: bytearray) -> None:
+    """Fill a buffer with random bytes of the operating system (getrandom, which waits for its seed after a boot).
+
+    ``os.urandom`` would give ``bytes``, a copy of the key that nothing can clear; this writes in place.
+    """
+    filled = 0
+    while filled < len(material):
+        window = (ctypes.c_char * (len(material) - filled)).from_buffer(material, filled)
+        drawn = _getrandom(window, len(window), 0)
+        if drawn < 0 and ctypes.get_errno() != errno.EINTR:
+            raise OSError(ctypes.get_errno(), "the operating system gives no random bytes")
+        filled += max(drawn, 0)
+
+
+def _from_urandom(window: "ctypes.Array[ctypes.c_char]", length: int, flags: int) -> int:
+    """For systems without getrandom: in place as well, through the device."""
+    with open("/dev/urandom", "rb", buffering=0) as device:
+        return device.readinto(window) or 0
+
+
+_getrandom: Callable[["ctypes.Array[ctypes.c_char]", int, int], int] = getattr(
+    ctypes.CDLL(None, use_errno=True), "getrandom", _from_urandom
+)

@@ -1,7 +1,7 @@
 """The key manager: holds customer root keys that never leave it, wraps and unwraps with them, keeps standard keys.
 
-Two kinds of failure, and no third. A *refusal* is authoritative: the key manager has spoken, what is cached under the root
-key is purged. *Unavailable* is transient: nobody has spoken, a bounded grace may bridge it.
+Two kinds of failure, and no third. A *refusal* is authoritative: the key manager has spoken, what is cached under the
+root key is purged. *Unavailable* is transient: nobody has spoken, a bounded grace may bridge it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -111,4 +111,32 @@ class MakesRootKeys(Protocol):
 
     async def list_root_keys(self) -> Sequence[RootKey]:
         """All root keys that are not destroyed, in the order in which they were made."""
+        ...
+
+
+class RootKeyAdministration(Protocol):
+    """An optional power: key managers whose root keys Keyrack may make and change for an administrator."""
+
+    async def list_root_keys(self) -> Sequence[RootKey]:
+        """Every root key, in whatever state, oldest first."""
+        ...
+
+    async def create_root_key(self, name: str) -> RootKey:
+        """A new active root key; durable when this returns."""
+        ...
+
+    async def rotate_root_key(self, root_key: str) -> RootKey:
+        """Give the root key another version, which wraps from now on; the older ones go on unwrapping."""
+        ...
+
+    async def disable_root_key(self, root_key: str) -> None:
+        """Suspend the root key: it refuses everything until it is enabled."""
+        ...
+
+    async def enable_root_key(self, root_key: str) -> None:
+        """Make a suspended root key active again."""
+        ...
+
+    async def delete_root_key(self, root_key: str) -> None:
+        """Delete the root key: what it has wrapped cannot be opened any more."""
         ...
