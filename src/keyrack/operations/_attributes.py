@@ -1,0 +1,37 @@
+"""Between attributes on the wire and attributes of the law."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keyrack.domain import attributes
+from keyrack.domain.objects import Indexed, ManagedObject
+from keyrack.operations._context import Context
+from keyrack.spec.versions import ProtocolVersion
+from keyrack.wire.attributes import Attribute
+
+
+def shown(name: str, instance: Indexed) -> Attribute:
+    """One instance of an attribute as an answer carries it."""
+    return Attribute(
+        attribute_name=name,
+        attribute_index=attributes.shown_index(instance.index),
+        attribute_value=instance.value,
+    )
+
+
+def held(managed: ManagedObject, names: Sequence[str], version: ProtocolVersion) -> tuple[Attribute, ...]:
+    """The attributes of an object that are named and that it has, each with all its instances."""
+    if not names:
+        return ()
+    return tuple(shown(name, instance) for name, instance in attributes.visible(managed, names, version))
+
+
+def pairs(given: Sequence[Attribute]) -> tuple[tuple[str, Any], ...]:
+    """Names and values of attributes that a request carries."""
+    return tuple((each.attribute_name, each.attribute_value) for each in given)
+
+
+async def taken_names(given: Sequence[tuple[str, Any]], context: Context) -> frozenset[str]:
+    """Those of the Name Values in ``given`` that another object of the instance bears already."""
+    wanted = attributes.name_values(given)
+    return frozenset([name for name in wanted if await context.name_taken(name)])

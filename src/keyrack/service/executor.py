@@ -1,0 +1,177 @@
+"""The executor: one batch item through its row, its permission, its handler and its transaction.
+
+Read it beside ``operations/get.py`` and ``domain/lifecycle.py``: the three show how Keyrack works.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+from keyrack.domain import access, lifecycle
+from keyrack.domain.errors import GeneralFailure, InvalidMessage, ItemNotFound, KmipError, OperationNotSupported
+from keyrack.domain.instances import Instance
+from keyrack.domain.objects import ManagedObject
+from keyrack.domain.secret import Secret
+from keyrack.operations._registry import OPERATIONS, Row
+from keyrack.ports.catalog import Candidates, Catalog
+from keyrack.service.envelope import Vault
+from keyrack.service.generation import generate
+from keyrack.service.sessions import Session
+from keyrack.service.work import Work
+from keyrack.spec.enumerations import Operation
+from keyrack.spec.versions import ProtocolVersion
+from keyrack.wire.errors import WireError
+from keyrack.wire.messages import RequestBatchItem, decode_payload
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED: Final = "the server could not do it; its log says why, under the time of this answer"
+
+
+class Execution:
+    """One batch's way through the executor: who asks, in which version, when, and the ID Placeholder between items."""
+
+    __slots__ = ("now", "placeholder", "session", "version")
+
+    def __init__(self, session: Session, version: ProtocolVersion, now: int) -> None:
+        """Begin a batch; ``now`` is in seconds since 1970."""
+        self.session = session
+        self.version = version
+        self.now = now
+        self.placeholder: str | None = None
+
+
+class Executor:
+    """Executes batch items; knows the catalog and the vault, and nothing of bytes or batches."""
+
+    def __init__(self, catalog: Catalog, vault: Vault) -> None:
+        """Work on ``catalog`` and ``vault``."""
+        self.catalog = catalog
+        self.vault = vault
+
+    async def execute(self, item: RequestBatchItem, execution: Execution, work: Work) -> Any:
+        """Decode, authorise, run the handler; the changes are in ``work``, the answer's payload is returned.
+
+        Raises a ``KmipError`` for whatever is refused, and no other exception.
+        """
+        try:
+            row = self._row(item.operation, execution.version)
+            access.check(execution.session.principal, row.needs)
+            request = decode_payload(row.request, item.request_payload, execution.version)
+            context = ItemContext(self, execution, work)
+            if row.targeted:
+                target = await context.find(self._target(request.unique_identifier, execution))
+                return await row.handle(request, target, context)
+            response = await row.handle(request, context)
+        except KmipError:
+            raise
+        except WireError as error:
+            raise InvalidMessage(str(error)) from error
+        except Exception as error:
+            log.exception("operation %s failed", item.operation)
+            raise GeneralFailure(UNEXPECTED) from error
+        self._place(response, execution)
+        return response
+
+    @staticmethod
+    def _row(number: int, version: ProtocolVersion) -> Row:
+        row = OPERATIONS.get(number)
+        if row is None:
+            name = number.title if isinstance(number, Operation) else f"0x{number:08X}"
+            raise OperationNotSupported(f"Keyrack does not do the operation {name}; Query lists what it does")
+        if row.operation.since > version:
+            raise OperationNotSupported(f"{row.operation.title} is not of KMIP {version}; it came with {row.operation.since}")
+        return row
+
+    @staticmethod
+    def _target(unique_identifier: str | None, execution: Execution) -> str:
+        target = unique_identifier if unique_identifier is not None else execution.placeholder
+        if target is None:
+            raise ItemNotFound("no Unique Identifier was sent, and no earlier item of the batch has set the ID Placeholder")
+        return target
+
+    @staticmethod
+    def _place(response: Any, execution: Execution) -> None:
+        # Create, Register and a Locate with one result set the ID Placeholder; another Locate clears it (KMIP 1.4, 4).
+        found = getattr(response, "unique_identifier", None)
+        if isinstance(found, str):
+            execution.placeholder = found
+        elif isinstance(found, tuple):
+            execution.placeholder = found[0] if len(found) == 1 else None
+
+
+class ItemContext:
+    """``operations.Context``, over a work, the catalog and the vault."""
+
+    __slots__ = ("_executor", "_work", "instance", "now", "version")
+
+    def __init__(self, executor: Executor, execution: Execution, work: Work) -> None:
+        """Surround one batch item."""
+        self._executor = executor
+        self._work = work
+        self.version: ProtocolVersion = execution.version
+        self.now: int = execution.now
+        self.instance: Instance = execution.session.instance
+
+    def new_identifier(self) -> str:
+        """A random UUID; that it is new is checked by the catalog."""
+        return str(uuid4())
+
+    def generate(self, length: int) -> Secret:
+        """Random key material, wiped with the work."""
+        secret = generate(length)
+        self._work.secrets.append(secret)
+        return secret
+
+    async def find(self, unique_identifier: str) -> ManagedObject:
+        """The object as this work sees it, at the state that its dates have brought it to."""
+        known = self._work.known(unique_identifier)
+        if known is not None:
+            return known
+        managed = await self._executor.catalog.load(self.instance.identifier, unique_identifier)
+        if managed is None:
+            raise ItemNotFound("this instance has no object with this Unique Identifier")
+        self._work.saw(managed)
+        current = lifecycle.tick(managed, self.now)
+        if current is not managed:
+            self._work.change(current)
+        return current
+
+    async def search(
+        self, object_type: int | None, equal: Sequence[tuple[str, Any]], decide: Callable[[ManagedObject], bool]
+    ) -> list[ManagedObject]:
+        """What the catalog finds and ``decide`` accepts, with this work's own changes in the place of what they change."""
+        changed = {each.unique_identifier: each for each in self._work.changes()}
+        found = await self._executor.catalog.search(
+            self.instance.identifier, Candidates(object_type=object_type, equal=equal)
+        )
+        current = [lifecycle.tick(each, self.now) for each in found if each.unique_identifier not in changed]
+        return [each for each in (*reversed(changed.values()), *reversed(current)) if decide(each)]
+
+    async def name_taken(self, name: str) -> bool:
+        """Whether an object of the instance, or of this work, bears the name."""
+        return bool(await self.search(None, (("Name", name),), lambda each: _bears(each, name)))
+
+    async def add(self, managed: ManagedObject, material: Secret) -> None:
+        """Seal and insert, in the order of the design: nothing is answered before both copies are durable."""
+        self._work.secrets.append(material)
+        sealed = await self._executor.vault.seal_object(self.instance, managed, material)
+        self._work.insert(sealed)
+
+    def change(self, managed: ManagedObject) -> None:
+        """Note the change."""
+        self._work.change(managed)
+
+    async def open(self, managed: ManagedObject) -> Secret:
+        """From the vault: cached under the root key's lease, or unwrapped."""
+        vault = self._executor.vault
+        return vault.cached(self.instance, managed) or await vault.open(self.instance, managed)
+
+    def forget(self, unique_identifier: str) -> None:
+        """Wiped once committed."""
+        self._work.forgotten.append(unique_identifier)
+
+
+def _bears(managed: ManagedObject, name: str) -> bool:
+    return any(held.value.name_value == name for held in managed.attributes.get("Name", ()))
