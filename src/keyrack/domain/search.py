@@ -1,0 +1,181 @@
+"""Which objects a Locate finds (KMIP 1.4, 4.9).
+
+- ``criteria(filters, *, version, ...) -> Criteria``: the filters, checked and read once; ``object_type``, ``state`` and
+  ``equal`` are what the catalog may look up before the law decides.
+- ``matches(managed, criteria, *, now) -> bool``: the decision on one object.
+- ``settled(found, criteria) -> list``: of objects that share the Name asked for, the living ones.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Final
+
+from keyrack.domain.attributes import everything
+from keyrack.domain.errors import InvalidField
+from keyrack.domain.lifecycle import DESTROYED_STATES, tick
+from keyrack.domain.objects import Attributes, ManagedObject
+from keyrack.spec.attributes import ATTRIBUTES, is_custom
+from keyrack.spec.enumerations import ObjectGroupMember, State, StorageStatusMask
+from keyrack.spec.types import CustomValue, DateTime, ItemType
+from keyrack.spec.versions import ProtocolVersion
+
+Filters = Sequence[tuple[str, Any]]
+"""Attribute names and values as the request gives them; all must match."""
+
+Test = Callable[[Attributes], bool]
+
+DATES: Final = frozenset(word.name for word in ATTRIBUTES.values() if word.type == DateTime)
+MASK: Final = "Cryptographic Usage Mask"
+
+STABLE: Final = frozenset({State.PRE_ACTIVE, State.COMPROMISED, State.DESTROYED, State.DESTROYED_COMPROMISED})
+"""States that time alone does not lead to: an object that is in one now is stored in it."""
+
+
+def _is_date(name: str, value: Any) -> bool:
+    return name in DATES or (isinstance(value, CustomValue) and value.item_type is ItemType.DATE_TIME)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, CustomValue) else value
+
+
+def _agrees(asked: Any, held: Any) -> bool:
+    """Equal; or, for a structure, equal in every field that was asked for (KMIP 1.4, 4.9)."""
+    if not is_dataclass(asked) or isinstance(asked, CustomValue):
+        return bool(asked == held)
+    if type(asked) is not type(held):
+        return False
+    return all(_field_agrees(getattr(asked, each.name), getattr(held, each.name)) for each in fields(asked))
+
+
+def _field_agrees(asked: Any, held: Any) -> bool:
+    if asked is None:
+        return True
+    if isinstance(asked, tuple):
+        return set(asked) <= set(held)
+    return bool(asked == held)
+
+
+def _equal(name: str, asked: Any) -> Test:
+    return lambda held: any(_agrees(asked, each.value) for each in held.get(name, ()))
+
+
+def _has_bits(asked: int) -> Test:
+    return lambda held: any(each.value & asked == asked for each in held.get(MASK, ()))
+
+
+def _between(name: str, earliest: int, latest: int) -> Test:
+    return lambda held: any(
+        _is_date(name, each.value) and earliest <= _plain(each.value) <= latest for each in held.get(name, ())
+    )
+
+
+def _tests(filters: Filters) -> list[Test]:
+    """One test for each filter, but one for the dates of one name together: one is exact, two are a range."""
+    tests: list[Test] = []
+    dates: dict[str, list[int]] = {}
+    for name, value in filters:
+        if _is_date(name, value):
+            dates.setdefault(name, []).append(_plain(value))
+        elif name == MASK:
+            tests.append(_has_bits(int(value)))
+        else:
+            tests.append(_equal(name, value))
+    for name, given in dates.items():
+        if len(given) > 2:
+            raise InvalidField(f"{name} is there more than twice: one date is exact, two are a range")
+        tests.append(_between(name, min(given), max(given)))
+    return tests
+
+
+def _check_known(filters: Filters, version: ProtocolVersion) -> None:
+    for name, _ in filters:
+        word = ATTRIBUTES.get(name)
+        if not is_custom(name) and (word is None or version < word.since):
+            raise InvalidField("one of the attributes to search by does not exist in this protocol version")
+
+
+def _of_group(member: ObjectGroupMember | int) -> Test:
+    """Member of an Object Group; of the kind Fresh, one that no client has got yet (KMIP 1.4, 4.9)."""
+    if member not in ObjectGroupMember.__members__.values():
+        raise InvalidField("this Object Group Member is not one of KMIP's")
+    if member == ObjectGroupMember.GROUP_MEMBER_FRESH:
+        return lambda held: "Object Group" in held and any(each.value is True for each in held.get("Fresh", ()))
+    return lambda held: "Object Group" in held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """What an object must be to be found.
+
+    Every field but ``tests`` is a necessary condition that the catalog can look up; ``tests`` decides.
+    """
+
+    object_type: int | None = None
+    state: int | None = None
+    """The State to look up; ``None`` for one that time alone leads to: the catalog holds an object as last changed."""
+    equal: tuple[tuple[str, Any], ...] = ()
+    """Attribute names with values that one of the object's instances equals exactly."""
+    tests: tuple[Test, ...] = ()
+    named: bool = False
+    """Whether a Name is asked for."""
+
+
+def criteria(
+    filters: Filters,
+    *,
+    version: ProtocolVersion,
+    storage_status_mask: StorageStatusMask | int | None = None,
+    object_group_member: ObjectGroupMember | int | None = None,
+) -> Criteria:
+    """The filters of a Locate, read once for all objects.
+
+    Nothing is ever archived here: a mask without on-line storage finds nothing. Raises :class:`InvalidField` for
+    attributes that the protocol version does not have (KMIP 1.4, 11.10).
+    """
+    _check_known(filters, version)
+    tests = _tests(filters)
+    if object_group_member is not None:
+        tests.append(_of_group(object_group_member))
+    if storage_status_mask is not None and not storage_status_mask & StorageStatusMask.ON_LINE_STORAGE:
+        tests.insert(0, lambda held: False)
+    first: dict[str, Any] = dict(reversed(filters))
+    return Criteria(
+        object_type=first.get("Object Type"),
+        state=first["State"] if first.get("State") in STABLE else None,
+        equal=tuple((name, value) for name, value in filters if _is_exact(name, value)),
+        tests=tuple(tests),
+        named="Name" in first,
+    )
+
+
+def _is_exact(name: str, value: Any) -> bool:
+    if name in ("Object Type", "State", MASK) or _is_date(name, value):
+        return False
+    if is_dataclass(value) and not isinstance(value, CustomValue):
+        return all(getattr(value, each.name) not in (None, ()) for each in fields(value))
+    return True
+
+
+def matches(managed: ManagedObject, wanted: Criteria, *, now: int) -> bool:
+    """Whether the object, as it is at ``now``, is found."""
+    held = _searchable(tick(managed, now))
+    return all(test(held) for test in wanted.tests)
+
+
+def _searchable(managed: ManagedObject) -> Attributes:
+    held = everything(managed)
+    word = ATTRIBUTES["State"]
+    # What has no State is not found by one (KMIP 1.4, 3.22: cryptographic objects alone have it).
+    return held if managed.object_type in word.applies_to else {n: v for n, v in held.items() if n != word.name}
+
+
+def settled(found: Iterable[ManagedObject], wanted: Criteria) -> list[ManagedObject]:
+    """The objects to answer, in the order given.
+
+    A destroyed object is found by its attributes like any other. But a Name is one object's alone (KMIP 1.4, 3.2), and
+    a destroyed one gave it up: where a living object bears the Name that is asked for, that one is meant.
+    """
+    objects = list(found)
+    living = [each for each in objects if each.state not in DESTROYED_STATES]
+    return living if wanted.named and living else objects
