@@ -1,0 +1,377 @@
+"""One client's connection, from accept to close: handshake, request after request, and every way it can end."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from OpenSSL import SSL
+
+from keyrack.domain.secret import wipe
+from keyrack.service.identity import Peer
+from keyrack.shell.deadlines import Deadlines
+from keyrack.shell.limits import Limits
+from keyrack.shell.tls import Refused, TrustPlane, reason_of
+from keyrack.shell.verdicts import Verdict
+from keyrack.wire.connection import Framing, FramingError, Progress
+
+log = logging.getLogger(__name__)
+
+READ_SIZE = 16 * 1024
+"""Bytes asked of TLS at a time: a whole record, so that none of it stays behind inside OpenSSL unseen."""
+
+
+class Desk(Protocol):
+    """Where requests are answered."""
+
+    async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:
+        """The response message to a request message, or ``None`` where the connection has to go.
+
+        The response is sent and then wiped by the caller.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """What the listener wants to know of its connections."""
+
+    def queue(self, connection: "Connection") -> None:
+        """The client has sent a part of its handshake: call :meth:`Connection.shake` when it is its turn."""
+        ...
+
+    def established(self, connection: "Connection", verdict: Verdict) -> None:
+        """The handshake is done and the client is known."""
+        ...
+
+    def refused(self, connection: "Connection", verdict: Verdict) -> None:
+        """The handshake was refused, by us or by the client."""
+        ...
+
+    def ended(self, connection: "Connection", why: str) -> None:
+        """The connection is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all connections of a listener share."""
+
+    loop: asyncio.AbstractEventLoop
+    desk: Desk
+    plane: TrustPlane
+    limits: Limits
+    deadlines: Deadlines
+    observer: Observer
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Requests under way: the loop itself holds tasks only weakly."""
+
+
+class Stage(Enum):
+    """How far a connection has come."""
+
+    HANDSHAKE = "handshake"
+    OPEN = "open"
+    CLOSING = "closing"
+    """An answer or a request under way is finished, then it ends."""
+    LINGERING = "lingering"
+    """We have said all; what the client still sends is thrown away, so that it gets to read our alert."""
+    ENDED = "ended"
+
+
+class Connection:
+    """One connection. Every method runs on the event loop's thread, and none waits."""
+
+    __slots__ = (
+        "_around",
+        "_busy",
+        "_fd",
+        "_framing",
+        "_out",
+        "_paused",
+        "_pending",
+        "_socket",
+        "_tls",
+        "_why",
+        "_writing",
+        "address",
+        "host",
+        "peer",
+        "queued",
+        "stage",
+    )
+
+    def __init__(self, sock: socket.socket, address: tuple[str, int], around: Surroundings) -> None:
+        """Take over an accepted, non-blocking socket and wait for the client to begin."""
+        self._around = around
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._tls: SSL.Connection | None = None
+        self._framing = Framing(around.limits.max_message)
+        self._out: bytearray | None = None
+        """The answer that is not written yet."""
+        self._pending = 0
+        """How many of its bytes are."""
+        self._busy = False
+        self._paused = False
+        self._writing: Callable[[], None] | None = None
+        self._why = ""
+        self.host = address[0]
+        self.address = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+        self.peer: Peer | None = None
+        self.queued = False
+        """In the listener's queue of handshakes to go on with: it waits for us, not we for it."""
+        self.stage = Stage.HANDSHAKE
+        around.deadlines.arm(self, around.limits.handshake)
+        around.loop.add_reader(self._fd, self._knock)
+
+    # The handshake ------------------------------------------------------------------------------------------------
+
+    def _knock(self) -> None:
+        if not self.queued:
+            self.queued = True
+            self._around.observer.queue(self)
+
+    def shake(self) -> None:
+        """Go one step on in the handshake, as far as what the client has sent allows."""
+        self.queued = False
+        if self.stage is not Stage.HANDSHAKE:
+            return
+        self._want_write(None)
+        if self._tls is None:
+            # Only now: a client that connects and says nothing costs a socket, not a TLS state.
+            self._tls = self._around.plane.accept(self._socket)
+        try:
+            self._tls.do_handshake()
+            verdict = self._around.plane.identify(self._tls)
+        except SSL.WantReadError:
+            pass
+        except SSL.WantWriteError:
+            self._want_write(self._knock)
+        except SSL.SysCallError:
+            self._end("gone in the handshake")
+        except SSL.Error as error:
+            self._refuse(self._tls.get_app_data(), reason_of(error))
+        except Refused as refusal:
+            self._refuse(refusal.verdict, "certificate not trusted")
+        else:
+            self._open(self._tls, verdict)
+
+    def _open(self, tls: SSL.Connection, verdict: Verdict) -> None:
+        assert verdict.fingerprint is not None
+        self._around.deadlines.disarm(self)
+        self.peer = Peer(fingerprint=verdict.fingerprint, address=self.address, tls=tls.get_protocol_version_name())
+        self.stage = Stage.OPEN
+        self._around.loop.add_reader(self._fd, self._readable)
+        self._around.observer.established(self, verdict)
+
+    def _refuse(self, verdict: Verdict, reason: str) -> None:
+        verdict.reason = verdict.reason or reason
+        self._around.observer.refused(self, verdict)
+        self._linger("refused")
+
+    # Requests -----------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        tls = self._tls
+        assert tls is not None
+        try:
+            data = tls.recv(READ_SIZE)
+        except SSL.WantReadError:
+            return
+        except SSL.ZeroReturnError:
+            self._hang_up("closed by the client")
+            return
+        except (SSL.Error, OSError):  # a reset, an end without close_notify, a bad record
+            self._end("lost")
+            return
+        try:
+            if self._busy or self.stage is not Stage.OPEN:
+                self._framing.feed(data)
+                self._pause_if_ahead()
+                return
+            frame = self._framing.exchange(data)
+        except FramingError as error:
+            log.debug("%s: %s", self.address, error)
+            self._hang_up("not a request")
+            return
+        if frame is None:
+            self._await_rest()
+        else:
+            self._ask(frame)
+
+    def _await_rest(self) -> None:
+        """A message has begun: it must be complete in time, however slowly its bytes come."""
+        if self._framing.progress is Progress.PARTIAL and self not in self._around.deadlines:
+            self._around.deadlines.arm(self, self._around.limits.message)
+
+    def _pause_if_ahead(self) -> None:
+        """A client may send one request ahead of its answer; more than that it keeps to itself."""
+        if self._framing.progress is Progress.READY and not self._paused:
+            self._paused = True
+            self._around.loop.remove_reader(self._fd)
+
+    def _ask(self, frame: bytes) -> None:
+        if self in self._around.deadlines:
+            self._around.deadlines.disarm(self)
+        self._busy = True
+        task = self._around.loop.create_task(self._answer(frame))
+        self._around.tasks.add(task)
+        task.add_done_callback(self._around.tasks.discard)
+
+    async def _answer(self, frame: bytes) -> None:
+        assert self.peer is not None
+        try:
+            response = await self._around.desk.answer(frame, self.peer)
+        except Exception as error:  # the desk answers its own errors; what comes out of it is a fault of ours
+            log.error("a request of %s failed in the desk: %s", self.address, type(error).__name__)
+            log.debug("the fault", exc_info=error)
+            response = None
+        self._busy = False
+        if self.stage is Stage.ENDED or self.stage is Stage.LINGERING:
+            wipe(response or bytearray())
+        elif response:
+            self._out = response
+            self._pending = 0
+            self._write()
+        else:
+            self._hang_up("closed by the desk")
+
+    def _write(self) -> None:
+        """Send what is left of the answer; whatever cannot go now goes when the client has read."""
+        tls, out = self._tls, self._out
+        assert tls is not None
+        assert out is not None
+        try:
+            while self._pending < len(out):
+                self._pending += tls.send(memoryview(out)[self._pending :] if self._pending else out)
+        except SSL.WantWriteError:
+            if self._writing is None:
+                self._around.deadlines.arm(self, self._around.limits.message)
+            self._want_write(self._write)
+            return
+        except SSL.WantReadError:  # TLS has to read before it can write on; the reader brings us here again
+            self._want_write(self._write)
+            return
+        except (SSL.Error, OSError):
+            self._end("lost")
+            return
+        if self._writing is not None:
+            self._around.deadlines.disarm(self)
+            self._want_write(None)
+        wipe(out)
+        self._out = None
+        self._next()
+
+    def _next(self) -> None:
+        """The answer is out: the request that waits behind it, or a rest."""
+        if self.stage is Stage.CLOSING:
+            self._hang_up(self._why)
+            return
+        try:
+            frame = self._framing.take()
+        except FramingError:
+            self._hang_up("not a request")
+            return
+        if self._paused and self._framing.progress is not Progress.READY:
+            self._paused = False
+            self._around.loop.add_reader(self._fd, self._readable)
+        if frame is not None:
+            self._ask(frame)
+        else:
+            self._await_rest()
+
+    # The end ------------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way or an answer not written yet."""
+        return self._busy or self._out is not None
+
+    def close(self, why: str) -> None:
+        """End in good order: a request under way is answered, then close_notify is sent."""
+        if self.stage is Stage.OPEN and self.busy:
+            self.stage = Stage.CLOSING
+            self._why = why
+        elif self.stage in (Stage.HANDSHAKE, Stage.LINGERING):
+            self._end(why)
+        elif self.stage is Stage.OPEN:
+            self._hang_up(why)
+
+    def abort(self, why: str) -> None:
+        """End at once: whatever is under way is not answered any more, but the client is told that we close."""
+        if self.stage in (Stage.OPEN, Stage.CLOSING):
+            self._say_goodbye()
+        self._end(why)
+
+    def expired(self) -> None:
+        """The deadline is over: of the handshake, of a message, of an answer, of lingering."""
+        self.abort({Stage.HANDSHAKE: "too slow a handshake", Stage.LINGERING: self._why}.get(self.stage, "too slow"))
+
+    def _hang_up(self, why: str) -> None:
+        """Say close_notify and go, when nothing is under way any more."""
+        if self.busy:
+            self.stage = Stage.CLOSING
+            self._why = why
+            if not self._paused:
+                self._paused = True
+                self._around.loop.remove_reader(self._fd)
+            return
+        self._say_goodbye()
+        if why == "closed by the client":
+            self._end(why)
+        else:
+            self._linger(why)
+
+    def _say_goodbye(self) -> None:
+        assert self._tls is not None
+        # A client that is gone, or does not read, learns it from the end of the stream.
+        with contextlib.suppress(SSL.Error, OSError):
+            self._tls.shutdown()
+
+    def _linger(self, why: str) -> None:
+        """Wait for the client to close, a moment: closing over unread bytes would reset the alert away."""
+        self._why = why
+        self.stage = Stage.LINGERING
+        self._want_write(None)
+        self._around.deadlines.arm(self, self._around.limits.linger)
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._end(why)
+            return
+        self._around.loop.add_reader(self._fd, self._drain)
+
+    def _drain(self) -> None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(self._why)
+
+    def _want_write(self, callback: Callable[[], None] | None) -> None:
+        if callback is not None:
+            self._around.loop.add_writer(self._fd, callback)
+        elif self._writing is not None:
+            self._around.loop.remove_writer(self._fd)
+        self._writing = callback
+
+    def _end(self, why: str) -> None:
+        if self.stage is Stage.ENDED:
+            return
+        self.stage = Stage.ENDED
+        self._around.deadlines.disarm(self)
+        self._around.loop.remove_reader(self._fd)
+        self._want_write(None)
+        if self._out is not None:
+            wipe(self._out)
+            self._out = None
+        self._tls = None
+        self._socket.close()
+        self._around.observer.ended(self, why)

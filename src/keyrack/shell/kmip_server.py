@@ -1,0 +1,317 @@
+"""The KMIP listener: lets clients in, one handshake at a time, and out when their certificate is in force no more."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from keyrack.shell.connection import Connection, Desk, Surroundings
+from keyrack.shell.deadlines import Deadlines
+from keyrack.shell.limits import Admission, Full, Limits
+from keyrack.shell.strangers import Stranger, Strangers
+from keyrack.shell.tls import TlsSettings, Trust, TrustPlane
+from keyrack.shell.verdicts import Verdict
+
+log = logging.getLogger(__name__)
+
+KMIP_PORT = 5696
+"""The port that is registered for KMIP."""
+ACCEPTS_AT_ONCE = 16
+"""Connections taken from the kernel in one turn of the loop."""
+QUEUE_AHEAD = 32
+"""Handshakes waiting for their turn; while there are more, new connections wait in the kernel's backlog."""
+BREATH = 0.5
+"""Seconds without accepting after the process has run out of file descriptors or memory."""
+REPEAT = 60.0
+"""Seconds in which the same thing is logged once."""
+RECHECK_BATCH = 200
+"""Certificates asked about before other work gets its turn."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class KmipServer:
+    """A listener with its connections, on one event loop.
+
+    It lets in whom ``trust`` knows, hands each request to ``desk`` and keeps every client within ``limits``.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        trust: Trust,
+        tls: TlsSettings,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock`` gives seconds since 1970. Raises :class:`~keyrack.shell.tls.TlsError` for files of no use."""
+        self._desk = desk
+        self._trust = trust
+        self._plane = TrustPlane(tls, trust)
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._strangers = Strangers(clock)
+        self._admission: Admission[Connection] = Admission(self._limits, time.monotonic)
+        self._known: dict[str, set[Connection]] = {}
+        """Open connections by the fingerprint of their certificate."""
+        self._queue: deque[Connection] = deque()
+        """Handshakes that can go on."""
+        self._said: dict[str, float] = {}
+        self._listening: list[socket.socket] = []
+        self._accepting = False
+        self._stopping = False
+        self._empty: asyncio.Event | None = None
+        self._around: Surroundings | None = None
+        self.counts: Counter[str] = Counter()
+        """Since the start: ``accepted``, ``established``, ``refused``, ``turned away: …``, ``ended: …``."""
+
+    # Life -----------------------------------------------------------------------------------------------------------
+
+    async def start(self, *sockets: socket.socket) -> None:
+        """Listen on bound sockets (see :func:`bound`), which the server owns from now on."""
+        loop = asyncio.get_running_loop()
+        self._empty = asyncio.Event()
+        self._around = Surroundings(
+            loop=loop,
+            desk=self._desk,
+            plane=self._plane,
+            limits=self._limits,
+            deadlines=Deadlines(loop),
+            observer=self,
+        )
+        for listening in sockets:
+            listening.setblocking(False)
+            listening.listen(self._limits.backlog)
+            self._listening.append(listening)
+        self._accept_again()
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each socket that is listened on."""
+        return tuple(listening.getsockname()[:2] for listening in self._listening)
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no new connection, answer what is under way within ``grace`` seconds, say close_notify, close."""
+        assert self._around is not None
+        assert self._empty is not None
+        self._stopping = True
+        self._pause_accepting()
+        for listening in self._listening:
+            listening.close()
+        for connection in self._admission.all():
+            connection.close("the server stops")
+        if self._admission.all():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), grace)
+        for connection in self._admission.all():
+            connection.abort("the server stops")
+        self._around.deadlines.close()
+
+    def reload(self) -> None:
+        """Read the server's certificate and key again, for new connections.
+
+        Raises :class:`~keyrack.shell.tls.TlsError` and goes on with the old ones where the new ones are of no use.
+        """
+        self._plane.reload()
+
+    # Trust ----------------------------------------------------------------------------------------------------------
+
+    def drop(self, fingerprints: Iterable[str]) -> int:
+        """Close all connections of these certificates at once; how many there were."""
+        doomed = [connection for each in fingerprints for connection in self._known.get(each, ())]
+        for connection in doomed:
+            connection.abort("certificate in force no more")
+        return len(doomed)
+
+    async def recheck(self) -> int:
+        """Ask again about the certificate of each open connection and close those not known; how many.
+
+        Where trust cannot be asked the exception goes to the caller, and connections stay: each request is authorised
+        by itself anyway.
+        """
+        dropped = 0
+        for number, fingerprint in enumerate(tuple(self._known), 1):
+            if not self._trust.known(fingerprint):
+                dropped += self.drop([fingerprint])
+            if number % RECHECK_BATCH == 0:
+                await asyncio.sleep(0)
+        return dropped
+
+    def strangers(self) -> tuple[Stranger, ...]:
+        """Certificates that were refused, the last seen first."""
+        return self._strangers.all()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, handshakes included."""
+        return len(self._admission)
+
+    # Accepting ------------------------------------------------------------------------------------------------------
+
+    def _accept_again(self) -> None:
+        if not self._accepting and not self._stopping and self._around is not None:
+            self._accepting = True
+            for listening in self._listening:
+                self._around.loop.add_reader(listening.fileno(), self._accept, listening)
+
+    def _pause_accepting(self) -> None:
+        if self._accepting and self._around is not None:
+            self._accepting = False
+            for listening in self._listening:
+                self._around.loop.remove_reader(listening.fileno())
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            if len(self._queue) >= QUEUE_AHEAD:
+                return
+            try:
+                sock, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._out_of_breath(error)
+                return
+            self._welcome(sock, address)
+
+    def _out_of_breath(self, error: OSError) -> None:
+        """No file descriptor is left: what is open goes on, and accepting too in a moment."""
+        self._pause_accepting()
+        assert self._around is not None
+        self._around.loop.call_later(BREATH, self._accept_again)
+        self.counts["out of breath"] += 1
+        if self._says("exhausted"):
+            what = "file descriptors or memory" if error.errno in EXHAUSTED else "the listening socket"
+            log.error("no new connections for a moment, %s: %s (is LimitNOFILE high enough?)", what, error.strerror)
+
+    def _welcome(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        assert self._around is not None
+        full = self._make_room(address[0])
+        if full is not None:
+            sock.close()
+            self.counts[f"turned away: {full.value}"] += 1
+            if self._says(f"full {full.value} {address[0]}"):
+                log.warning("a connection of %s is turned away: limit %s is reached", address[0], full.value)
+            return
+        self.counts["accepted"] += 1
+        sock.setblocking(False)
+        connection = Connection(sock, address, self._around)
+        self._admission.enter(connection, connection.host)
+
+    def _make_room(self, address: str) -> Full | None:
+        """The limit that keeps a newcomer out, after a client that stalls in its handshake has been made to go."""
+        full = self._admission.full(address)
+        if full in (Full.HANDSHAKING, Full.HANDSHAKING_PER_ADDRESS):
+            whose = address if full is Full.HANDSHAKING_PER_ADDRESS else None
+            stalled = self._admission.stalled(whose, lambda connection: connection.queued)
+            if stalled is not None:
+                stalled.abort("made room")
+                return self._admission.full(address)
+        return full
+
+    # What connections tell (Observer) -------------------------------------------------------------------------------
+
+    def queue(self, connection: Connection) -> None:
+        """A handshake can go on; it does when its turn comes."""
+        assert self._around is not None
+        self._queue.append(connection)
+        if len(self._queue) == 1:
+            self._around.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """One step of one handshake in a turn of the loop: requests on open connections go between.
+
+        A step takes some tenths of a millisecond of computing, a hundred times as long as reading a request.
+        """
+        assert self._around is not None
+        connection = self._queue.popleft()
+        if self._queue:
+            self._around.loop.call_soon(self._turn)
+        connection.shake()
+
+    def established(self, connection: Connection, verdict: Verdict) -> None:
+        """A client is in."""
+        assert verdict.fingerprint is not None
+        self.counts["established"] += 1
+        self._admission.established(connection)
+        self._known.setdefault(verdict.fingerprint, set()).add(connection)
+        self._strangers.forget(verdict.fingerprint)
+        if verdict.outdated and self._says(f"outdated {verdict.fingerprint}"):
+            log.warning(
+                "the certificate %s, in use from %s, is expired or not yet valid: accepted, but to be renewed",
+                verdict.fingerprint,
+                connection.address,
+            )
+
+    def refused(self, connection: Connection, verdict: Verdict) -> None:
+        """A client is kept out: ordinary life, so no error and no ban."""
+        self.counts["refused"] += 1
+        if verdict.fingerprint is None:
+            if self._says(f"refused {connection.host}"):
+                log.info("%s: handshake refused: %s", connection.address, verdict.reason)
+            return
+        stranger = self._strangers.remember(
+            fingerprint=verdict.fingerprint, der=verdict.der, reason=verdict.reason, address=connection.address
+        )
+        if self._says(f"refused {verdict.fingerprint}"):
+            log.info(
+                "%s: handshake refused: %s: %s %s (seen %d times)",
+                connection.address,
+                verdict.reason,
+                verdict.fingerprint,
+                stranger.subject,
+                stranger.count,
+            )
+
+    def ended(self, connection: Connection, why: str) -> None:
+        """A connection is gone."""
+        assert self._empty is not None
+        self.counts[f"ended: {why}"] += 1
+        self._admission.leave(connection)
+        if connection.peer is not None:
+            others = self._known[connection.peer.fingerprint]
+            others.discard(connection)
+            if not others:
+                del self._known[connection.peer.fingerprint]
+        if self._stopping and not len(self._admission):
+            self._empty.set()
+
+    def _says(self, what: str) -> bool:
+        """Whether it is time to log this; the memory of what was said is bounded."""
+        now = time.monotonic()
+        if now - self._said.get(what, -REPEAT) < REPEAT:
+            return False
+        if len(self._said) >= 1024:
+            self._said.clear()
+        self._said[what] = now
+        return True
+
+
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address, with the options that its connections inherit; not listening yet.
+
+    ``shared``: other sockets may be bound to the same port (SO_REUSEPORT), and the kernel deals connections out among
+    them. Raises :class:`OSError`.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # The kernel hands these on to accepted sockets, which saves four calls for each connection.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
