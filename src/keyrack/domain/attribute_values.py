@@ -129,7 +129,7 @@ def check_name(value: Name, held: Collection[Indexed], taken: Collection[str], r
 
 
 def companions(name: str, value: Any, attributes: Attributes) -> dict[str, Any]:
-    """What the server sets along with Sensitive and Extractable (KMIP 1.4, 3.49, 3.51): once broken, never true again."""
+    """What the server sets along with Sensitive and Extractable (KMIP 1.4, 3.49, 3.51): once broken, for ever."""
     if name == "Sensitive":
         held = attributes.get("Always Sensitive")
         return {"Always Sensitive": bool(value) and (held is None or held[0].value)}

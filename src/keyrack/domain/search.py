@@ -1,19 +1,18 @@
 """Which objects a Locate finds (KMIP 1.4, 4.9).
 
-- ``criteria(filters, *, version, ...) -> Criteria``: the filters, checked and read once; ``object_type``, ``state`` and
-  ``equal`` are what the catalog may look up before the law decides.
-- ``matches(managed, criteria, *, now) -> bool``: the decision on one object.
-- ``settled(found, criteria) -> list``: of objects that share the Name asked for, the living ones.
+- ``matcher(filters, *, version, now, ...) -> Callable[[ManagedObject], bool]``: the filters, checked and read once.
+- ``matches(managed, filters, *, version, now, ...) -> bool``: the same for one object.
+- ``candidates(filters) -> Narrowing``: what the catalog may look up before the matcher decides.
+- ``settled(found, filters) -> list``: of objects that share the Name asked for, the living ones.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
-from keyrack.domain.attributes import everything
 from keyrack.domain.errors import InvalidField
-from keyrack.domain.lifecycle import DESTROYED_STATES, tick
-from keyrack.domain.objects import Attributes, ManagedObject
+from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS, tick
+from keyrack.domain.objects import Attributes, Indexed, ManagedObject
 from keyrack.spec.attributes import ATTRIBUTES, is_custom
 from keyrack.spec.enumerations import ObjectGroupMember, State, StorageStatusMask
 from keyrack.spec.types import CustomValue, DateTime, ItemType
@@ -104,31 +103,15 @@ def _of_group(member: ObjectGroupMember | int) -> Test:
     return lambda held: "Object Group" in held
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criteria:
-    """What an object must be to be found.
-
-    Every field but ``tests`` is a necessary condition that the catalog can look up; ``tests`` decides.
-    """
-
-    object_type: int | None = None
-    state: int | None = None
-    """The State to look up; ``None`` for one that time alone leads to: the catalog holds an object as last changed."""
-    equal: tuple[tuple[str, Any], ...] = ()
-    """Attribute names with values that one of the object's instances equals exactly."""
-    tests: tuple[Test, ...] = ()
-    named: bool = False
-    """Whether a Name is asked for."""
-
-
-def criteria(
+def matcher(
     filters: Filters,
     *,
     version: ProtocolVersion,
+    now: int,
     storage_status_mask: StorageStatusMask | int | None = None,
     object_group_member: ObjectGroupMember | int | None = None,
-) -> Criteria:
-    """The filters of a Locate, read once for all objects.
+) -> Callable[[ManagedObject], bool]:
+    """The decision on one object after another, as of ``now``.
 
     Nothing is ever archived here: a mask without on-line storage finds nothing. Raises :class:`InvalidField` for
     attributes that the protocol version does not have (KMIP 1.4, 11.10).
@@ -138,14 +121,49 @@ def criteria(
     if object_group_member is not None:
         tests.append(_of_group(object_group_member))
     if storage_status_mask is not None and not storage_status_mask & StorageStatusMask.ON_LINE_STORAGE:
-        tests.insert(0, lambda held: False)
-    first: dict[str, Any] = dict(reversed(filters))
-    return Criteria(
+        return lambda managed: False
+
+    def decide(managed: ManagedObject) -> bool:
+        held = _searchable(tick(managed, now))
+        return all(test(held) for test in tests)
+
+    return decide
+
+
+def _searchable(managed: ManagedObject) -> Attributes:
+    """All attributes, without the order that answers have: this runs for each candidate."""
+    held = dict(managed.attributes)
+    held["Unique Identifier"] = (Indexed(0, managed.unique_identifier),)
+    held["Object Type"] = (Indexed(0, managed.object_type),)
+    if managed.object_type not in STATELESS:
+        held["State"] = (Indexed(0, managed.state),)
+    return held
+
+
+def matches(managed: ManagedObject, filters: Filters, *, version: ProtocolVersion, now: int, **more: Any) -> bool:
+    """Whether one object is found; ``more`` is what :func:`matcher` takes besides."""
+    return matcher(filters, version=version, now=now, **more)(managed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """Conditions that every found object fulfils in the catalog too; the rest is for the matcher."""
+
+    object_type: int | None = None
+    state: int | None = None
+    """``None`` for a State that time alone leads to: the catalog holds an object in the state it was last changed in."""
+    equal: tuple[tuple[str, Any], ...] = ()
+    """Attribute names with values that one of the object's instances equals exactly."""
+
+
+def candidates(filters: Filters) -> Narrowing:
+    """What the catalog may look up first."""
+    first = dict(reversed(filters))
+    state = first.get("State")
+    return Narrowing(
         object_type=first.get("Object Type"),
-        state=first["State"] if first.get("State") in STABLE else None,
+        state=state if state in STABLE else None,
         equal=tuple((name, value) for name, value in filters if _is_exact(name, value)),
-        tests=tuple(tests),
-        named="Name" in first,
     )
 
 
@@ -157,20 +175,7 @@ def _is_exact(name: str, value: Any) -> bool:
     return True
 
 
-def matches(managed: ManagedObject, wanted: Criteria, *, now: int) -> bool:
-    """Whether the object, as it is at ``now``, is found."""
-    held = _searchable(tick(managed, now))
-    return all(test(held) for test in wanted.tests)
-
-
-def _searchable(managed: ManagedObject) -> Attributes:
-    held = everything(managed)
-    word = ATTRIBUTES["State"]
-    # What has no State is not found by one (KMIP 1.4, 3.22: cryptographic objects alone have it).
-    return held if managed.object_type in word.applies_to else {n: v for n, v in held.items() if n != word.name}
-
-
-def settled(found: Iterable[ManagedObject], wanted: Criteria) -> list[ManagedObject]:
+def settled(found: Iterable[ManagedObject], filters: Filters) -> list[ManagedObject]:
     """The objects to answer, in the order given.
 
     A destroyed object is found by its attributes like any other. But a Name is one object's alone (KMIP 1.4, 3.2), and
@@ -178,4 +183,4 @@ def settled(found: Iterable[ManagedObject], wanted: Criteria) -> list[ManagedObj
     """
     objects = list(found)
     living = [each for each in objects if each.state not in DESTROYED_STATES]
-    return living if wanted.named and living else objects
+    return living if living and any(name == "Name" for name, _ in filters) else objects
