@@ -38,6 +38,10 @@ class Unit:
     seen: Mapping[str, int] = field(default_factory=dict)
     inserted: Sequence[ManagedObject] = ()
     updated: Sequence[ManagedObject] = ()
+    intents: Sequence[ManagedObject] = ()
+    """Objects about to be put into a key manager: kept apart and invisible, so that a crash leaves a trace to follow."""
+    settled: Sequence[str] = ()
+    """Unique Identifiers whose intents are over; inserting an object settles its own."""
     instances: Sequence[Instance] = ()
     """Instances to insert, or to replace where the identifier is there already."""
     certificates: Sequence[ClientCertificate] = ()
@@ -79,6 +83,10 @@ class Catalog(Protocol):
 
     async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
         """Objects of the instance that may match, oldest first (by Initial Date, then in the order of creation)."""
+        ...
+
+    async def intents(self) -> Sequence[ManagedObject]:
+        """Objects that were about to be put into a key manager, with their sealed blobs, and never inserted."""
         ...
 
     async def commit(self, unit: Unit) -> None:
