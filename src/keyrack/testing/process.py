@@ -1,0 +1,179 @@
+"""A real ``keyrack serve`` in a process of its own, on loopback and a free port, and the CLI beside it.
+
+For tests and measurements that must meet the program as its users do: configured by files, asked over TLS, ended by
+signals. One :class:`Deployment` is one directory; it may serve many times, one process after the other.
+"""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keyrack.spec.versions import V1_4, ProtocolVersion
+from keyrack.testing.certificates import Algorithm, Identity, authority, client, client_context, server
+from keyrack.testing.client import Client
+
+READY_WITHIN = 20.0
+"""Seconds that a server may take to say that it is ready; a loaded test machine is slow."""
+
+
+class DidNotStart(AssertionError):
+    """The server ended, or said nothing, instead of getting ready; the text is the end of its log."""
+
+
+class CommandFailed(AssertionError):
+    """A command of the CLI ended with another exit code than 0."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployment:
+    """A directory that ``keyrack init`` made, with the server certificate that the tests trust.
+
+    ``command`` is what starts the CLI; a test of the test may put another program there. ``wrapper`` is put before
+    ``keyrack serve`` alone, to run it under something else.
+    """
+
+    directory: Path
+    algorithm: Algorithm = Algorithm.EC_P256
+    environment: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = (sys.executable, "-m", "keyrack")
+    wrapper: Sequence[str] = ()
+    authority: Identity = field(default_factory=authority)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def configuration(self) -> Path:
+        """The configuration file."""
+        return self.directory / "keyrack.toml"
+
+    @property
+    def log(self) -> Path:
+        """What the server wrote on standard output and error, over all its runs."""
+        return self.directory / "serve.log"
+
+    def initialise(self, *options: str) -> "Deployment":
+        """``keyrack init``, and then a server certificate of the tests' own authority in the place of the one made."""
+        self.run("init", "--directory", str(self.directory), "--yes", *options, configured=False)
+        pair = server(self.authority, algorithm=self.algorithm)
+        (self.directory / "tls" / "server.pem").write_bytes(pair.pem)
+        (self.directory / "tls" / "server.key").write_bytes(pair.key_pem)
+        return self
+
+    def run(self, *words: str, configured: bool = True, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the CLI to its end; raises :class:`CommandFailed` unless ``check`` is off."""
+        options = ["--config", str(self.configuration)] if configured else []
+        done = subprocess.run(
+            [*self.command, *words, *options],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if check and done.returncode:
+            raise CommandFailed(f"keyrack {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def read(self, *words: str) -> Any:
+        """Run a command with ``--json``; its answer."""
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def add_client(self, instance: str, identity: Identity, *, create: bool = False) -> None:
+        """Trust a client's certificate for an instance, which is made first if told so."""
+        if create:
+            self.run("instance", "create", instance)
+        path = self.directory / f"client-{identity.fingerprint[:16]}.pem"
+        path.write_bytes(identity.pem)
+        self.run("cert", "add", instance, str(path))
+
+    def start(self) -> tuple[str, int]:
+        """Serve; the address, once it is ready. Raises :class:`DidNotStart`."""
+        told = self.directory / "run" / "kmip.address"
+        told.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.wrapper, *self.command, "serve", "--config", str(self.configuration)],
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        until = time.monotonic() + READY_WITHIN
+        while time.monotonic() < until and self.process.poll() is None:
+            if told.exists() and (text := told.read_text().strip()):
+                host, _, port = text.rpartition(":")
+                return host.strip("[]"), int(port)
+            time.sleep(0.005)
+        self.stop(signal.SIGKILL)
+        raise DidNotStart(self.log.read_text(errors="replace")[-4000:] or "it said nothing")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int | None:
+        """End the server with a signal and wait for it; its exit code, or ``None`` if it was not running."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        process.send_signal(how)
+        try:
+            return process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYRACK_")}
+        return {**kept, "KEYRACK_KMIP__PORT": "0", "KEYRACK_KMIP__HOST": "127.0.0.1", **self.environment}
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """A running server, and a client that it knows: what a test needs to begin a conversation."""
+
+    address: tuple[str, int]
+    authority: Identity
+    client: Identity
+    directory: Path
+    deployment: Deployment | None = None
+    """``None`` where some other server stands in."""
+
+    def context(self, identity: Identity | None = None, tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A client context for the known client, or for another identity."""
+        return client_context(identity or self.client, [self.authority.pem], tls=tls)
+
+    def connect(
+        self,
+        version: ProtocolVersion = V1_4,
+        *,
+        identity: Identity | None = None,
+        tls: ssl.TLSVersion | None = None,
+    ) -> Client:
+        """A connection of the known client, or of another identity."""
+        return Client(self.address, self.context(identity, tls), version=version)
+
+    def files(self) -> tuple[Path, Path, Path]:
+        """Paths of the authority's certificate, the client's certificate and its key, for clients that want files."""
+        authority_path = self.directory / "authority.pem"
+        authority_path.write_bytes(self.authority.pem)
+        return (authority_path, *self.client.write(self.directory, "known-client"))
+
+
+def serve(directory: Path, *, instance: str = "tests", **options: Any) -> Served:
+    """Set up a deployment with one instance and one client, and serve; ``options`` are those of :class:`Deployment`."""
+    deployment = Deployment(directory=directory, **options).initialise()
+    identity = client(deployment.authority)
+    deployment.add_client(instance, identity, create=True)
+    return Served(
+        address=deployment.start(),
+        authority=deployment.authority,
+        client=identity,
+        directory=directory,
+        deployment=deployment,
+    )

@@ -1,0 +1,58 @@
+"""What all rooms of the tests share: a real server on loopback.
+
+``KEYRACK_TEST_AGAINST=pykmip`` puts PyKMIP's own server in the place of Keyrack, to see whether a test is wrong or the
+server is; PyKMIP cannot do all that is asked.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keyrack.testing.certificates import Algorithm, authority, client, server
+from keyrack.testing.process import READY_WITHIN, Served, serve
+
+PYKMIP = Path(__file__).parents[1] / "bench" / "pykmip_server.py"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One running Keyrack with one instance and one client, for all tests that leave others alone."""
+    directory = tmp_path_factory.mktemp("served")
+    if os.environ.get("KEYRACK_TEST_AGAINST") == "pykmip":
+        yield from _pykmip(directory)
+        return
+    running = serve(directory)
+    assert running.deployment is not None
+    try:
+        yield running
+    finally:
+        running.deployment.stop()
+
+
+def _pykmip(directory: Path) -> Iterator[Served]:
+    root = authority()
+    certificate, key = server(root, algorithm=Algorithm.RSA_2048).write(directory, "server")
+    (directory / "ca.pem").write_bytes(root.pem)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = ["--certificate", str(certificate), "--key", str(key), "--ca", str(directory / "ca.pem")]
+    process = subprocess.Popen([sys.executable, str(PYKMIP), str(directory), "--port", str(port), *files])
+    try:
+        until = time.monotonic() + READY_WITHIN
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield Served(address=("127.0.0.1", port), authority=root, client=client(root, "pykmip"), directory=directory)
+    finally:
+        process.terminate()
+        process.wait(30)
