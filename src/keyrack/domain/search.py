@@ -151,7 +151,7 @@ class Narrowing:
 
     object_type: int | None = None
     state: int | None = None
-    """``None`` for a State that time alone leads to: the catalog holds an object in the state it was last changed in."""
+    """``None`` for a State that time alone leads to: the catalog holds an object as it was last changed."""
     equal: tuple[tuple[str, Any], ...] = ()
     """Attribute names with values that one of the object's instances equals exactly."""
 
