@@ -102,18 +102,6 @@ class KeyManager(Protocol):
 
 
 @runtime_checkable
-class MakesRootKeys(Protocol):
-    """An optional power of a key manager: to make a customer root key for a new instance, and to list those it has."""
-
-    async def create_root_key(self, name: str) -> RootKey:
-        """Make an active root key. Durable when it returns."""
-        ...
-
-    async def list_root_keys(self) -> Sequence[RootKey]:
-        """All root keys that are not destroyed, in the order in which they were made."""
-        ...
-
-
 class RootKeyAdministration(Protocol):
     """An optional power: key managers whose root keys Keyrack may make and change for an administrator."""
 

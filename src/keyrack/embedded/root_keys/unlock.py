@@ -24,7 +24,10 @@ SALT = 32
 class Unlock(Protocol):
     """A way to the master key. ``parameters`` is what the keystore notes of it: never anything secret."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """What the keystore notes as its kind."""
+        ...
 
     def prepare(self) -> Mapping[str, Any]:
         """Parameters for a new keystore."""

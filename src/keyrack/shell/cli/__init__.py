@@ -1,0 +1,35 @@
+"""The command ``keyrack``. Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 unhealthy.
+
+Nothing here imports the house before a command needs it: ``keyrack --help`` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+OK, FAILED, USAGE, UNHEALTHY = 0, 1, 2, 3
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; answers the exit code. Whatever goes wrong is told in a line, never as a traceback."""
+    from keyrack.shell.cli import failures
+
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        from keyrack.shell.cli.app import command
+
+        code = command().main(args=words, prog_name="keyrack", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return failures.broken_pipe()
+    except Exception as error:  # the last door: what comes through is told in one line
+        return failures.tell(error, debug=debug)

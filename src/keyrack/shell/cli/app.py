@@ -1,0 +1,46 @@
+"""All commands of ``keyrack``, by name; each one's module is imported when it runs."""
+
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="keyrack",
+    help="The key management server that VMware vSphere and vSAN encryption connect to.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def command() -> Any:
+    """The whole command line, with every room's commands in it."""
+    from keyrack.shell.cli import audit, cert, demo, init, instance, key, serve, status
+
+    for room in (demo, init, serve, status):
+        room.register(app)
+    for room in (instance, cert, key, audit):
+        app.add_typer(room.app)
+    return typer.main.get_command(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"keyrack {version('keyrack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def keyrack(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected failure; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 unhealthy."""

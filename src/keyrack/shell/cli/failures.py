@@ -1,0 +1,109 @@
+"""How a failure reaches the user: one line for each mistake on standard error, and an exit code; never a traceback."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from keyrack.shell.cli import FAILED, OK, USAGE
+
+
+class Failed(Exception):
+    """A command that could not do what was asked; the text is told to the user as it stands."""
+
+    code = FAILED
+
+
+class WrongUse(Failed):
+    """A command line that makes no sense; the text says what to write instead."""
+
+    code = USAGE
+
+
+def tell(error: Exception, *, debug: bool) -> int:
+    """Say what went wrong and answer the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    lines, code = _known(error)
+    if not lines:
+        lines = [f"unexpected {type(error).__name__}; " + ("it is printed above" if debug else _logged(error))]
+    for line in lines:
+        _print(f"keyrack: {line}")
+    return code
+
+
+def broken_pipe() -> int:
+    """Whoever read the output has seen enough; nothing is wrong, and nothing may complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
+
+
+def _known(error: Exception) -> tuple[list[str], int]:
+    from typer._click.exceptions import ClickException, UsageError
+
+    if isinstance(error, Failed):
+        return str(error).splitlines(), error.code
+    if isinstance(error, typer.Abort):
+        return ["stopped; nothing was changed"], FAILED
+    if isinstance(error, UsageError):
+        where = error.ctx.command_path if error.ctx else "keyrack"
+        return [f"{_sentence(error.format_message())}; see '{where} --help'"], USAGE
+    if isinstance(error, ClickException):
+        return [_sentence(error.format_message())], FAILED
+    for kind, code in _foreign():
+        if isinstance(error, kind):
+            return str(error).splitlines() or [kind.__name__], code
+    return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], FAILED)
+
+
+def _foreign() -> Iterator[tuple[type[Exception], int]]:
+    # Imported here, after something failed: a command that succeeds does not pay for them.
+    from keyrack.ports.catalog import CatalogUnavailable
+    from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable
+    from keyrack.service.administration import Refused
+    from keyrack.service.certificates import UnusableCertificate
+    from keyrack.shell.config_problems import ConfigError
+
+    yield ConfigError, USAGE
+    for kind in (Refused, UnusableCertificate, CatalogUnavailable, KeyManagerRefused, KeyManagerUnavailable):
+        yield kind, FAILED
+
+
+def _system(error: OSError) -> str:
+    what = f"{error.filename}: " if error.filename else ""
+    advice = {
+        errno.EACCES: "run it as the user that owns the deployment",
+        errno.EPERM: "run it as the user that owns the deployment",
+        errno.ENOENT: "check the path",
+        errno.EADDRINUSE: "something else listens there; stop it, or choose another port with --port or kmip.port",
+        errno.ENOSPC: "make room on the disk",
+    }.get(error.errno or 0, "see the system's log")
+    return f"{what}{(error.strerror or str(error)).lower()}; {advice}"
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _logged(error: Exception) -> str:
+    """Keep the traceback for whoever mends it, where only this user can read it."""
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path(os.environ.get("HOME", "/tmp")) / ".local/state")
+    path = home / "keyrack" / "failures.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+            file.write(f"--- {datetime.now().astimezone().isoformat(timespec='seconds')}\n")
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "run it again with --debug to see where"
+    return f"the details are in {path}; --debug prints them"
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,111 @@
+"""``keyrack instance``: create an instance, list all, show one."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from keyrack.shell.cli import screen
+from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
+
+if TYPE_CHECKING:
+    from keyrack.shell.assemble import Office
+
+app = typer.Typer(
+    name="instance", help="Instances: each has its own root key, client certificates and keys.", no_args_is_help=True
+)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new instance, for example prod.")],
+    root_key: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Identifier of a root key of the key manager; a new one is made without it."),
+    ] = None,
+    key_manager: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The key manager, if more than one is configured.")
+    ] = None,
+    storage: Annotated[
+        Literal["catalog", "key_manager"],
+        typer.Option(help="Keep wrapped keys in the catalog alone, or in the key manager as standard keys too."),
+    ] = "catalog",
+    config: ConfigFile = None,
+    json: screen.Json = False,
+) -> None:
+    """Create an instance; it is usable at once."""
+    from keyrack.domain.instances import Storage
+
+    made = in_office(
+        config,
+        lambda office: office.administration.create_instance(
+            name, key_manager=key_manager, root_key=root_key, storage=Storage(storage)
+        ),
+        root_keys=True,
+    )
+    if json:
+        screen.as_json(instance_json(made))
+        return
+    screen.say(f"Instance {made.name} is {made.status}.")
+    screen.pairs(
+        [
+            ("identifier", made.identifier),
+            ("key manager", made.key_manager),
+            ("root key", made.root_key),
+            ("storage", made.storage),
+        ]
+    )
+    screen.say()
+    screen.say("Next, let a client in:")
+    screen.say(f"  keyrack cert add {made.name} FILE       the certificate that vCenter shows you")
+    screen.say(f"  keyrack cert issue {made.name} --out DIR  or a certificate and key made here")
+
+
+@app.command("list")
+def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
+    """List all instances."""
+    from collections import Counter
+
+    async def look(office: "Office") -> list[dict[str, object]]:
+        held = Counter(certificate.instance for certificate in await office.administration.certificates())
+        return [
+            instance_json(instance) | {"certificates": held[instance.identifier]}
+            for instance in await office.administration.instances()
+        ]
+
+    found = in_office(config, look)
+    if json:
+        screen.as_json(found)
+    elif not found:
+        screen.note("No instance yet; create one with 'keyrack instance create NAME'.")
+    else:
+        columns = ("name", "status", "key_manager", "root_key", "storage", "certificates", "created_at")
+        screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in found])
+
+
+@app.command()
+def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = False) -> None:
+    """Show one instance: its root key, its certificates, how many keys in which state."""
+    from collections import Counter
+
+    async def look(office: "Office") -> dict[str, object]:
+        found = await office.administration.instance(instance)
+        certificates = await office.administration.certificates(found)
+        states = Counter(key.state.title for key in await office.administration.keys(found))
+        return instance_json(found) | {
+            "certificates": [{"fingerprint": c.fingerprint, "subject": c.subject} for c in certificates],
+            "keys": dict(states),
+        }
+
+    found = in_office(config, look)
+    if json:
+        screen.as_json(found)
+        return
+    certificates, keys = found.pop("certificates"), found.pop("keys")
+    assert isinstance(certificates, list)
+    assert isinstance(keys, dict)
+    screen.pairs([(name.replace("_", " "), value) for name, value in found.items()])
+    screen.pairs([("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none")])
+    screen.pairs(
+        [("certificate", f"{c['fingerprint'][:16]}  {c['subject']}") for c in certificates]
+        or [("certificates", "none")]
+    )

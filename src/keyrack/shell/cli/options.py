@@ -1,0 +1,82 @@
+"""Options and openings that many commands share."""
+
+import asyncio
+import getpass
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from keyrack.domain.instances import Instance
+    from keyrack.service.administration import Administrator
+    from keyrack.shell.assemble import Office
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The configuration; else $KEYRACK_CONFIG, ./keyrack.toml, ~/.config/keyrack/keyrack.toml or "
+        "/etc/keyrack/keyrack.toml.",
+        show_default=False,
+    ),
+]
+InstanceName = Annotated[str, typer.Argument(metavar="INSTANCE", help="Name of the instance.", show_default=False)]
+
+Answer = TypeVar("Answer")
+
+
+def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]", *, root_keys: bool = False) -> Answer:
+    """Open the catalog of a deployment, act, and close it; the server may serve meanwhile.
+
+    With ``root_keys`` the key managers are opened as well, which may ask for a passphrase.
+    """
+    from keyrack.shell.assemble import open_office
+    from keyrack.shell.config import find, load
+
+    loaded = load(find(config))
+
+    async def visit() -> Answer:
+        async with AsyncExitStack() as stack:
+            office = await stack.enter_async_context(
+                open_office(loaded, administrator(), root_keys=root_keys, ask=ask_passphrase)
+            )
+            return await act(office)
+
+    return asyncio.run(visit())
+
+
+def administrator() -> "Administrator":
+    """Who sits at this machine, as the journal names it."""
+    from keyrack.service.administration import Administrator
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return Administrator(f"local-user-{name}")
+
+
+def ask_passphrase(prompt: str) -> bytearray:
+    """Ask at the terminal, without echo."""
+    return bytearray(getpass.getpass(f"{prompt}: ").encode())
+
+
+def instance_json(instance: "Instance") -> dict[str, object]:
+    """An instance as JSON."""
+    from keyrack.shell.cli.screen import instant
+
+    return {
+        "identifier": instance.identifier,
+        "name": instance.name,
+        "status": str(instance.status),
+        "key_manager": instance.key_manager,
+        "root_key": instance.root_key,
+        "storage": str(instance.storage),
+        "created_at": instant(instance.created_at),
+    }

@@ -1,0 +1,279 @@
+"""The configuration: one TOML file, every key of it overridden by one environment variable, frozen once read.
+
+``[kmip] port`` is overridden by ``KEYRACK_KMIP__PORT``: two underscores lead into a table. Relative paths are relative
+to ``deployment.directory``, and that one to the file itself. The models are the reference: their descriptions are
+printed in ``docs/configuration.md``.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from keyrack.shell.config_problems import ConfigError, Problem, problems_of
+
+CATALOG_SCHEME = "sqlite:///"
+NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""Names of deployments, instances and key managers: what fits into a label of a host name."""
+
+
+def _no_wildcard(host: str) -> str:
+    if not host or any(character.isspace() for character in host) or "*" in host:
+        raise PydanticCustomError("host", "it is neither an address nor a host name")
+    return host
+
+
+def _sqlite_url(url: str) -> str:
+    if not url.startswith(CATALOG_SCHEME) or len(url) == len(CATALOG_SCHEME):
+        raise PydanticCustomError(
+            "catalog_url", "it names no SQLite file, and SQLite is the one catalog of this version"
+        )
+    return url
+
+
+Name = Annotated[str, Field(pattern=NAME, max_length=63)]
+Host = Annotated[str, AfterValidator(_no_wildcard)]
+CatalogUrl = Annotated[str, AfterValidator(_sqlite_url)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Deployment(_Table):
+    """Whose server this is."""
+
+    id: Name = Field(
+        description="Name of this deployment. It is bound into every wrapped key: never change it once keys exist.",
+        examples=["keyrack-1"],
+    )
+    directory: Path = Field(
+        default=Path(),
+        description="Where everything else lives that is given as a relative path; relative to this file itself.",
+        examples=["/var/lib/keyrack"],
+    )
+
+
+class Limits(_Table):
+    """What a client may ask for before and after it is known."""
+
+    handshake_seconds: float = Field(
+        default=10,
+        gt=0,
+        le=300,
+        description="Time for the whole TLS handshake, and for the first whole message header.",
+    )
+    message_bytes: int = Field(
+        default=65_536, ge=1024, le=1_048_576, description="Longest request. The longest of a vCenter has 536 bytes."
+    )
+    message_seconds: float = Field(
+        default=10, gt=0, le=300, description="Time for the rest of a message, once its first byte has come."
+    )
+    batch_items: int = Field(default=64, ge=1, le=1000, description="Most batch items in one request.")
+    connections: int = Field(default=4096, ge=1, le=100_000, description="Most connections at one time, in all.")
+    connections_per_address: int = Field(
+        default=2048,
+        ge=1,
+        le=100_000,
+        description="Most connections at one time from one address. All hosts behind one NAT share one.",
+    )
+
+
+class Kmip(_Table):
+    """The KMIP listener."""
+
+    host: Host = Field(
+        default="0.0.0.0",
+        description='Address to listen on; "::" listens on IPv6 and IPv4, "127.0.0.1" for this machine alone.',
+    )
+    port: int = Field(default=5696, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    certificate: Path = Field(
+        default=Path("tls/server.pem"),
+        description="Server certificate in PEM, followed by its issuers if there are any. vCenter pins it.",
+    )
+    key: Path = Field(
+        default=Path("tls/server.key"), description="Its private key in PEM, without passphrase, mode 0600."
+    )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that serve; at most one for each core is of use."
+    )
+    legacy_rsa_kx: bool = Field(
+        default=False,
+        description="Also offer TLS 1.2 suites without forward secrecy, for clients that know nothing else.",
+    )
+    limits: Limits = Field(default_factory=Limits)
+
+
+class CatalogTable(_Table):
+    """The database of instances, certificates, wrapped keys and the journal."""
+
+    url: CatalogUrl = Field(
+        default=CATALOG_SCHEME + "catalog.db",
+        description='"sqlite:///" and the path of the file: three slashes for a relative path, four for an absolute.',
+    )
+
+
+class Unlock(_Table):
+    """What opens the keystore; exactly one of the three."""
+
+    key_file: Path | None = Field(
+        default=None, description="File of 32 random bytes. Whoever has it and the keystore has the root keys."
+    )
+    passphrase_file: Path | None = Field(
+        default=None, description="File whose first line is the passphrase, as a service manager's credentials are."
+    )
+    passphrase_environment: str | None = Field(
+        default=None, description="Name of the environment variable that holds the passphrase."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Unlock":
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "unlock",
+                "it names {count} ways to open the keystore, and exactly one is needed",
+                {"count": str(len(given))},
+            )
+        return self
+
+
+class EmbeddedKeyManagerTable(_Table):
+    """The embedded key manager: root keys in a keystore of this machine."""
+
+    type: Literal["embedded"] = Field(description="The kind of key manager.")
+    keystore: Path = Field(default=Path("keystore"), description="The software keystore of the root keys.")
+    unlock: Unlock = Field(description="What opens the keystore.")
+
+
+class Log(_Table):
+    """What is told about the work, on standard error. Never a key, a password or the bytes of a message."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least weight that is told."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description='"json" for machines, "console" for people; "auto" sees whether a terminal listens.'
+    )
+
+
+class Config(_Table):
+    """Everything that is configured."""
+
+    deployment: Deployment
+    kmip: Kmip = Field(default_factory=Kmip)
+    catalog: CatalogTable = Field(default_factory=CatalogTable)
+    key_managers: Annotated[dict[Name, EmbeddedKeyManagerTable], Field(min_length=1)] = Field(
+        description="Key managers by name; an instance names the one that it uses."
+    )
+    log: Log = Field(default_factory=Log)
+
+    @property
+    def directory(self) -> Path:
+        """The deployment's directory, absolute."""
+        return self.deployment.directory
+
+    def path(self, relative: Path) -> Path:
+        """A configured path, made absolute."""
+        return self.directory / relative.expanduser()
+
+    @property
+    def catalog_path(self) -> Path:
+        """The file of the SQLite catalog, absolute."""
+        return self.path(Path(self.catalog.url.removeprefix(CATALOG_SCHEME)))
+
+    @property
+    def run_directory(self) -> Path:
+        """Where a running server tells its address and process."""
+        return self.directory / "run"
+
+
+def candidates(environ: Mapping[str, str]) -> list[Path]:
+    """Where a configuration is looked for, first one wins."""
+    home = Path(environ.get("HOME", "/"))
+    named = [Path(environ["KEYRACK_CONFIG"])] if environ.get("KEYRACK_CONFIG") else []
+    return [*named, Path("keyrack.toml"), home / ".config/keyrack/keyrack.toml", Path("/etc/keyrack/keyrack.toml")]
+
+
+def find(explicit: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file to use: the one that was named, else the first of :func:`candidates` that is there."""
+    if explicit is not None:
+        return explicit
+    looked = candidates(environ)
+    # One that was named by the environment counts even where it is not there: silently taking another would be worse.
+    for path in looked:
+        if path.is_file() or str(path) == environ.get("KEYRACK_CONFIG"):
+            return path
+    raise ConfigError(
+        [
+            Problem(
+                where="keyrack.toml",
+                what="no configuration was found",
+                why="looked for " + ", ".join(str(path) for path in looked),
+                instead="make one with 'keyrack init', or name it with --config FILE",
+            )
+        ]
+    )
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read, override and check a configuration; raises :class:`ConfigError` with every mistake in it."""
+    table = _read(path)
+    sources = _override(table, environ)
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, str(path), sources)) from None
+    base = path.expanduser().absolute().parent
+    deployment = config.deployment.model_copy(update={"directory": base / config.deployment.directory.expanduser()})
+    return config.model_copy(update={"deployment": deployment})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = Problem(
+            where=str(path),
+            what="it cannot be read",
+            why=(error.strerror or "unknown").lower(),
+            instead="make one with 'keyrack init', or name another with --config FILE",
+        )
+    except UnicodeDecodeError as error:
+        problem = Problem(
+            where=str(path), what="it is not text", why=f"byte {error.start} is not UTF-8", instead="save it as UTF-8"
+        )
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem(
+            where=_where_in(path, str(error)),
+            what="it is not TOML",
+            why=re.sub(r" \(at .*\)$", "", str(error)).lower(),
+            instead='write for example port = 5696, host = "0.0.0.0", and tables as [kmip]',
+        )
+    raise ConfigError([problem])
+
+
+def _where_in(path: Path, message: str) -> str:
+    place = re.search(r"line (\d+), column (\d+)", message)
+    return f"{path}:{place[1]}:{place[2]}" if place else str(path)
+
+
+def _override(table: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Write the environment's values into ``table``; answers which variable each overridden key came from."""
+    sources: dict[tuple[str, ...], str] = {}
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith("KEYRACK_") or "__" not in variable:
+            continue
+        location = tuple(variable.removeprefix("KEYRACK_").lower().split("__"))
+        here = table
+        for name in location[:-1]:
+            inner = here.setdefault(name, {})
+            here = inner if isinstance(inner, dict) else {}
+        here[location[-1]] = value
+        sources[location] = variable
+    return sources

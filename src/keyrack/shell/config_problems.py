@@ -1,0 +1,145 @@
+"""What is wrong with a configuration, all of it at once, one line for each mistake: where, what, why, what instead."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake, told to whoever can mend it."""
+
+    where: str
+    what: str
+    why: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.why}; {self.instead}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` holds every mistake that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+INSTEAD: Mapping[tuple[str, ...], str] = {
+    ("deployment",): 'begin the file with [deployment] and id = "keyrack-1"',
+    ("deployment", "id"): 'write for example id = "keyrack-1"',
+    ("kmip", "host"): 'write an address of this machine, for example host = "0.0.0.0"',
+    ("kmip", "port"): "write a port from 1 to 65535, for example port = 5696",
+    ("catalog", "url"): 'write for example url = "sqlite:///catalog.db"',
+    ("key_managers",): 'write a table [key_managers.embedded] with type = "embedded"',
+    ("key_managers", "*", "type"): 'write type = "embedded"',
+    ("key_managers", "*", "unlock"): 'write one of them, for example unlock = { key_file = "keystore.key" }',
+    ("log", "level"): 'write one of "debug", "info", "warning", "error"',
+    ("log", "format"): 'write one of "auto", "json", "console"',
+}
+"""What to write, for keys whose rule is not a plain range; ``*`` is a name that the user chose."""
+
+WORDS: Mapping[str, str] = {
+    "missing": "it is needed",
+    "int_parsing": "it is not a whole number",
+    "int_type": "it is not a whole number",
+    "int_from_float": "it is not a whole number",
+    "float_parsing": "it is not a number",
+    "float_type": "it is not a number",
+    "bool_parsing": "it is neither true nor false",
+    "bool_type": "it is neither true nor false",
+    "string_type": "it is not text in quotation marks",
+    "path_type": "it is not a path in quotation marks",
+    "model_type": "it is not a table",
+    "dict_type": "it is not a table",
+    "too_short": "there is none",
+    "string_pattern_mismatch": "it has other characters than lower-case letters, digits and hyphens",
+}
+
+
+def problems_of(error: ValidationError, file: str, sources: Mapping[tuple[str, ...], str]) -> list[Problem]:
+    """Every mistake that pydantic found, in the words of the file's author; values of secrets are never repeated."""
+    return [_problem(dict(detail), file, sources) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: Mapping[str, Any], file: str, sources: Mapping[tuple[str, ...], str]) -> Problem:
+    location = tuple(str(step) for step in detail["loc"] if step != "[key]")
+    variable = next((name for key, name in sources.items() if key[: len(location)] == location), None)
+    where = f"{variable} (environment)" if variable else f"{file}: {'.'.join(location)}"
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        known = _fields_at(location[:-1])
+        near = get_close_matches(location[-1], known, n=1)
+        instead = f"write {near[0]!r}" if near else f"use one of {', '.join(known)}"
+        return Problem(where=where, what="unknown key", why="no setting has this name", instead=instead)
+    if kind == "missing":
+        return Problem(
+            where=where, what="missing", why="it is needed and has no default", instead=_instead(location, detail)
+        )
+    what = f"{detail['input']!r} cannot be used" if _tellable(detail["input"]) else "cannot be used"
+    return Problem(where=where, what=what, why=_why(kind, detail), instead=_instead(location, detail))
+
+
+def _why(kind: str, detail: Mapping[str, Any]) -> str:
+    context = detail.get("ctx", {})
+    bounds = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+    if kind in bounds:
+        side = "more than" if kind.startswith("less") else "at most" if kind == "greater_than" else "less than"
+        return f"it is {side} {context[bounds[kind]]}"
+    if kind == "literal_error":
+        return f"it is not {context['expected']}"
+    return WORDS.get(kind, str(detail["msg"]))
+
+
+def _instead(location: tuple[str, ...], detail: Mapping[str, Any]) -> str:
+    general = tuple(
+        "*" if index == 1 and location[0] == "key_managers" else step for index, step in enumerate(location)
+    )
+    if general in INSTEAD:
+        return INSTEAD[general]
+    field = _field_at(location)
+    if field is None:
+        return "see docs/configuration.md"
+    default = field.get_default(call_default_factory=True)
+    example = (field.examples or [default])[0]
+    return (
+        f"write for example {location[-1]} = {_toml(example)}" if example is not None else "see docs/configuration.md"
+    )
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+def _tellable(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 80)
+
+
+def _model_at(location: tuple[str, ...]) -> type[BaseModel] | None:
+    from keyrack.shell.config import Config, EmbeddedKeyManagerTable  # noqa: PLC0415 - the models name this room's errors
+
+    model: type[BaseModel] | None = Config
+    for index, step in enumerate(location):
+        if index == 1 and location[0] == "key_managers":
+            model = EmbeddedKeyManagerTable
+        elif step != "key_managers" and model is not None:
+            field = model.model_fields.get(step)
+            found = field.annotation if field else None
+            model = found if isinstance(found, type) and issubclass(found, BaseModel) else None
+    return model
+
+
+def _fields_at(location: tuple[str, ...]) -> list[str]:
+    model = _model_at(location)
+    return list(model.model_fields) if model else []
+
+
+def _field_at(location: tuple[str, ...]) -> Any:
+    model = _model_at(location[:-1])
+    return model.model_fields.get(location[-1]) if model else None

@@ -1,0 +1,129 @@
+"""Makes a new deployment: directory, authority, server certificate, keystore, catalog and configuration, or nothing."""
+
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
+from keyrack.shell import pki
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be made. Every path but ``config`` lies in ``directory``."""
+
+    deployment: str
+    directory: Path
+    config: Path
+    names: Sequence[str]
+    """Host names and addresses of the server certificate; the first one is its common name."""
+    host: str
+    port: int
+    unlock: str
+    """The table ``unlock`` of the configuration, in TOML."""
+    opener: KeyFile | Passphrase
+    authority_key: pki.KeyKind = "rsa-2048"
+    log_format: str = "auto"
+
+    def taken(self) -> list[Path]:
+        """What is there already and would have to be overwritten."""
+        made = ("catalog.db", "keystore", "keystore.key", "tls")
+        return [path for path in (self.config, *(self.directory / name for name in made)) if path.exists()]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made, for whoever goes on with it."""
+
+    server: pki.Pair
+    authority: pki.Pair
+
+
+def make(plan: Plan, now: datetime | None = None, server_key: pki.PrivateKey | None = None) -> Made:
+    """Make everything; whatever fails, nothing half-made stays. The caller has seen that nothing is taken."""
+    there_before = plan.directory.is_dir()
+    plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plan.config.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _make(plan, now or datetime.now(UTC), server_key)
+    except BaseException:
+        for path in plan.taken():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not there_before:
+            shutil.rmtree(plan.directory, ignore_errors=True)
+        raise
+
+
+def _make(plan: Plan, now: datetime, server_key: pki.PrivateKey | None) -> Made:
+    tls = plan.directory / "tls"
+    tls.mkdir(mode=0o700)
+    authority = pki.make_authority(f"{plan.deployment} authority", now=now, key=pki.make_key(plan.authority_key))
+    authority.write(tls / "ca.pem", tls / "ca.key")
+    server = pki.issue_server(authority, plan.names, now=now, key=server_key or pki.make_key("rsa-2048"))
+    server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
+    if isinstance(plan.opener, KeyFile):
+        plan.opener.create()
+    EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener)
+    SqliteCatalog.create(plan.directory / "catalog.db")
+    pki.write_private(plan.config, configuration(plan).encode())
+    return Made(server, authority)
+
+
+def configuration(plan: Plan) -> str:
+    """The configuration file of a new deployment."""
+    return _TEMPLATE.format(
+        deployment=plan.deployment,
+        directory=plan.directory,
+        host=plan.host,
+        port=plan.port,
+        unlock=plan.unlock,
+        format=plan.log_format,
+    )
+
+
+_TEMPLATE = """\
+# Keyrack's configuration. Every key is described in docs/configuration.md; relative paths are relative to `directory`.
+
+[deployment]
+id = "{deployment}"            # bound into every wrapped key: never change it
+directory = "{directory}"
+
+[kmip]
+host = "{host}"
+port = {port}
+certificate = "tls/server.pem"
+key = "tls/server.key"
+
+[catalog]
+url = "sqlite:///catalog.db"
+
+[key_managers.embedded]
+type = "embedded"
+keystore = "keystore"
+unlock = {unlock}
+
+[log]
+level = "info"
+format = "{format}"
+"""
+
+
+def own_names() -> list[str]:
+    """Host names and addresses by which clients may know this machine; nothing is sent to find them."""
+    names = dict.fromkeys(
+        name for name in (socket.getfqdn(), socket.gethostname()) if "." in name or name != "localhost"
+    )
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            # Connecting a datagram socket sends nothing; it makes the kernel choose the address to send from.
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((far, 9))
+                names[probe.getsockname()[0]] = None
+        except OSError:
+            continue
+    return [name for name in names if not name.startswith(("localhost", "127.", "::1"))] or ["localhost"]
