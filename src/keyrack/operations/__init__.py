@@ -1,0 +1,41 @@
+"""The verbs: one file for each KMIP operation; importing this package enters them all into the registry."""
+
+from keyrack.operations import (
+    activate,
+    add_attribute,
+    check,
+    create,
+    delete_attribute,
+    destroy,
+    discover_versions,
+    get,
+    get_attribute_list,
+    get_attributes,
+    get_usage_allocation,
+    locate,
+    modify_attribute,
+    obtain_lease,
+    query,
+    register,
+    revoke,
+)
+
+__all__ = [
+    "activate",
+    "add_attribute",
+    "check",
+    "create",
+    "delete_attribute",
+    "destroy",
+    "discover_versions",
+    "get",
+    "get_attribute_list",
+    "get_attributes",
+    "get_usage_allocation",
+    "locate",
+    "modify_attribute",
+    "obtain_lease",
+    "query",
+    "register",
+    "revoke",
+]

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keyrack.domain import attributes
+from keyrack.domain import attributes, creation
+from keyrack.domain.errors import ItemNotFound
 from keyrack.domain.objects import Indexed, ManagedObject
+from keyrack.domain.search import Narrowing
 from keyrack.operations._context import Context
+from keyrack.spec.enumerations import ObjectType
+from keyrack.spec.structures import Name
 from keyrack.spec.versions import ProtocolVersion
 from keyrack.wire.attributes import Attribute
+from keyrack.wire.objects import TemplateAttribute
 
 
 def shown(name: str, instance: Indexed) -> Attribute:
@@ -35,3 +40,17 @@ async def taken_names(given: Sequence[tuple[str, Any]], context: Context) -> fro
     """Those of the Name Values in ``given`` that another object of the instance bears already."""
     wanted = attributes.name_values(given)
     return frozenset([name for name in wanted if await context.name_taken(name)])
+
+
+async def given(template: TemplateAttribute, context: Context) -> Sequence[tuple[str, Any]]:
+    """All that a Template-Attribute asks for: its own attributes, then those of the templates it names (2.1.8)."""
+    templates = [await _template(name, context) for name in template.name]
+    return creation.with_templates(pairs(template.attribute), templates)
+
+
+async def _template(name: Name, context: Context) -> ManagedObject:
+    narrowing = Narrowing(object_type=ObjectType.TEMPLATE, equal=(("Name", name),))
+    found = await context.search(narrowing, lambda managed: attributes.bears_name(managed, name.name_value))
+    if not found:
+        raise ItemNotFound("this instance has no template of the name that the Template-Attribute gives")
+    return found[0]

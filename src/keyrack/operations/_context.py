@@ -1,10 +1,11 @@
 """What a handler may ask of the desk while it works: the only door from the verbs to the world."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from keyrack.domain.instances import Instance
 from keyrack.domain.objects import ManagedObject
+from keyrack.domain.search import Narrowing
 from keyrack.domain.secret import Secret
 from keyrack.spec.versions import ProtocolVersion
 
@@ -43,10 +44,8 @@ class Context(Protocol):
         """The object as it is now; raises ``ItemNotFound``, for a foreign object as for an absent one."""
         ...
 
-    async def search(
-        self, object_type: int | None, equal: Sequence[tuple[str, Any]], decide: Callable[[ManagedObject], bool]
-    ) -> list[ManagedObject]:
-        """Objects of the instance that ``decide`` accepts, newest first; the other arguments narrow the look-up."""
+    async def search(self, narrowing: Narrowing, decide: Callable[[ManagedObject], bool]) -> list[ManagedObject]:
+        """Objects of the instance that ``decide`` accepts, newest first; ``narrowing`` shortens the look-up."""
         ...
 
     async def name_taken(self, name: str) -> bool:
@@ -55,6 +54,10 @@ class Context(Protocol):
 
     async def add(self, managed: ManagedObject, material: Secret) -> None:
         """Seal the material under the customer root key and make the object part of this request's change."""
+        ...
+
+    def keep(self, managed: ManagedObject) -> None:
+        """Make an object that has no material, a template, part of this request's change."""
         ...
 
     def change(self, managed: ManagedObject) -> None:

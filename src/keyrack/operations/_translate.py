@@ -24,6 +24,8 @@ from keyrack.wire.objects import (
     PublicKey,
     SecretData,
     SymmetricKey,
+    Template,
+    TransparentKey,
     TransparentSymmetricKey,
 )
 
@@ -35,6 +37,7 @@ OBJECTS: Final[Mapping[int, type]] = {
     ObjectType.PUBLIC_KEY: PublicKey,
     ObjectType.PRIVATE_KEY: PrivateKey,
     ObjectType.SECRET_DATA: SecretData,
+    ObjectType.TEMPLATE: Template,
     ObjectType.OPAQUE_OBJECT: OpaqueObject,
 }
 """The objects that Keyrack keeps, with their structure on the wire (KMIP 1.4, 2.2)."""
@@ -62,7 +65,7 @@ FORMATS: Final[Mapping[int, frozenset[KeyFormatType]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """What a registered object brings: the material to seal, the form to remember, what its key block says of itself."""
+    """What a registered object brings: the material to seal, its form, what its key block says of itself."""
 
     material: Secret
     form: Form
@@ -82,9 +85,7 @@ def incoming(object_type: int, value: CryptographicObject) -> Incoming:
                 material=Secret(bytearray(value.certificate_value)), form=Form(subtype=int(value.certificate_type))
             )
         case OpaqueObject():
-            return Incoming(
-                material=Secret(bytearray(value.opaque_data_value)), form=Form(subtype=int(value.opaque_data_type))
-            )
+            return Incoming(material=Secret(value.opaque_data_value), form=Form(subtype=int(value.opaque_data_type)))
         case SecretData():
             return _from_block(object_type, value.key_block, subtype=int(value.secret_data_type))
         case _:
@@ -101,7 +102,9 @@ def _from_block(object_type: int, block: KeyBlock, *, subtype: int | None) -> In
     if block.key_value is None:
         raise KeyValueNotPresent("Keyrack keeps keys, not references to them; register the Key Value with the object")
     if form.wrapped != isinstance(block.key_value, bytearray):
-        raise InvalidField("a wrapped Key Value is a byte string with Key Wrapping Data, a plain one a structure without")
+        raise InvalidField(
+            "a wrapped Key Value is a byte string with Key Wrapping Data, a plain one a structure without"
+        )
     return Incoming(
         # A wrapped key is kept as the whole key block: its Key Wrapping Data must come back with it.
         material=Secret(encode(block, V1_4)) if form.wrapped else _plain(object_type, block),
@@ -118,6 +121,8 @@ def _plain(object_type: int, block: KeyBlock) -> Secret:
     if block.key_format_type not in FORMATS[object_type]:
         raise KeyFormatTypeNotSupported("this object is not kept in this Key Format Type; register it as Raw")
     material = value.key_material
+    if isinstance(material, TransparentKey):
+        raise KeyFormatTypeNotSupported("of the transparent formats, Keyrack keeps Transparent Symmetric Key alone")
     if isinstance(material, TransparentSymmetricKey):
         if block.key_format_type != KeyFormatType.TRANSPARENT_SYMMETRIC_KEY:
             raise InvalidField("the Key Material is not of the Key Format Type that was named")
@@ -140,7 +145,7 @@ def outgoing(
     if managed.object_type == ObjectType.CERTIFICATE:
         return Certificate(certificate_type=form.subtype or 1, certificate_value=bytes(material.reveal()))
     if managed.object_type == ObjectType.OPAQUE_OBJECT:
-        return OpaqueObject(opaque_data_type=form.subtype or 0, opaque_data_value=bytes(material.reveal()))
+        return OpaqueObject(opaque_data_type=form.subtype or 0, opaque_data_value=material.reveal())
     block = _as_registered(material) if form.wrapped else _block(managed, material, key_format_type)
     return _WITH_BLOCK[managed.object_type](managed, block)
 

@@ -49,7 +49,10 @@ async def wrap(
 
     ``attributes`` are those that the specification names, to travel inside. Every failure is one of KMIP 1.4, 11.12.
     """
-    if specification.wrapping_method != WrappingMethod.ENCRYPT or specification.mac_signature_key_information is not None:
+    if (
+        specification.wrapping_method != WrappingMethod.ENCRYPT
+        or specification.mac_signature_key_information is not None
+    ):
         raise FeatureNotSupported("Keyrack wraps with the Wrapping Method Encrypt alone")
     information = specification.encryption_key_information
     if information is None:
@@ -58,7 +61,9 @@ async def wrap(
     mode = _mode(wrapping_key, information.cryptographic_parameters)
     encoding = specification.encoding_option or EncodingOption.TTLV_ENCODING
     if encoding == EncodingOption.NO_ENCODING and specification.attribute_name:
-        raise EncodingOptionError("attributes travel only inside a TTLV-encoded Key Value; leave out the Encoding Option")
+        raise EncodingOptionError(
+            "attributes travel only inside a TTLV-encoded Key Value; leave out the Encoding Option"
+        )
     kek = await context.open(wrapping_key)
     plain = _plain(block, encoding, attributes, context)
     nonce = os.urandom(GCM_NONCE) if mode == BlockCipherMode.GCM else None

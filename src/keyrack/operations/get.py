@@ -5,7 +5,7 @@ from typing import Annotated
 
 from keyrack.domain import access, attributes
 from keyrack.domain.access import Permission
-from keyrack.domain.errors import IllegalOperation, KeyFormatTypeNotSupported
+from keyrack.domain.errors import IllegalOperation, InvalidField, KeyFormatTypeNotSupported
 from keyrack.domain.objects import ManagedObject
 from keyrack.operations import _attributes, _translate, _wrapping
 from keyrack.operations._context import Context
@@ -23,6 +23,7 @@ from keyrack.wire.objects import (
     PublicKey,
     SecretData,
     SymmetricKey,
+    Template,
 )
 
 
@@ -43,7 +44,7 @@ class GetResponse:
 
     object_type: ObjectType
     unique_identifier: str
-    object: Certificate | SymmetricKey | PublicKey | PrivateKey | SecretData | OpaqueObject
+    object: Certificate | SymmetricKey | PublicKey | PrivateKey | SecretData | OpaqueObject | Template
 
 
 @operation(Operation.GET, needs=Permission.READ)
@@ -53,6 +54,8 @@ async def get(request: GetRequest, target: ManagedObject, context: Context) -> G
     Pre-Active, Deactivated and Compromised objects are handed out: a client must be able to read what it once encrypted
     (KMIP 1.4, 3.22), and a vCenter fetches a key before it activates it.
     """
+    if target.object_type == ObjectType.TEMPLATE:
+        return _template(request, target, context)
     access.check_release(target, wrapped=request.key_wrapping_specification is not None)
     if request.key_wrap_type == KeyWrapType.NOT_WRAPPED and target.form.wrapped:
         raise KeyFormatTypeNotSupported("the object was registered wrapped and is given as registered")
@@ -64,6 +67,17 @@ async def get(request: GetRequest, target: ManagedObject, context: Context) -> G
     if released is not target:
         context.change(released)
     return GetResponse(object_type=target.object_type, unique_identifier=target.unique_identifier, object=value)
+
+
+def _template(request: GetRequest, target: ManagedObject, context: Context) -> GetResponse:
+    """A template is its attributes (KMIP 1.4, 2.2.6)."""
+    if request.key_wrapping_specification is not None:
+        raise InvalidField("a template has no key: leave out the Key Wrapping Specification")
+    return GetResponse(
+        object_type=target.object_type,
+        unique_identifier=target.unique_identifier,
+        object=Template(attribute=_attributes.held(target, tuple(target.attributes), context.version)),
+    )
 
 
 async def _wrapped(

@@ -37,18 +37,17 @@ class LocateResponse:
 @operation(Operation.LOCATE, needs=Permission.READ)
 async def locate(request: LocateRequest, context: Context) -> LocateResponse:
     """Find the objects of the instance that match every attribute given; destroyed ones are found as such (4.21)."""
-    filters = _attributes.pairs(request.attribute)
     if (request.maximum_items or 0) < 0 or (request.offset_items or 0) < 0:
         raise InvalidField("Maximum Items and Offset Items are not negative")
-    criteria = search.criteria(
+    filters = _attributes.pairs(request.attribute)
+    decide = search.matcher(
         filters,
+        version=context.version,
+        now=context.now,
         storage_status_mask=request.storage_status_mask,
         object_group_member=request.object_group_member,
-        version=context.version,
     )
-    found = await context.search(
-        criteria.object_type, criteria.equal, lambda managed: search.matches(managed, criteria, now=context.now)
-    )
+    found = search.settled(await context.search(search.candidates(filters), decide), filters)
     begin = request.offset_items or 0
     end = None if request.maximum_items is None else begin + request.maximum_items
     return LocateResponse(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from keyrack.domain.access import Permission
-from keyrack.domain.errors import InvalidField
+from keyrack.domain.errors import InvalidField, InvalidMessage
 from keyrack.operations import _registry, _translate
 from keyrack.operations._context import Context
 from keyrack.operations._registry import operation
@@ -65,7 +65,7 @@ class CapabilityInformation:
 class QueryRequest:
     """What the client wants to know."""
 
-    query_function: tuple[QueryFunction | int, ...]
+    query_function: tuple[QueryFunction | int, ...] = ()
 
 
 @structure
@@ -122,7 +122,9 @@ FUNCTIONS: Final[Mapping[int, Callable[[ProtocolVersion], dict[str, Any]]]] = {
     },
     QueryFunction.QUERY_VALIDATIONS: lambda version: {},
     QueryFunction.QUERY_PROFILES: lambda version: {
-        "profile_information": tuple(ProfileInformation(profile_name=each) for each in PROFILES if each.since <= version)
+        "profile_information": tuple(
+            ProfileInformation(profile_name=each) for each in PROFILES if each.since <= version
+        )
     },
     QueryFunction.QUERY_CAPABILITIES: _capabilities,
     QueryFunction.QUERY_CLIENT_REGISTRATION_METHODS: lambda version: {
@@ -138,6 +140,8 @@ PROFILES: Final[tuple[ProfileName, ...]] = ()
 @operation(Operation.QUERY, needs=Permission.ASK)
 async def query(request: QueryRequest, context: Context) -> QueryResponse:
     """Answer each function that is asked; a function is answered once, however often it is asked."""
+    if not request.query_function:
+        raise InvalidMessage("a Query names at least one Query Function")
     answer: dict[str, Any] = {}
     for function in request.query_function:
         if not isinstance(function, QueryFunction) or function.since > context.version:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
 from keyrack.service.sessions import Session, Sessions
 from keyrack.service.work import Work
-from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
+from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultStatus
 from keyrack.spec.versions import V1_0, V1_4, VERSIONS, ProtocolVersion
 from keyrack.wire.errors import UnsupportedVersion, WireError
 from keyrack.wire.messages import (
@@ -49,15 +50,15 @@ class Desk:
         self, catalog: Catalog, vault: Vault, *, clock: Callable[[], float] = time.time, batch_limit: int = 64
     ) -> None:
         """Serve from ``catalog`` and ``vault``; ``batch_limit`` bounds the items of one message."""
-        self._catalog = catalog
-        self._executor = Executor(catalog, vault)
-        self._vault = vault
+        self.catalog = catalog
+        self.executor = Executor(catalog, vault)
+        self.vault = vault
         self._clock = clock
         self._batch_limit = batch_limit
         self.sessions = Sessions(catalog)
 
     async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:
-        """The response message to a request message; ``None`` where no answer can be made and the connection must go."""
+        """The response to a request message; ``None`` where none can be made and the connection must go."""
         now = self._clock()
         try:
             message = read_request(frame, self._batch_limit)
@@ -70,8 +71,7 @@ class Desk:
             return await self._stranger(message, peer, now)
         except CatalogUnavailable:
             return _write(version, now, [_failed(item, GeneralFailure(BUSY)) for item in message.batch_items])
-        conversation = Conversation(self._catalog, self._executor, self.sessions, self._vault, session, peer, message, now)
-        return _write(version, now, await conversation.items())
+        return _write(version, now, await Conversation(self, session, peer, message, now).items())
 
     async def _stranger(self, message: RequestMessage, peer: Peer, now: float) -> bytearray:
         """A client whose certificate was removed since its handshake: told so, and recorded."""
@@ -87,10 +87,11 @@ class Desk:
             for item in message.batch_items
         ]
         try:
-            await self._catalog.commit(Unit(entries=entries))
+            await self.catalog.commit(Unit(entries=entries))
         except CatalogUnavailable:
             log.warning("the catalog cannot record a refusal of %s", peer.address)
-        return _write(message.request_header.protocol_version, now, [_failed(each, refusal) for each in message.batch_items])
+        version = message.request_header.protocol_version
+        return _write(version, now, [_failed(each, refusal) for each in message.batch_items])
 
 
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
@@ -99,22 +100,11 @@ BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or
 class Conversation:
     """One request message of one client, item by item."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        executor: Executor,
-        sessions: Sessions,
-        vault: Vault,
-        session: Session,
-        peer: Peer,
-        message: RequestMessage,
-        now: float,
-    ) -> None:
+    __slots__ = ("_desk", "_message", "_now", "_peer", "_room", "_session")
+
+    def __init__(self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, now: float) -> None:
         """Everything that the items share."""
-        self._catalog = catalog
-        self._executor = executor
-        self._sessions = sessions
-        self._vault = vault
+        self._desk = desk
         self._session = session
         self._peer = peer
         self._message = message
@@ -144,11 +134,12 @@ class Conversation:
             execution.placeholder = placeholder
             work = Work(self._session.principal)
             try:
-                answer, entry = await self._attempt(item, execution, work)
-                if answer.result_status != ResultStatus.SUCCESS:
-                    work = Work(self._session.principal)
-                work.entries.append(entry)
-                await self._commit(work)
+                with self._translated():
+                    answer, entry = await self._attempt(item, execution, work)
+                    if answer.result_status != ResultStatus.SUCCESS:
+                        work = Work(self._session.principal)
+                    work.entries.append(entry)
+                    await self._commit(work)
             except Conflict:
                 continue
             except KmipError as error:
@@ -165,13 +156,14 @@ class Conversation:
             work = Work(self._session.principal)
             answers: list[ResponseBatchItem] = []
             try:
-                for item in self._message.batch_items:
-                    answer, entry = await self._attempt(item, execution, work)
-                    answers.append(answer)
-                    work.entries.append(entry)
-                    if answer.result_status != ResultStatus.SUCCESS:
-                        return await self._undone(answers, work)
-                await self._commit(work)
+                with self._translated():
+                    for item in self._message.batch_items:
+                        answer, entry = await self._attempt(item, execution, work)
+                        answers.append(answer)
+                        work.entries.append(entry)
+                        if answer.result_status != ResultStatus.SUCCESS:
+                            return await self._undone(answers, work)
+                    await self._commit(work)
             except Conflict:
                 continue
             except KmipError as error:
@@ -202,7 +194,7 @@ class Conversation:
         try:
             if item.critical_extension:
                 raise FeatureNotSupported("Keyrack knows no Message Extension, and this one is marked critical")
-            payload = await self._executor.execute(item, execution, work)
+            payload = await self._desk.executor.execute(item, execution, work)
             self._weigh(payload, execution.version)
         except KmipError as error:
             return _failed(item, error), self._entry(item, execution, None, error.reason.title)
@@ -235,17 +227,22 @@ class Conversation:
         )
 
     async def _commit(self, work: Work) -> None:
+        await self._desk.catalog.commit(work.unit())
+        for unique_identifier in work.forgotten:
+            self._desk.vault.forget(unique_identifier)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The catalog's refusals in the words of KMIP."""
         try:
-            await self._catalog.commit(work.unit())
+            yield
         except NotAuthorised as error:
-            self._sessions.forget(self._peer.fingerprint)
+            self._desk.sessions.forget(self._peer.fingerprint)
             raise AuthenticationNotSuccessful("the client certificate is no longer trusted for an instance") from error
         except AlreadyThere as error:
             raise Conflict from error
         except CatalogUnavailable as error:
             raise GeneralFailure(BUSY) from error
-        for unique_identifier in work.forgotten:
-            self._vault.forget(unique_identifier)
 
 
 def _title(operation: int) -> str:
@@ -279,7 +276,7 @@ def _unreadable(error: WireError, now: int) -> bytearray | None:
         operation=None,
         unique_batch_item_id=None,
         result_status=ResultStatus.OPERATION_FAILED,
-        result_reason=ResultReason(InvalidMessage.reason),
+        result_reason=InvalidMessage.reason,
         result_message=str(error),
     )
     return _write(version, now, [item])

@@ -4,24 +4,35 @@ Read it beside ``operations/get.py`` and ``domain/lifecycle.py``: the three show
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 from uuid import uuid4
 
-from keyrack.domain import access, lifecycle
-from keyrack.domain.errors import GeneralFailure, InvalidMessage, ItemNotFound, KmipError, OperationNotSupported
-from keyrack.domain.instances import Instance
+from keyrack.domain import attributes, lifecycle
+from keyrack.domain.errors import (
+    GeneralFailure,
+    InvalidField,
+    InvalidMessage,
+    ItemNotFound,
+    KmipError,
+    OperationNotSupported,
+)
+from keyrack.domain.instances import Instance, Storage
+from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
+from keyrack.domain.search import Narrowing
 from keyrack.domain.secret import Secret
 from keyrack.operations._registry import OPERATIONS, Row
-from keyrack.ports.catalog import Candidates, Catalog
-from keyrack.service.envelope import Vault
+from keyrack.ports.catalog import Candidates, Catalog, CatalogUnavailable, Conflict, NotAuthorised, Unit
+from keyrack.service.envelope import Vault, context_of
 from keyrack.service.generation import generate
 from keyrack.service.sessions import Session
 from keyrack.service.work import Work
-from keyrack.spec.enumerations import Operation
+from keyrack.spec.enumerations import NameType, Operation
+from keyrack.spec.structures import Name
 from keyrack.spec.versions import ProtocolVersion
-from keyrack.wire.errors import WireError
+from keyrack.wire.errors import UnknownAttribute, WireError
 from keyrack.wire.messages import RequestBatchItem, decode_payload
 
 log = logging.getLogger(__name__)
@@ -53,19 +64,20 @@ class Executor:
     async def execute(self, item: RequestBatchItem, execution: Execution, work: Work) -> Any:
         """Decode, authorise, run the handler; the changes are in ``work``, the answer's payload is returned.
 
-        Raises a ``KmipError`` for whatever is refused, and no other exception.
+        Raises a ``KmipError`` for whatever is refused, and what the catalog raises; no other exception.
         """
         try:
             row = self._row(item.operation, execution.version)
-            access.check(execution.session.principal, row.needs)
-            request = decode_payload(row.request, item.request_payload, execution.version)
+            request: Any = decode_payload(row.request, item.request_payload, execution.version)
             context = ItemContext(self, execution, work)
             if row.targeted:
                 target = await context.find(self._target(request.unique_identifier, execution))
                 return await row.handle(request, target, context)
             response = await row.handle(request, context)
-        except KmipError:
+        except (KmipError, Conflict, NotAuthorised, CatalogUnavailable):
             raise
+        except UnknownAttribute as error:
+            raise InvalidField(str(error)) from error
         except WireError as error:
             raise InvalidMessage(str(error)) from error
         except Exception as error:
@@ -81,14 +93,16 @@ class Executor:
             name = number.title if isinstance(number, Operation) else f"0x{number:08X}"
             raise OperationNotSupported(f"Keyrack does not do the operation {name}; Query lists what it does")
         if row.operation.since > version:
-            raise OperationNotSupported(f"{row.operation.title} is not of KMIP {version}; it came with {row.operation.since}")
+            raise OperationNotSupported(
+                f"{row.operation.title} came with KMIP {row.operation.since}, this is {version}"
+            )
         return row
 
     @staticmethod
     def _target(unique_identifier: str | None, execution: Execution) -> str:
         target = unique_identifier if unique_identifier is not None else execution.placeholder
         if target is None:
-            raise ItemNotFound("no Unique Identifier was sent, and no earlier item of the batch has set the ID Placeholder")
+            raise ItemNotFound("no Unique Identifier was sent, and no item before has set the ID Placeholder")
         return target
 
     @staticmethod
@@ -138,26 +152,47 @@ class ItemContext:
             self._work.change(current)
         return current
 
-    async def search(
-        self, object_type: int | None, equal: Sequence[tuple[str, Any]], decide: Callable[[ManagedObject], bool]
-    ) -> list[ManagedObject]:
-        """What the catalog finds and ``decide`` accepts, with this work's own changes in the place of what they change."""
+    async def search(self, narrowing: Narrowing, decide: Callable[[ManagedObject], bool]) -> list[ManagedObject]:
+        """What the catalog finds and ``decide`` accepts; what this work has changed counts as changed."""
         changed = {each.unique_identifier: each for each in self._work.changes()}
-        found = await self._executor.catalog.search(
-            self.instance.identifier, Candidates(object_type=object_type, equal=equal)
-        )
-        current = [lifecycle.tick(each, self.now) for each in found if each.unique_identifier not in changed]
-        return [each for each in (*reversed(changed.values()), *reversed(current)) if decide(each)]
+        candidates = Candidates(object_type=narrowing.object_type, state=narrowing.state, equal=narrowing.equal)
+        found = await self._executor.catalog.search(self.instance.identifier, candidates)
+        kept = (each for each in reversed(found) if each.unique_identifier not in changed)
+        return [each for each in (*reversed(changed.values()), *kept) if decide(each)]
 
     async def name_taken(self, name: str) -> bool:
         """Whether an object of the instance, or of this work, bears the name."""
-        return bool(await self.search(None, (("Name", name),), lambda each: _bears(each, name)))
+        narrowing = Narrowing(equal=(("Name", Name(name_value=name, name_type=NameType.UNINTERPRETED_TEXT_STRING)),))
+        return bool(await self.search(narrowing, lambda each: attributes.bears_name(each, name)))
 
     async def add(self, managed: ManagedObject, material: Secret) -> None:
         """Seal and insert, in the order of the design: nothing is answered before both copies are durable."""
         self._work.secrets.append(material)
-        sealed = await self._executor.vault.seal_object(self.instance, managed, material)
+        vault = self._executor.vault
+        sealed = replace(managed, sealed=await vault.seal_new(self.instance, context_of(managed), material))
+        if self.instance.storage is Storage.KEY_MANAGER:
+            # What a crash between the key manager and the catalog leaves behind is found by this trace.
+            await self._executor.catalog.commit(
+                Unit(principal=self._work.principal, intents=(sealed,), entries=(self._intent(sealed),))
+            )
+            standard_key = await vault.store(self.instance, sealed.sealed or b"", sealed.unique_identifier)
+            sealed = replace(sealed, standard_key=standard_key)
         self._work.insert(sealed)
+
+    def _intent(self, managed: ManagedObject) -> Entry:
+        return Entry(
+            at=self.now * 1000,
+            action="standard-key.intent",
+            outcome="success",
+            initiator=f"CertificateID-{self._work.principal.fingerprint}",
+            address="",
+            instance=self.instance.identifier,
+            target=managed.unique_identifier,
+        )
+
+    def keep(self, managed: ManagedObject) -> None:
+        """Insert what has nothing to seal."""
+        self._work.insert(managed)
 
     def change(self, managed: ManagedObject) -> None:
         """Note the change."""
@@ -171,7 +206,3 @@ class ItemContext:
     def forget(self, unique_identifier: str) -> None:
         """Wiped once committed."""
         self._work.forgotten.append(unique_identifier)
-
-
-def _bears(managed: ManagedObject, name: str) -> bool:
-    return any(held.value.name_value == name for held in managed.attributes.get("Name", ()))

@@ -18,7 +18,7 @@ class Word(IntEnum):
     since: ProtocolVersion
     """The first protocol version whose tables list it."""
 
-    def __new__(cls, value: int, title: str, since: ProtocolVersion = V1_0) -> Self:
+    def __new__(cls, value: int, title: str = "", since: ProtocolVersion = V1_0) -> Self:
         """Make the member; written in the class body as ``NAME = value, title[, since]``."""
         member = int.__new__(cls, value)
         member._value_ = value
