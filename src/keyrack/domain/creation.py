@@ -18,7 +18,7 @@ from keyrack.domain.attributes import MAX_INSTANCES, MAX_NAMES, rule
 from keyrack.domain.errors import IndexOutOfBounds, InvalidField
 from keyrack.domain.lifecycle import setting, tick
 from keyrack.domain.objects import Attributes, Form, Indexed, ManagedObject
-from keyrack.spec.attributes import ATTRIBUTES, CRYPTOGRAPHIC_OBJECTS
+from keyrack.spec.attributes import ATTRIBUTES, CRYPTOGRAPHIC_OBJECTS, is_custom
 from keyrack.spec.enumerations import (
     CryptographicAlgorithm,
     HashingAlgorithm,
@@ -101,20 +101,24 @@ class Draft:
 
 
 def with_templates(given: Given, templates: Iterable[ManagedObject]) -> Given:
-    """The attributes given one by one, then those of the templates for names that are not given yet (KMIP 1.4, 2.1.8).
+    """The attributes of the templates, then those given one by one (KMIP 1.4, 2.1.8).
 
-    What describes the template itself stays with it.
+    An attribute of one instance is the client's own where it gives it, else the first template's. What describes the
+    template itself stays with it.
     """
-    result = list(given)
+    decided = {name for name, _ in given}
+    result: list[tuple[str, Any]] = []
     for template in templates:
-        names = {name for name, _ in result}
-        result += [
-            (name, each.value)
-            for name, instances in template.attributes.items()
-            if name not in names and name not in TEMPLATES_OWN
-            for each in instances
-        ]
-    return result
+        for name, instances in template.attributes.items():
+            if name in TEMPLATES_OWN or (name in decided and not _may_repeat(name)):
+                continue
+            result += [(name, each.value) for each in instances]
+            decided.add(name)
+    return [*result, *given]
+
+
+def _may_repeat(name: str) -> bool:
+    return is_custom(name) or (name in ATTRIBUTES and ATTRIBUTES[name].multiple)
 
 
 TEMPLATES_OWN: Final = frozenset(

@@ -26,6 +26,9 @@ Test = Callable[[Attributes], bool]
 DATES: Final = frozenset(word.name for word in ATTRIBUTES.values() if word.type == DateTime)
 MASK: Final = "Cryptographic Usage Mask"
 
+OF_THE_DESTROYED: Final = frozenset({"State", "Destroy Date"})
+"""Attributes that a destroyed object can be found by."""
+
 STABLE: Final = frozenset({State.PRE_ACTIVE, State.COMPROMISED, State.DESTROYED, State.DESTROYED_COMPROMISED})
 """States that time alone does not lead to: an object that is in one now is stored in it."""
 
@@ -113,10 +116,13 @@ def matcher(
 ) -> Callable[[ManagedObject], bool]:
     """The decision on one object after another, as of ``now``.
 
-    Nothing is ever archived here: a mask without on-line storage finds nothing. Raises :class:`InvalidField` for
-    attributes that the protocol version does not have (KMIP 1.4, 11.10).
+    Destroyed objects are found by those who ask for their State or their Destroy Date, and by nobody else: the profiles'
+    own cases want a Locate for the Unique Identifier of a destroyed key to find nothing. Nothing is ever archived here:
+    a mask without on-line storage finds nothing. Raises :class:`InvalidField` for attributes that the protocol version
+    does not have (KMIP 1.4, 11.10).
     """
     _check_known(filters, version)
+    buried = not any(name in OF_THE_DESTROYED for name, _ in filters)
     tests = _tests(filters)
     if object_group_member is not None:
         tests.append(_of_group(object_group_member))
@@ -124,6 +130,8 @@ def matcher(
         return lambda managed: False
 
     def decide(managed: ManagedObject) -> bool:
+        if buried and managed.state in DESTROYED_STATES:
+            return False
         held = _searchable(tick(managed, now))
         return all(test(held) for test in tests)
 
