@@ -2,10 +2,10 @@
 
 ::
 
-    "KEK1" version flags fixed-numbers texts description | context hash | version and ciphertext of the root key
-    | body | key check value | MAC
+    "KEK1" format flags, numbers, five text lengths, description length | five texts | description
+    | context hash | three lengths | version of the root key | its ciphertext | body | key check value | MAC
 
-Nothing here opens anything; ``service.envelope`` does.
+All numbers are unsigned and big-endian. Nothing here opens anything; ``service.envelope`` does.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ MAC = 32
 
 _ENCIPHERED = 0x01
 _REGISTERED_WRAPPED = 0x02
-_NUMBERS = struct.Struct(">BB8IQ")
+_FIXED = struct.Struct(">4sBB8IQ5BH")
+_LENGTHS = struct.Struct(">BHI")
 _LONGEST = MOST_MATERIAL + 16_384
 
 
@@ -76,8 +77,11 @@ class Header:
         flags = self.enciphered * _ENCIPHERED | context.registered_wrapped * _REGISTERED_WRAPPED
         if len(context.description) > MOST_DESCRIPTION:
             raise Malformed("the description is too long")
+        named = (self.provider, self.deployment, self.instance, context.unique_identifier, self.root_key)
+        texts = [text.encode() for text in named]
         try:
-            numbers = _NUMBERS.pack(
+            fixed = _FIXED.pack(
+                MAGIC,
                 FORMAT,
                 flags,
                 context.object_type,
@@ -89,12 +93,12 @@ class Header:
                 context.usage_mask & 0xFFFFFFFF,
                 context.key_version,
                 context.created_at,
+                *map(len, texts),
+                len(context.description),
             )
         except struct.error:
-            raise Malformed("a number is out of its range") from None
-        texts = (self.provider, self.deployment, self.instance, context.unique_identifier, self.root_key)
-        description = len(context.description).to_bytes(2) + context.description
-        return b"".join((MAGIC, numbers, *(_text(text) for text in texts), description))
+            raise Malformed("a number is out of its range, or a name is longer than 255 bytes") from None
+        return b"".join((fixed, *texts, context.description))
 
     def aad(self) -> Sequence[str]:
         """The strings that a provider with authenticated data binds to the ciphertext."""
@@ -134,20 +138,12 @@ def context_hash(header: bytes) -> bytes:
 
 def unauthenticated(header: bytes, wrapped_by: str, wrapped: bytes, body: bytes, check_value: bytes) -> bytes:
     """All of a blob but the MAC."""
-    if len(wrapped) > 0xFFFF:
-        raise Malformed("the key manager's ciphertext is too long")
-    return b"".join(
-        (
-            header,
-            context_hash(header),
-            _text(wrapped_by),
-            len(wrapped).to_bytes(2),
-            wrapped,
-            len(body).to_bytes(4),
-            body,
-            check_value,
-        )
-    )
+    version = wrapped_by.encode()
+    try:
+        lengths = _LENGTHS.pack(len(version), len(wrapped), len(body))
+    except struct.error:
+        raise Malformed("the key manager's ciphertext or version is too long") from None
+    return b"".join((header, context_hash(header), lengths, version, wrapped, body, check_value))
 
 
 def parse(octets: bytes) -> Blob:
@@ -162,9 +158,7 @@ def parse(octets: bytes) -> Blob:
     hashed = context_hash(octets[: reader.at])
     if reader.take(HASH) != hashed:
         raise Malformed("its context hash does not fit")
-    wrapped_by = reader.text()
-    wrapped = reader.sized(2)
-    body = reader.sized(4)
+    version, wrapped, body = (reader.take(length) for length in _LENGTHS.unpack(reader.take(_LENGTHS.size)))
     if bool(body) != header.enciphered:
         raise Malformed("its body does not fit its flags")
     check_value = reader.take(CHECK)
@@ -175,7 +169,7 @@ def parse(octets: bytes) -> Blob:
     return Blob(
         header=header,
         context_hash=hashed,
-        wrapped_by=wrapped_by,
+        wrapped_by=_text(version),
         wrapped=wrapped,
         body=body,
         check_value=check_value,
@@ -185,17 +179,16 @@ def parse(octets: bytes) -> Blob:
 
 
 def _header(reader: "_Reader") -> Header:
-    if reader.take(len(MAGIC)) != MAGIC:
+    magic, version, flags, *numbers = _FIXED.unpack(reader.take(_FIXED.size))
+    if magic != MAGIC:
         raise Malformed("it is not a wrapped key")
-    version, flags, object_type, form, compression, subtype, algorithm, length, mask, key_version, created_at = (
-        _NUMBERS.unpack(reader.take(_NUMBERS.size))
-    )
     if version != FORMAT or flags & ~(_ENCIPHERED | _REGISTERED_WRAPPED):
         raise Malformed("it is of a format that this version of keyrack does not know")
-    provider, deployment, instance, unique_identifier, root_key = (reader.text() for _ in range(5))
-    description = reader.sized(2)
-    if len(description) > MOST_DESCRIPTION:
+    object_type, form, compression, subtype, algorithm, length, mask, key_version, created_at, *lengths = numbers
+    if lengths[-1] > MOST_DESCRIPTION:
         raise Malformed("its description is too long")
+    *texts, description = [reader.take(length) for length in lengths]
+    provider, deployment, instance, unique_identifier, root_key = [_text(text) for text in texts]
     context = SealContext(
         unique_identifier=unique_identifier,
         object_type=object_type,
@@ -236,18 +229,9 @@ class _Reader:
         self.at += length
         return taken
 
-    def sized(self, width: int) -> bytes:
-        return self.take(int.from_bytes(self.take(width)))
 
-    def text(self) -> str:
-        try:
-            return self.sized(1).decode()
-        except UnicodeDecodeError:
-            raise Malformed("a text in it is not UTF-8") from None
-
-
-def _text(text: str) -> bytes:
-    octets = text.encode()
-    if len(octets) > 255:
-        raise Malformed("a name or identifier is longer than 255 bytes")
-    return len(octets).to_bytes(1) + octets
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise Malformed("a text in it is not UTF-8") from None

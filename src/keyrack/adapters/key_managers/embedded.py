@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 from keyrack.adapters.key_managers._grouped import Grouped
 from keyrack.domain.secret import Secret
-from keyrack.embedded.actions import Actions, WrapResult
+from keyrack.embedded.actions import Actions
 from keyrack.embedded.errors import KeystoreError, Refusal
 from keyrack.embedded.keys import Action, RootKeyRecord
 from keyrack.embedded.root_keys.software import SoftwareKeystore
@@ -96,19 +96,17 @@ class EmbeddedKeyManager:
     async def wrap(self, root_key: str, plaintext: Secret, aad: Sequence[str]) -> Wrapped:
         """Wrap with the newest version."""
         with _TRANSLATED:
-            return _wrapped(self._actions.wrap(root_key, plaintext, aad))
+            return self._actions.wrap(root_key, plaintext, aad)
 
     async def unwrap(self, root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Unwrapped:
         """Unwrap what any version has wrapped."""
         with _TRANSLATED:
-            result = self._actions.unwrap(root_key, ciphertext, aad)
-        rewrapped = None if result.rewrapped is None else _wrapped(result.rewrapped)
-        return Unwrapped(result.plaintext, result.version, rewrapped)
+            return self._actions.unwrap(root_key, ciphertext, aad)
 
     async def rewrap(self, root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Wrapped:
         """The same plaintext under the newest version."""
         with _TRANSLATED:
-            return _wrapped(self._actions.rewrap(root_key, ciphertext, aad))
+            return self._actions.rewrap(root_key, ciphertext, aad)
 
     async def put_standard_key(self, name: str, payload: bytes) -> str:
         """Keep a standard key; those that are put at the same time share one transaction."""
@@ -182,7 +180,3 @@ def standard_keys_path(keystore: Path) -> Path:
 
 def _described(record: RootKeyRecord) -> RootKey:
     return RootKey(record.identifier, record.name, int(record.state), record.newest.identifier, record.created_at)
-
-
-def _wrapped(result: WrapResult) -> Wrapped:
-    return Wrapped(result.ciphertext, result.version)
