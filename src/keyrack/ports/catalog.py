@@ -13,6 +13,10 @@ class CatalogUnavailable(Exception):
     """The database cannot commit now: full disk, locked, unreachable. Nothing of the unit was kept."""
 
 
+class OutcomeUnknown(CatalogUnavailable):
+    """The commit had begun and did not come back in time: the unit may be kept, or not. Answer as if it were not."""
+
+
 class Conflict(Exception):
     """Another change came first: an object has another version than the unit has seen. Load again and decide again."""
 
@@ -38,8 +42,11 @@ class Unit:
     seen: Mapping[str, int] = field(default_factory=dict)
     inserted: Sequence[ManagedObject] = ()
     updated: Sequence[ManagedObject] = ()
+    new_names: Sequence[str] = ()
+    """Name Values of inserted or updated objects that no other object of their instance may bear: looking first is not
+    enough when two clients give the same name at once. Raises :class:`AlreadyThere`."""
     intents: Sequence[ManagedObject] = ()
-    """Objects about to be put into a key manager: kept apart and invisible, so that a crash leaves a trace to follow."""
+    """Objects about to be put into a key manager: kept apart, invisible, so that a crash leaves a trace to follow."""
     settled: Sequence[str] = ()
     """Unique Identifiers whose intents are over; inserting an object settles its own."""
     instances: Sequence[Instance] = ()
@@ -68,6 +75,8 @@ class JournalRecord:
     sequence: int
     text: str
     hash: bytes
+    number: int = 0
+    """The place over all chains, in the order of writing; what ``after`` of :meth:`Catalog.journal` names."""
 
 
 class Catalog(Protocol):
@@ -79,6 +88,18 @@ class Catalog(Protocol):
 
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
         """One object of the instance, or ``None``: absent and foreign look alike."""
+        ...
+
+    async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:
+        """One page of the instance's objects in the order of creation, behind the one with identifier ``after``."""
+        ...
+
+    async def count(self, instance: str) -> int:
+        """How many objects the instance has, in whatever state."""
+        ...
+
+    async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
+        """The sealed blob as a connection that did not write it reads it; ``None`` if there is none."""
         ...
 
     async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:

@@ -1,0 +1,1 @@
+"""Where instances, certificates, managed objects and the journal are kept."""

@@ -1,0 +1,159 @@
+"""Attributes as JSON text and back, typed by the standard's table and bit for bit the same.
+
+``{"Cryptographic Length": [[0, 256]], "Name": [[0, {"name_value": "a", "name_type": 1}]]}``: each instance is its
+Attribute Index and its value. A structure is an object of its fields that are set, bytes are hexadecimal, an
+enumeration is its number, a custom attribute's value is its item type and its value. Reading is lazy: most requests
+look at a few attributes, or none.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum, IntFlag
+from functools import cache
+from json import JSONEncoder, loads
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+from keyrack.domain.objects import Attributes, Indexed
+from keyrack.spec.attributes import ATTRIBUTES, is_custom
+from keyrack.spec.types import CustomValue, ItemType
+
+Reader = Callable[[Any], Any]
+"""Makes a typed value from what JSON holds."""
+
+
+def encode_attributes(attributes: Attributes) -> str:
+    """The JSON text of an object's attributes; raises ``TypeError`` for a name or a value that is no attribute's."""
+    if isinstance(attributes, StoredAttributes):
+        return attributes.text
+    for name in attributes:
+        reader(name)
+    return _ENCODER.encode(attributes if type(attributes) is dict else dict(attributes))
+
+
+class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
+    """Attributes as they came from the database: parsed when first asked, each value typed when it is asked for."""
+
+    __slots__ = ("_raw", "_typed", "text")
+
+    def __init__(self, text: str) -> None:
+        """Hold the JSON ``text`` that :func:`encode_attributes` wrote."""
+        self.text = text
+        self._raw: dict[str, Any] | None = None
+        self._typed: dict[str, tuple[Indexed, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[Indexed, ...]:
+        typed = self._typed.get(name)
+        if typed is None:
+            read = reader(name)
+            held = self._parsed()[name]
+            typed = self._typed[name] = tuple([Indexed(index, read(value)) for index, value in held])
+        return typed
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The instances of an attribute, or ``default``; a missing one is the usual case and costs no exception."""
+        raw = self._raw
+        if raw is None:
+            raw = self._parsed()
+        return self[name] if name in raw else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parsed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def _parsed(self) -> dict[str, Any]:
+        if self._raw is None:
+            self._raw = loads(self.text)
+        return self._raw
+
+
+@cache
+def reader(name: str) -> Reader:
+    """How the values of an attribute are read; raises ``TypeError`` if the standard has no such name."""
+    if is_custom(name):
+        return _read_custom
+    word = ATTRIBUTES.get(name)
+    if word is None:
+        raise TypeError(f"{name!r} is no attribute of the standard, nor a custom one")
+    return _reader_of(word.type)
+
+
+def _reader_of(declared: Any) -> Reader:
+    """The reader for a declared type: plain, an enumeration, bytes, a tuple of one, a structure."""
+    origin = get_origin(declared)
+    if origin is Annotated:
+        return _reader_of(get_args(declared)[0])
+    if origin in {Union, UnionType}:
+        return _reader_of_union([each for each in get_args(declared) if each is not NoneType])
+    if origin is tuple:
+        read_item = _reader_of(get_args(declared)[0])
+        return lambda held: tuple([read_item(each) for each in held])
+    if is_dataclass(declared):
+        return _reader_of_structure(declared)
+    if issubclass(declared, Enum) and not issubclass(declared, IntFlag):
+        return _reader_of_enumeration(declared)
+    return bytes.fromhex if issubclass(declared, bytes) else _as_it_is
+
+
+def _reader_of_union(alternatives: list[Any]) -> Reader:
+    # "X | int": a word of the standard where there is one, else the vendor's number.
+    chosen = [each for each in alternatives if each is not int] or alternatives
+    if len(chosen) != 1:
+        raise TypeError(f"cannot tell {alternatives} apart in JSON")
+    return _reader_of(chosen[0])
+
+
+def _reader_of_enumeration(enumeration: type[Enum]) -> Reader:
+    members = {member.value: member for member in enumeration}
+    return lambda number: members.get(number, number)
+
+
+def _reader_of_structure(structure: Any) -> Reader:
+    hints = get_type_hints(structure, include_extras=True)
+    readers = {each.name: _reader_of(hints[each.name]) for each in fields(structure)}
+    return lambda held: structure(**{name: readers[name](value) for name, value in held.items()})
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_HEXADECIMAL: Final[Mapping[int, Reader]] = {
+    ItemType.STRUCTURE: bytes.fromhex,
+    ItemType.BYTE_STRING: bytes.fromhex,
+    # Python reads and writes no decimal number of more than 4,300 digits; a Big Integer may be longer.
+    ItemType.BIG_INTEGER: lambda text: int(text, 16),
+}
+_ITEM_TYPES: Final = {int(each): each for each in ItemType}
+
+
+def _read_custom(held: Any) -> CustomValue:
+    item_type, value = held
+    read = _HEXADECIMAL.get(item_type, _as_it_is)
+    return CustomValue(_ITEM_TYPES[item_type], read(value))
+
+
+def _write(value: Any) -> Any:
+    """What JSON knows nothing of: structures, custom values, bytes."""
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    if isinstance(value, CustomValue):
+        big = value.item_type is ItemType.BIG_INTEGER
+        return [int(value.item_type), hex(value.value) if big else value.value]  # type: ignore[arg-type]
+    if is_dataclass(value):
+        names = _field_names(value.__class__)
+        return {name: held for name in names if (held := getattr(value, name)) is not None}
+    raise TypeError(f"{type(value).__name__} is no type of an attribute's value")
+
+
+@cache
+def _field_names(structure: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(structure))
+
+
+_ENCODER: Final = JSONEncoder(separators=(",", ":"), default=_write, check_circular=False)

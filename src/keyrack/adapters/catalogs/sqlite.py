@@ -1,0 +1,226 @@
+"""The catalog in one SQLite file: reads on the loop's thread, writes by group commit, other processes welcome."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.encoding import StoredAttributes
+from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
+from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
+from keyrack.adapters.catalogs.units import Prepared
+from keyrack.adapters.catalogs.writer import DEADLINE, Writer
+from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, Storage
+from keyrack.domain.objects import Form, ManagedObject
+from keyrack.ports.catalog import Candidates, CatalogUnavailable, JournalRecord, NotAuthorised, Unit
+from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
+
+AT_ONCE: Final = 200
+"""Objects that a search reads before it lets the loop breathe."""
+
+_OBJECT_TYPES: Final = {int(each): each for each in ObjectType}
+_STATES: Final = {int(each): each for each in State}
+_KEY_FORMAT_TYPES: Final = {int(each): each for each in KeyFormatType}
+_KEY_RAW: Final = int(KeyFormatType.RAW)
+_RAW: Final = Form(key_format_type=KeyFormatType.RAW)
+
+
+class SqliteCatalog:
+    """``ports.Catalog`` over SQLite in WAL mode with ``synchronous=FULL``.
+
+    It belongs to one event loop at a time. Any number of processes may have the same file open.
+    """
+
+    def __init__(self, path: Path, chain: str = "local", *, deadline: float = DEADLINE) -> None:
+        """Open the file, made and migrated if need be; journal under the name ``chain``, this process's own.
+
+        Raises ``UnfitDatabase`` if the file or the place cannot be a catalog.
+        """
+        prepare(path)
+        self._path = path
+        self._reading = connect(path, wait=READ_WAIT)
+        self._read = self._reading.cursor().execute
+        self._searching: list[sqlite3.Connection] = []
+        self._writer = Writer(connect(path), chain, deadline=deadline)
+
+    @classmethod
+    def create(cls, path: Path) -> None:
+        """Make the file with its schema, or bring it up to date, and leave it closed."""
+        prepare(path)
+
+    async def authorise(self, fingerprint: str) -> Principal:
+        """The principal of a certificate in force, of an installed instance."""
+        with _translated():
+            found = self._read(queries.AUTHORISE, (fingerprint,)).fetchone()
+        if found is None:
+            raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
+        return Principal(fingerprint=fingerprint, instance=found[0])
+
+    async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
+        """One object; its attributes are parsed when somebody looks at them."""
+        try:
+            row = self._read(queries.LOAD, (unique_identifier, instance)).fetchone()
+        except sqlite3.Error as error:
+            raise CatalogUnavailable(f"the catalog cannot be read: {error}") from error
+        return None if row is None else _managed(row)
+
+    async def commit(self, unit: Unit) -> None:
+        """Durable when it returns."""
+        await self._writer.submit(Prepared(unit))
+
+    async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
+        """One snapshot; the loop breathes every :data:`AT_ONCE` objects."""
+        sql, parameters = _search(instance, candidates)
+        connection = self._searching.pop() if self._searching else connect(self._path, wait=READ_WAIT)
+        found: list[ManagedObject] = []
+        try:
+            with _translated():
+                cursor = connection.execute(sql, parameters)
+                while rows := cursor.fetchmany(AT_ONCE):
+                    found += [_managed(row) for row in rows]
+                    if len(rows) == AT_ONCE:
+                        await asyncio.sleep(0)
+                cursor.close()
+        except BaseException:
+            connection.close()
+            raise
+        self._searching.append(connection)
+        return found
+
+    async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:
+        """One page, in the order of creation."""
+        with _translated():
+            rows = self._read(queries.PAGE, (instance, after, instance, limit)).fetchall()
+        return [_managed(row) for row in rows]
+
+    async def count(self, instance: str) -> int:
+        """From the index alone."""
+        with _translated():
+            return int(self._read(queries.COUNT, (instance,)).fetchone()[0])
+
+    async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
+        """Through the reading connection, which sees only what was committed."""
+        with _translated():
+            row = self._read(queries.SEALED, (unique_identifier, instance)).fetchone()
+        return row[0] if row else None
+
+    async def intents(self) -> Sequence[ManagedObject]:
+        """In the order they were recorded."""
+        with _translated():
+            return [_managed(row) for row in self._read(queries.INTENTS).fetchall()]
+
+    async def instances(self) -> Sequence[Instance]:
+        """All instances, by name."""
+        with _translated():
+            return [_instance(row) for row in self._read(queries.INSTANCES).fetchall()]
+
+    async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
+        """Certificates in force, oldest first."""
+        with _translated():
+            if instance is None:
+                rows = self._read(queries.CERTIFICATES).fetchall()
+            else:
+                rows = self._read(queries.CERTIFICATES_OF, (instance,)).fetchall()
+        return [_certificate(row) for row in rows]
+
+    async def generation(self) -> int:
+        """The counter that the database's own triggers keep."""
+        with _translated():
+            return int(self._read(queries.GENERATION).fetchone()[0])
+
+    async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:
+        """Records in the order they were written."""
+        with _translated():
+            rows = self._read(queries.JOURNAL, (after, limit)).fetchall()
+        return [
+            JournalRecord(chain=chain, sequence=sequence, text=text, hash=digest, number=number)
+            for number, chain, sequence, text, digest in rows
+        ]
+
+    async def close(self) -> None:
+        """Commit what waits, then close."""
+        await self._writer.close()
+        for connection in (self._reading, *self._searching):
+            connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CatalogUnavailable(f"the catalog cannot be read: {error}") from error
+
+
+def _managed(row: tuple[Any, ...]) -> ManagedObject:
+    """An object from a row of ``queries.OBJECT_COLUMNS``."""
+    identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, text, sealed, key = (
+        row[:12]
+    )
+    if key_format == KeyFormatType.RAW and compression is None and subtype is None and not wrapped:
+        form = _RAW
+    else:
+        form = Form(
+            key_format_type=_KEY_FORMAT_TYPES.get(key_format, key_format),
+            key_compression_type=compression,
+            subtype=subtype,
+            wrapped=bool(wrapped),
+        )
+    return ManagedObject(
+        unique_identifier=identifier,
+        instance=instance,
+        object_type=_OBJECT_TYPES[object_type],
+        state=_STATES[state],
+        attributes=StoredAttributes(text),
+        form=form,
+        sealed=sealed,
+        standard_key=key,
+        version=version,
+    )
+
+
+def _instance(row: tuple[Any, ...]) -> Instance:
+    identifier, name, status, key_manager, root_key, storage, created_at = row
+    return Instance(
+        identifier=identifier,
+        name=name,
+        status=InstanceStatus(status),
+        key_manager=key_manager,
+        root_key=root_key,
+        storage=Storage(storage),
+        created_at=created_at,
+    )
+
+
+def _certificate(row: tuple[Any, ...]) -> ClientCertificate:
+    fingerprint, instance, subject, not_before, not_after, der, added_at = row
+    return ClientCertificate(
+        fingerprint=fingerprint,
+        instance=instance,
+        subject=subject,
+        not_before=not_before,
+        not_after=not_after,
+        der=der,
+        added_at=added_at,
+    )
+
+
+def _search(instance: str, candidates: Candidates) -> tuple[str, list[Any]]:
+    """The statement and its parameters; what the catalog has no index for does not narrow."""
+    columns: list[tuple[str, Any]] = []
+    if candidates.object_type is not None:
+        columns.append(("object_type", int(candidates.object_type)))
+    if candidates.state is not None:
+        columns.append(("state", int(candidates.state)))
+    pairs: list[tuple[str, str]] = []
+    for name, value in candidates.equal:
+        if name == UNIQUE_IDENTIFIER:
+            columns.append(("identifier", value))
+        elif (text := index_text(name, value)) is not None:
+            pairs.append((index_name(name), text))
+    parameters: list[Any] = [each for name, text in pairs for each in (instance, name, text)]
+    parameters += [instance, *(value for _, value in columns)]
+    return queries.search([column for column, _ in columns], len(pairs)), parameters

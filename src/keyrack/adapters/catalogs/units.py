@@ -1,0 +1,259 @@
+"""One unit inside the open transaction: its checks first, then its writes, through the writer's cursor."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from json import dumps, loads
+from typing import Any, Final
+
+from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.encoding import encode_attributes
+from keyrack.adapters.catalogs.indexing import index_rows, index_text
+from keyrack.adapters.journals.chain import canonical
+from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.objects import ManagedObject
+from keyrack.ports.catalog import AlreadyThere, Conflict, NotAuthorised, Unit
+
+
+class Row:
+    """A managed object made ready for the database, before any transaction is open."""
+
+    __slots__ = ("columns", "indexed", "managed", "rows")
+
+    def __init__(self, managed: ManagedObject) -> None:
+        """Encode; raises ``TypeError`` for what is no attribute."""
+        self.managed = managed
+        self.rows = index_rows(managed)
+        self.indexed = dumps(self.rows, separators=(",", ":"))
+        form = managed.form
+        self.columns: tuple[Any, ...] = (
+            form.key_format_type,
+            form.key_compression_type,
+            form.subtype,
+            form.wrapped,
+            encode_attributes(managed.attributes),
+            self.indexed,
+            managed.sealed,
+            managed.standard_key,
+        )
+
+
+class Prepared:
+    """A unit whose texts are written already, so that the transaction holds the lock for statements alone."""
+
+    __slots__ = (
+        "certificates",
+        "changes",
+        "inserted",
+        "instances",
+        "intents",
+        "names",
+        "principal",
+        "removed",
+        "seen",
+        "settled",
+        "texts",
+        "updated",
+    )
+
+    def __init__(self, unit: Unit) -> None:
+        """Encode everything of ``unit``."""
+        self.texts = [canonical(entry) for entry in unit.entries]
+        self.principal = unit.principal
+        self.seen = unit.seen
+        self.inserted = [Row(managed) for managed in unit.inserted] if unit.inserted else ()
+        self.updated = [Row(managed) for managed in unit.updated] if unit.updated else ()
+        self.names = unit.new_names
+        self.intents = [Row(managed) for managed in unit.intents] if unit.intents else ()
+        self.settled = unit.settled
+        self.instances = unit.instances
+        self.certificates = unit.certificates
+        self.removed = unit.removed_certificates
+        self.changes = bool(
+            unit.seen
+            or unit.inserted
+            or unit.updated
+            or unit.intents
+            or unit.settled
+            or unit.instances
+            or unit.certificates
+            or unit.removed_certificates
+        )
+
+
+class Application:
+    """Applies prepared units through one cursor; remembers authority for as long as the generation stands."""
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        """Write through ``cursor``, whose transaction somebody else begins and ends."""
+        self._execute: Callable[..., sqlite3.Cursor] = cursor.execute
+        self._authority: dict[str, str] = {}
+        self._generation = -1
+
+    def begin(self, generation: int) -> None:
+        """A transaction has begun, and sees this generation of instances and certificates."""
+        if generation != self._generation:
+            self.forget()
+            self._generation = generation
+
+    def forget(self) -> None:
+        """What was learnt is no longer true, or was learnt in a transaction that has not happened."""
+        self._authority.clear()
+        self._generation = -1
+
+    def apply(self, unit: Prepared) -> None:
+        """Check and write; a check that fails raises before anything of the unit is written."""
+        principal = unit.principal
+        if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
+            self._authorise(principal)
+        if not unit.changes:
+            return
+        found = self._compare(unit)
+        self._administer(unit)
+        for row in unit.intents:
+            self._intend(row)
+        for row in unit.inserted:
+            self._insert(row)
+        for row in unit.updated:
+            self._update(row, found)
+        for identifier in unit.settled:
+            self._execute(queries.SETTLE, (identifier,))
+
+    def _authorise(self, principal: Principal) -> None:
+        found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()
+        if found is None or found[0] != principal.instance:
+            raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
+        self._authority[principal.fingerprint] = principal.instance
+
+    def _compare(self, unit: Prepared) -> Mapping[str, tuple[int, str, int, str]]:
+        """The rows of everything seen or updated; raises :class:`Conflict` where one is not as it was seen."""
+        expected: dict[str, int] = {}
+        for row in unit.updated:
+            expected[row.managed.unique_identifier] = row.managed.version - 1
+        expected.update(unit.seen)
+        found = {}
+        for identifier, version in expected.items():
+            held = self._execute(queries.SEEN, (identifier,)).fetchone()
+            if (held[2] if held else 0) != version:
+                raise Conflict("an object was changed meanwhile")
+            if held:
+                if unit.principal is not None and held[1] != unit.principal.instance:
+                    raise Conflict("an object is another instance's")
+                found[identifier] = held
+        for row in unit.updated:
+            held = found.get(row.managed.unique_identifier)
+            if held is None or held[1] != row.managed.instance:
+                raise Conflict("an object to change is not there")
+        for name in unit.names:
+            self._refuse_bearer(unit, name, found)
+        return found
+
+    def _refuse_bearer(self, unit: Prepared, name: str, found: Mapping[str, tuple[int, str, int, str]]) -> None:
+        for row in (*unit.inserted, *unit.updated):
+            if ("Name", index_text("Name", name)) in row.rows:
+                held = found.get(row.managed.unique_identifier)
+                number = held[0] if held else 0
+                value = index_text("Name", name)
+                if self._execute(queries.OTHER_BEARER, (row.managed.instance, value, number)).fetchone():
+                    raise AlreadyThere("another object of the instance bears this name")
+
+    def _administer(self, unit: Prepared) -> None:
+        if not (unit.instances or unit.certificates or unit.removed):
+            return
+        self.forget()
+        for instance in unit.instances:
+            self._execute(queries.PUT_INSTANCE, instance_columns(instance))
+        for fingerprint in unit.removed:
+            self._execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
+        for certificate in unit.certificates:
+            self._execute(queries.ADD_CERTIFICATE, certificate_columns(certificate))
+
+    def _intend(self, row: Row) -> None:
+        managed = row.managed
+        *form, text, _, sealed, standard_key = row.columns
+        self._execute(
+            queries.PUT_INTENT,
+            (
+                managed.unique_identifier,
+                managed.instance,
+                managed.object_type,
+                managed.state,
+                managed.version,
+                *form,
+                text,
+                sealed,
+                standard_key,
+            ),
+        )
+
+    def _insert(self, row: Row) -> None:
+        managed = row.managed
+        self._execute(queries.SETTLE, (managed.unique_identifier,))
+        number = self._execute(
+            queries.INSERT_OBJECT,
+            (
+                managed.unique_identifier,
+                managed.instance,
+                managed.object_type,
+                managed.state,
+                managed.version,
+                managed.value("Initial Date") or 0,
+                *row.columns,
+            ),
+        ).lastrowid
+        for name, text in row.rows:
+            self._execute(queries.ADD_ATTRIBUTE, (managed.instance, name, text, number))
+
+    def _update(self, row: Row, found: Mapping[str, tuple[int, str, int, str]]) -> None:
+        managed = row.managed
+        number, instance, version, indexed = found[managed.unique_identifier]
+        self._execute(queries.UPDATE_OBJECT, (managed.state, managed.version, *row.columns, number, version))
+        if indexed != row.indexed:
+            self._index(instance, number, [tuple(each) for each in loads(indexed)], row.rows)
+
+    def _index(self, instance: str, number: int, old: Sequence[Any], new: Sequence[Any]) -> None:
+        for name, text in set(old) - set(new):
+            self._execute(queries.REMOVE_ATTRIBUTE, (instance, name, text, number))
+        for name, text in set(new) - set(old):
+            self._execute(queries.ADD_ATTRIBUTE, (instance, name, text, number))
+
+
+def instance_columns(instance: Instance) -> tuple[Any, ...]:
+    """In the order of ``queries.INSTANCES``."""
+    return (
+        instance.identifier,
+        instance.name,
+        str(instance.status),
+        instance.key_manager,
+        instance.root_key,
+        str(instance.storage),
+        instance.created_at,
+    )
+
+
+def certificate_columns(certificate: ClientCertificate) -> tuple[Any, ...]:
+    """In the order of ``queries.CERTIFICATES``."""
+    return (
+        certificate.fingerprint,
+        certificate.instance,
+        certificate.subject,
+        certificate.not_before,
+        certificate.not_after,
+        certificate.der,
+        certificate.added_at,
+    )
+
+
+# A unit that breaks one of these breaks a promise that only the database can keep between processes.
+BROKEN: Final[Mapping[str, type[Exception]]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": AlreadyThere,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": AlreadyThere,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": Conflict,
+}
+
+
+def refusal(error: Exception) -> Exception:
+    """What a unit's own exception means to the one who committed it."""
+    if isinstance(error, sqlite3.IntegrityError):
+        kind = BROKEN.get(error.sqlite_errorname, Conflict)
+        return kind("the database refuses the unit: something unique is taken, or what it refers to is not there")
+    return error

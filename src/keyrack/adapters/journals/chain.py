@@ -1,0 +1,123 @@
+"""The journal's chain: canonical text, SHA-256 links, and a pure check that finds every edit.
+
+Each chain is written by one name (a process: ``"kmip-0"``, ``"cli"``). Its first record follows a hash made of that
+name, so that a record can be moved neither inside its chain nor into another. What the links cannot show, that the end
+of a chain was cut off or that all of it was computed anew, a :class:`Checkpoint` kept elsewhere shows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from json import dumps
+from json.encoder import encode_basestring_ascii as quoted
+
+from keyrack.domain.journal import Entry
+from keyrack.ports.catalog import JournalRecord
+
+_GENESIS = b"keyrack journal, first link of the chain "
+
+
+def canonical(entry: Entry) -> str:
+    """The one JSON text of an entry: keys sorted, no spaces, ASCII only."""
+    detail = ",".join(
+        f"{quoted(key)}:{quoted(value) if isinstance(value, str) else dumps(value)}"
+        for key, value in sorted(entry.detail.items())
+    )
+    return (
+        f'{{"action":{quoted(entry.action)},"address":{quoted(entry.address)},"at":{entry.at},"detail":{{{detail}}},'
+        f'"initiator":{quoted(entry.initiator)},"instance":{quoted(entry.instance)},'
+        f'"outcome":{quoted(entry.outcome)},"target":{quoted(entry.target)}}}'
+    )
+
+
+def genesis(chain: str) -> bytes:
+    """What stands in the place of the previous hash before the first record of a chain."""
+    return sha256(_GENESIS + chain.encode()).digest()
+
+
+def link(previous: bytes, text: str) -> bytes:
+    """The hash of a record: SHA-256 over the 32 bytes of the hash before it and the text in UTF-8."""
+    return sha256(previous + text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The end of a chain as it once was, kept where the journal's keeper cannot change it."""
+
+    chain: str
+    sequence: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A place where the journal is not as it was written."""
+
+    chain: str
+    sequence: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What :func:`verify` has found; sound when there is no flaw."""
+
+    records: int
+    heads: tuple[Checkpoint, ...]
+    """The end of each chain, to be kept as the checkpoints of the next time."""
+    flaws: tuple[Flaw, ...] = ()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One chain while it is walked."""
+
+    sequence: int
+    hash: bytes
+    expected: dict[int, bytes] = field(default_factory=dict)
+
+
+def verify(records: Iterable[JournalRecord], checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+    """Walk whole chains, from their first record, in the order they were written, and report each place of a flaw.
+
+    After a flaw the walk goes on from what is there: one edit is told once, and what follows it is still checked.
+    """
+    chains: dict[str, _Walk] = {}
+    for checkpoint in checkpoints:
+        _chain(chains, checkpoint.chain).expected[checkpoint.sequence] = checkpoint.hash
+    flaws: list[Flaw] = []
+    count = 0
+    for record in records:
+        count += 1
+        flaws += _step(_chain(chains, record.chain), record)
+    for name, walk in chains.items():
+        flaws += [
+            Flaw(name, sequence, f"the chain ends at {walk.sequence}: what a checkpoint has seen was cut off")
+            for sequence in sorted(walk.expected)
+            if sequence > walk.sequence
+        ]
+    heads = tuple(Checkpoint(name, walk.sequence, walk.hash) for name, walk in chains.items() if walk.sequence)
+    return Verdict(count, heads, tuple(flaws))
+
+
+def _chain(chains: dict[str, _Walk], name: str) -> _Walk:
+    if name not in chains:
+        chains[name] = _Walk(0, genesis(name))
+    return chains[name]
+
+
+def _step(walk: _Walk, record: JournalRecord) -> list[Flaw]:
+    flaws = []
+
+    def told(what: str) -> None:
+        flaws.append(Flaw(record.chain, record.sequence, what))
+
+    if record.sequence != walk.sequence + 1:
+        told(f"follows {walk.sequence}: records were removed, inserted or moved")
+    if record.hash != link(walk.hash, record.text):
+        told("the hash does not follow: this record, or one before it, is not as it was written")
+    expected = walk.expected.get(record.sequence)
+    if expected is not None and expected != record.hash:
+        told("differs from a checkpoint: the chain was computed anew")
+    walk.sequence, walk.hash = record.sequence, record.hash
+    return flaws
