@@ -116,10 +116,10 @@ def matcher(
 ) -> Callable[[ManagedObject], bool]:
     """The decision on one object after another, as of ``now``.
 
-    Destroyed objects are found by those who ask for their State or their Destroy Date, and by nobody else: the profiles'
-    own cases want a Locate for the Unique Identifier of a destroyed key to find nothing. Nothing is ever archived here:
-    a mask without on-line storage finds nothing. Raises :class:`InvalidField` for attributes that the protocol version
-    does not have (KMIP 1.4, 11.10).
+    Destroyed objects are found by those who ask for their State or their Destroy Date, and by nobody else: the
+    profiles' own cases want a Locate for the Unique Identifier of a destroyed key to find nothing. Nothing is ever
+    archived here: a mask without on-line storage finds nothing. Raises :class:`InvalidField` for attributes that the
+    protocol version does not have (KMIP 1.4, 11.10).
     """
     _check_known(filters, version)
     buried = not any(name in OF_THE_DESTROYED for name, _ in filters)
