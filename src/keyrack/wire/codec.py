@@ -8,6 +8,7 @@ never written, and is refused when it comes.
 import linecache
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import cache
 from itertools import count
 from struct import error as StructError
 from typing import Annotated, Any, Final, TypeVar
@@ -15,7 +16,6 @@ from typing import Annotated, Any, Final, TypeVar
 from keyrack.spec.tags import Tag
 from keyrack.spec.types import ItemType
 from keyrack.spec.versions import VERSIONS, ProtocolVersion
-from keyrack.spec.word import Word
 from keyrack.wire import scalars
 from keyrack.wire.declare import SPECIAL, STRUCTURES, Choice, FieldPlan, fields_of, plan_field, structure
 from keyrack.wire.errors import Malformed, Unexpected, WireError
@@ -60,7 +60,9 @@ class _Encoders(dict[type, Encoder]):
         if cls in SPECIAL:
             made: Encoder = SPECIAL[cls](self._version)[0]
         else:
-            scope: dict[str, Any] = {**scalars.BASE_SCOPE, "encoders": self, "cannot_say": _cannot_say}
+            scope: dict[str, Any] = {
+                **scalars.BASE_SCOPE, "encoders": self, "version": self._version, "cannot_say": _cannot_say,
+            }  # fmt: skip
             body = _encode_body(fields_of(_declared(cls)), self._version, scope)
             made = _compile(f"{cls.__qualname__} {self._version} encode", "out, late, value, head", body, scope)
         self[cls] = made
@@ -79,7 +81,7 @@ class _Decoders(dict[type, Decoder]):
             made: Decoder = SPECIAL[cls](self._version)[1]
         else:
             scope: dict[str, Any] = {**scalars.BASE_SCOPE, "decoders": self, "refuse": refuse, "cls": cls}
-            body = _decode_body(cls.__name__, fields_of(_declared(cls)), self._version, scope)
+            body = _decode_body(_declared(cls), self._version, scope)
             made = _compile(f"{cls.__qualname__} {self._version} decode", "buf, pos, end", body, scope)
         self[cls] = made
         return made
@@ -108,8 +110,17 @@ def write_item(out: bytearray, late: Late, value: Any, version: ProtocolVersion,
     """Append one structure; the caller calls :func:`fill` when the message is complete."""
     try:
         ENCODERS[version][type(value)](out, late, value, structure_head(tag))
-    except (StructError, OverflowError, AttributeError, UnicodeEncodeError, TypeError) as error:
-        raise Unexpected(f"a value of {type(value).__name__} is not of the type that {tag.title} needs") from error
+    except WRONG_VALUE as error:
+        raise wrong_value(tag) from error
+
+
+WRONG_VALUE: Final = (StructError, OverflowError, AttributeError, UnicodeEncodeError, TypeError)
+"""What encoders raise for a value that is not of its element's type: to be translated by :func:`wrong_value`."""
+
+
+def wrong_value(tag: Tag) -> WireError:
+    """A value inside the structure ``tag`` cannot be written."""
+    return Unexpected(f"{tag.title}: a value is not of the type that its element needs")
 
 
 def fill(out: bytearray, late: Late) -> None:
@@ -137,16 +148,21 @@ def decode_content(cls: type[T], buffer: Buffer, version: ProtocolVersion, pos: 
     except WireError as error:
         error.version = version
         raise
-    except UnicodeDecodeError as error:
-        raise _known(Malformed(f"{cls.__name__}: a Text String is not UTF-8"), version) from error
-    except (StructError, IndexError, OverflowError) as error:
-        raise _known(Malformed(f"{cls.__name__}: the bytes end inside an item"), version) from error
+    except WRONG_BYTES as error:
+        raise wrong_bytes(cls, error, version) from error
     return value
 
 
-def _known(error: WireError, version: ProtocolVersion) -> WireError:
-    error.version = version
-    return error
+WRONG_BYTES: Final = (UnicodeDecodeError, StructError, IndexError, OverflowError)
+"""What decoders raise beside ``WireError``: to be translated by :func:`wrong_bytes`."""
+
+
+def wrong_bytes(cls: type, error: Exception, version: ProtocolVersion) -> WireError:
+    """The bytes of a ``cls`` cannot be read."""
+    text = "a Text String is not UTF-8" if isinstance(error, UnicodeDecodeError) else "the bytes end inside an item"
+    refusal = Malformed(f"{cls.__name__}: {text}")
+    refusal.version = version
+    return refusal
 
 
 def structure_check(tag: Tag) -> int:
@@ -154,6 +170,7 @@ def structure_check(tag: Tag) -> int:
     return tag << 8 | ItemType.STRUCTURE
 
 
+@cache
 def structure_head(tag: Tag) -> bytes:
     """The header of a structure whose length is still to come."""
     return (structure_check(tag) << 32).to_bytes(8, "big")
@@ -163,7 +180,8 @@ def item_codec(hint: Any, tag: Tag, version: ProtocolVersion) -> tuple[Callable[
     """Writer (``out, late, value``) and reader (``buf, pos, end``) of one item alone, as attributes need them."""
     (choice,) = plan_field(tag.title, "", Annotated[hint, tag]).choices
     scope: dict[str, Any] = {
-        **scalars.BASE_SCOPE, "encoders": ENCODERS[version], "decoders": DECODERS[version], "refuse": refuse,
+        **scalars.BASE_SCOPE, "encoders": ENCODERS[version], "decoders": DECODERS[version], "version": version,
+        "refuse": refuse, "cannot_say": _cannot_say,
     }  # fmt: skip
     name = f"{tag.title} {version}"
     writer = _compile(f"{name} write", "out, late, value", scalars.write(choice, "value", scope), scope)
@@ -182,16 +200,36 @@ def item_codec(hint: Any, tag: Tag, version: ProtocolVersion) -> tuple[Callable[
 PEEK: Final = ["h = peek(buf, pos)[0] if pos < end else 0"]
 
 
-def _decode_body(name: str, plans: tuple[FieldPlan, ...], version: ProtocolVersion, scope: dict[str, Any]) -> Lines:
+def _decode_body(cls: type, version: ProtocolVersion, scope: dict[str, Any]) -> Lines:
+    plans = fields_of(cls)
     known = [plan for plan in plans if plan.since <= version]
     lines = list(PEEK) if known else []
     for plan in known:
-        lines += DECODE[plan.presence](name, plan, version, scope)
-    arguments = ", ".join(f"{plan.name}=v_{plan.name}" for plan in known)
+        lines += DECODE[plan.presence](cls.__name__, plan, version, scope)
+    lines += [f"v_{plan.name} = {() if plan.presence == 'repeated' else None}" for plan in plans if plan not in known]
     return [
         *lines,
-        f"if pos != end: raise refuse({name!r}, buf, pos, end)",
-        f"return cls({arguments})",
+        f"if pos != end: raise refuse({cls.__name__!r}, buf, pos, end)",
+        *_construct(cls, plans, scope),
+    ]
+
+
+def _construct(cls: type, plans: tuple[FieldPlan, ...], scope: dict[str, Any]) -> Lines:
+    """Make the frozen value.
+
+    The constructor of a frozen class sets each field through ``object.__setattr__``: half of the time of a decode. So
+    the fields are set on an unfrozen twin of the same layout, which then becomes the value. A class that has more to
+    its making than its fields is made by its constructor.
+    """
+    if cls.__bases__ != (object,) or hasattr(cls, "__post_init__") or not plans:
+        return [f"return cls({', '.join(f'{plan.name}=v_{plan.name}' for plan in plans)})"]
+    scope["twin"] = type("Twin", (), {"__slots__": tuple(plan.name for plan in plans)})
+    scope["new"] = object.__new__
+    return [
+        "made = new(twin)",
+        *(f"made.{plan.name} = v_{plan.name}" for plan in plans),
+        "made.__class__ = cls",
+        "return made",
     ]
 
 
@@ -240,26 +278,23 @@ def _encode_body(plans: tuple[FieldPlan, ...], version: ProtocolVersion, scope: 
 def _encode_field(plan: FieldPlan, version: ProtocolVersion, scope: dict[str, Any]) -> Lines:
     source = f"value.{plan.name}"
     if plan.presence == "repeated":
-        return [f"for v in {source}:", *_indent(_encode_value(plan, version, scope, "pass"))]
+        return [f"for v in {source}:", *_indent(_encode_value(plan, version, scope))]
     if plan.presence == "optional":
-        return [f"v = {source}", "if v is not None:", *_indent(_encode_value(plan, version, scope, "pass"))]
-    return [
-        f"v = {source}",
-        *_encode_value(plan, version, scope, f"raise cannot_say({plan.title!r}, {str(version)!r})"),
-    ]
+        return [f"v = {source}", "if v is not None:", *_indent(_encode_value(plan, version, scope))]
+    return [f"v = {source}", *_encode_value(plan, version, scope)]
 
 
-def _encode_value(plan: FieldPlan, version: ProtocolVersion, scope: dict[str, Any], otherwise: str) -> Lines:
-    """Write ``v``; ``otherwise`` is what is done with a value that the version does not have."""
-    usable = _usable(plan, version)
+def _encode_value(plan: FieldPlan, version: ProtocolVersion, scope: dict[str, Any]) -> Lines:
+    """Write ``v``, in the form that its type chooses."""
+    required = plan.presence == "required"
     if len(plan.choices) == 1:
-        return _guarded(plan.choices[0], version, scope, otherwise)
+        return scalars.write(plan.choices[0], "v", scope, required=required)
     lines = ["kind = type(v)"]
-    for number, choice in enumerate(usable):
+    for number, choice in enumerate(_usable(plan, version)):
         kinds = _named_types(scope, scalars.python_types(choice))
         lines.append(f"{'elif' if number else 'if'} {kinds}:")
-        lines += _indent(_guarded(choice, version, scope, otherwise))
-    return [*lines, "else:", f"    {otherwise}"]
+        lines += _indent(scalars.write(choice, "v", scope, required=required))
+    return [*lines, f"else: raise cannot_say({plan.title!r})"]
 
 
 def _named_types(scope: dict[str, Any], kinds: tuple[type, ...]) -> str:
@@ -271,25 +306,8 @@ def _named_types(scope: dict[str, Any], kinds: tuple[type, ...]) -> str:
     return " or ".join(tests)
 
 
-def _guarded(choice: Choice, version: ProtocolVersion, scope: dict[str, Any], otherwise: str) -> Lines:
-    """Write one choice, unless it is a value of an enumeration that the version does not have yet."""
-    written = scalars.write(choice, "v", scope)
-    newer = _newer(choice.python, version)
-    if not newer:
-        return written
-    name = f"newer_{len(scope)}"
-    scope[name] = newer
-    return [f"if v in {name}:", f"    {otherwise}", "else:", *_indent(written)]
-
-
-def _newer(python: type, version: ProtocolVersion) -> frozenset[int]:
-    if not issubclass(python, Word):
-        return frozenset()
-    return frozenset(int(word) for word in python if word.since > version)
-
-
-def _cannot_say(title: str, version: str) -> WireError:
-    return Unexpected(f"the value of {title} cannot be said in KMIP {version}")
+def _cannot_say(title: str) -> WireError:
+    return Unexpected(f"the value of {title} cannot be written in the protocol version of the message")
 
 
 def _indent(lines: Lines) -> Lines:

@@ -4,15 +4,19 @@ So a payload that is broken fails its own item, and the others of the batch are 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from struct import Struct
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, TypeVar
 
 from keyrack.spec.enumerations import Operation, ResultReason, ResultStatus
 from keyrack.spec.tags import Tag
-from keyrack.spec.versions import ProtocolVersion
+from keyrack.spec.types import ItemType
+from keyrack.spec.versions import VERSIONS, ProtocolVersion
 from keyrack.wire.codec import (
+    DECODERS,
     ENCODERS,
+    WRONG_BYTES,
+    WRONG_VALUE,
     Buffer,
     Decoder,
     Encoder,
@@ -23,6 +27,8 @@ from keyrack.wire.codec import (
     structure_check,
     structure_head,
     write_item,
+    wrong_bytes,
+    wrong_value,
 )
 from keyrack.wire.declare import SPECIAL
 from keyrack.wire.errors import Malformed, Unexpected, UnsupportedVersion, WireError
@@ -35,6 +41,7 @@ from keyrack.wire.headers import (
     ProtocolVersionStructure,
     RequestHeader,
     ResponseHeader,
+    version_bytes,
 )
 from keyrack.wire.refusals import refuse
 from keyrack.wire.scalars import not_eightfold, not_zero
@@ -85,8 +92,7 @@ class RequestBatchItem:
         return self.message_extension is not None and self.message_extension.criticality_indicator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestMessage:
+class RequestMessage(NamedTuple):
     """Request Message (KMIP 1.4, 7.1)."""
 
     request_header: RequestHeader
@@ -129,12 +135,12 @@ def _payload_codec(version: ProtocolVersion) -> tuple[Encoder, Decoder]:
     encoders = ENCODERS[version]
 
     def encode(out: bytearray, late: Late, value: Any, head: bytes) -> None:
-        if is_dataclass(value):
-            encoders[type(value)](out, late, value, head)
-        else:
+        if isinstance(value, bytes | bytearray | memoryview):
             out += head[:4]
             out += len(value).to_bytes(4, "big")
             out += value
+        else:
+            encoders[type(value)](out, late, value, head)
 
     def decode(buf: Buffer, pos: int, end: int) -> memoryview:
         if end - pos & 7:
@@ -160,14 +166,36 @@ def read_request(frame: Buffer, batch_limit: int = BATCH_LIMIT) -> RequestMessag
 
     Raises a ``WireError``; its ``version`` is set where the message's protocol version could be read.
     """
+    known = _plain_header(frame)
+    header, pos = _new_header(frame) if known is None else (known, _PLAIN)
+    counts = (header.batch_count, batch_limit)
+    return RequestMessage(header, _items(frame, pos, counts, RequestBatchItem, header.protocol_version))
+
+
+_PLAIN: Final = 72
+"""Where the batch items begin after a request header that holds nothing but its version and a Batch Count."""
+_headers: dict[bytes, RequestHeader] = {}
+"""The plain headers that have come so far: one for each version and Batch Count, so there are few."""
+_REQUEST: Final = structure_head(Tag.REQUEST_MESSAGE)[:4]
+
+
+def _plain_header(frame: Buffer) -> RequestHeader | None:
+    """The header of a message that has a plain one and the right length, else nothing; the rest is found out slowly.
+
+    Nearly all clients send the same plain header again and again, so that each is read once.
+    """
+    known = _headers.get(bytes(frame[8:_PLAIN]))
+    if known is not None and frame[:8] == _REQUEST + (len(frame) - 8).to_bytes(4, "big"):
+        return known
+    return None
+
+
+def _new_header(frame: Buffer) -> tuple[RequestHeader, int]:
     version = _version(frame, Tag.REQUEST_MESSAGE, Tag.REQUEST_HEADER)
-    try:
-        header, pos = _header(frame, RequestHeader, version)
-        items = _items(frame, pos, (header.batch_count, batch_limit), RequestBatchItem, version)
-    except WireError as error:
-        error.version = version
-        raise
-    return RequestMessage(request_header=header, batch_items=items)
+    header, pos = _header(frame, RequestHeader, version)
+    if pos == _PLAIN and header.batch_count <= BATCH_LIMIT:
+        _headers[bytes(frame[8:_PLAIN])] = header
+    return header, pos
 
 
 def read_response(frame: Buffer, batch_limit: int = BATCH_LIMIT) -> ResponseMessage:
@@ -214,23 +242,33 @@ def _header(frame: Buffer, cls: type[T], version: ProtocolVersion) -> tuple[T, i
 
 
 def _items(frame: Buffer, pos: int, counts: tuple[int, int], cls: type[T], version: ProtocolVersion) -> tuple[T, ...]:
-    count, limit = counts
-    if not 0 < count <= limit:
-        raise Unexpected(f"the Batch Count is not between 1 and {limit}")
+    """The batch items of a message: as many as the first of ``counts`` says, and no more than the second."""
+    try:
+        if not 0 < counts[0] <= counts[1]:
+            raise Unexpected(f"the Batch Count is not between 1 and {counts[1]}")
+        items = _whole_items(frame, pos, counts[0], DECODERS[version][cls])
+        if len(items) != counts[0]:
+            raise Unexpected("there are fewer or more batch items than the Batch Count says")
+    except WireError as error:
+        error.version = version
+        raise
+    except WRONG_BYTES as error:
+        raise wrong_bytes(cls, error, version) from error
+    return tuple(items)
+
+
+def _whole_items(frame: Buffer, pos: int, count: int, decoder: Decoder) -> list[Any]:
+    """The batch items, until one too many has come."""
     size = len(frame)
-    items: list[T] = []
-    while pos < size:
+    items: list[Any] = []
+    while pos < size and len(items) <= count:
         head = _peek(frame, pos)[0]
         stop = pos + 8 + (head & 0xFFFFFFFF)
         if head >> 32 != _ITEM or stop > size:
             raise refuse("message", frame, pos, size, Tag.BATCH_ITEM.title)
-        if len(items) == count:
-            raise Unexpected("there are more batch items than the Batch Count says")
-        items.append(decode_content(cls, frame, version, pos + 8, stop))
+        items.append(decoder(frame, pos + 8, stop))
         pos = stop
-    if len(items) != count:
-        raise Unexpected("there are fewer batch items than the Batch Count says")
-    return tuple(items)
+    return items
 
 
 # --- writing ---
@@ -247,21 +285,42 @@ def write_request(message: RequestMessage) -> bytearray:
 def write_response(message: ResponseMessage) -> bytearray:
     """The whole response message, in an array that the caller sends and then wipes."""
     version = message.protocol_version
-    header = ResponseHeader(
-        protocol_version=version,
+    out, late = bytearray(structure_head(Tag.RESPONSE_MESSAGE)), Late()
+    if message.client_correlation_value is None and message.server_correlation_value is None:
+        out += _PLAIN_ANSWER[version]
+        out += _put_plain(_TIME_STAMP, message.time_stamp, _BATCH_COUNT, len(message.batch_items), 0)
+    else:
+        write_item(out, late, _response_header(message), version, Tag.RESPONSE_HEADER)
+    return _finish(out, late, [_sayable(item, version) for item in message.batch_items], version)
+
+
+def _response_header(message: ResponseMessage) -> ResponseHeader:
+    return ResponseHeader(
+        protocol_version=message.protocol_version,
         time_stamp=message.time_stamp,
         client_correlation_value=message.client_correlation_value,
         server_correlation_value=message.server_correlation_value,
         batch_count=len(message.batch_items),
     )
-    out, late = bytearray(structure_head(Tag.RESPONSE_MESSAGE)), Late()
-    write_item(out, late, header, version, Tag.RESPONSE_HEADER)
-    return _finish(out, late, [_sayable(item, version) for item in message.batch_items], version)
+
+
+_TIME_STAMP: Final = (Tag.TIME_STAMP << 8 | ItemType.DATE_TIME) << 32 | 8
+_BATCH_COUNT: Final = (Tag.BATCH_COUNT << 8 | ItemType.INTEGER) << 32 | 4
+_put_plain: Final = Struct(">QqQiI").pack
+_PLAIN_ANSWER: Final = {
+    version: (structure_check(Tag.RESPONSE_HEADER) << 32 | 72).to_bytes(8, "big") + version_bytes(version)
+    for version in VERSIONS
+}
+"""How a response header begins that holds nothing but its version, a Time Stamp and a Batch Count, as nearly all do."""
 
 
 def _finish(out: bytearray, late: Late, items: Sequence[Any], version: ProtocolVersion) -> bytearray:
-    for item in items:
-        write_item(out, late, item, version, Tag.BATCH_ITEM)
+    encoders, head = ENCODERS[version], structure_head(Tag.BATCH_ITEM)
+    try:
+        for item in items:
+            encoders[type(item)](out, late, item, head)
+    except WRONG_VALUE as error:
+        raise wrong_value(Tag.BATCH_ITEM) from error
     out[4:8] = (len(out) - 8).to_bytes(4, "big")
     fill(out, late)
     return out
@@ -270,7 +329,7 @@ def _finish(out: bytearray, late: Late, items: Sequence[Any], version: ProtocolV
 def _sayable(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatchItem:
     """The item with a Result Reason that the protocol version has."""
     reason = item.result_reason
-    if isinstance(reason, ResultReason) and reason.since > version:
+    if reason is not None and isinstance(reason, ResultReason) and reason.since > version:
         return replace(item, result_reason=ResultReason.GENERAL_FAILURE)
     return item
 

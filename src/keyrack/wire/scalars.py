@@ -8,10 +8,12 @@ whole header for items of fixed size, tag and type for others.
 
 from collections.abc import Callable, Mapping
 from enum import IntFlag
+from functools import partial
 from struct import Struct
 from typing import Any, Final
 
 from keyrack.spec.types import ItemType
+from keyrack.spec.versions import ProtocolVersion
 from keyrack.spec.word import Word
 from keyrack.wire.declare import Choice
 from keyrack.wire.errors import Malformed, WireError
@@ -92,9 +94,32 @@ def read(choice: Choice, into: str, scope: dict[str, Any]) -> Lines:
     return READ[choice.item_type](choice, into, scope)
 
 
-def write(choice: Choice, value: str, scope: dict[str, Any]) -> Lines:
-    """Lines that append the item with ``value`` to ``out``."""
+def write(choice: Choice, value: str, scope: dict[str, Any], *, required: bool = True) -> Lines:
+    """Lines that append the item with ``value`` to ``out``.
+
+    The value of an enumeration that is newer than the version is left out, unless the element is ``required``.
+    """
+    if issubclass(choice.python, Word):
+        words = Words(choice, scope["version"])
+        name = _named(scope, "words", words)
+        if b"" in words.values() and required:
+            return [f"data = {name}[{value}]", f"if not data: raise cannot_say({choice.tag.title!r})", "out += data"]
+        return [f"out += {name}[{value}]"]
     return WRITE[choice.item_type](choice, value, scope)
+
+
+class Words(dict[int, bytes]):
+    """The items of an enumeration's values, made ahead; of a value that is newer than the version, nothing."""
+
+    def __init__(self, choice: Choice, version: ProtocolVersion) -> None:
+        """Make the items of every word of ``choice.python`` that ``version`` has."""
+        members = [word for word in choice.python if isinstance(word, Word)]  # type: ignore[attr-defined]
+        self._pack = partial(Struct(">QII").pack, check(choice))
+        super().__init__({int(word): self._pack(word, 0) if word.since <= version else b"" for word in members})
+
+    def __missing__(self, value: int) -> bytes:
+        """A vendor's value: written as it is, and not remembered."""
+        return self._pack(value, 0)
 
 
 def _named(scope: dict[str, Any], prefix: str, value: Any) -> str:
@@ -159,8 +184,19 @@ def _read_string(expression: str) -> Callable[[Choice, str, dict[str, Any]], Lin
     return emit
 
 
+def _inner(scope: dict[str, Any], prefix: str, codecs: dict[type, Callable[..., Any]], cls: type) -> str:
+    """A name for the function of an inner structure, which is made when it is first called: many never are."""
+
+    def first(*arguments: Any) -> Any:
+        scope[name] = codecs[cls]
+        return scope[name](*arguments)
+
+    name = _named(scope, prefix, first)
+    return name
+
+
 def _read_structure(choice: Choice, into: str, scope: dict[str, Any]) -> Lines:
-    inner = _named(scope, "read", scope["decoders"][choice.python])
+    inner = _inner(scope, "read", scope["decoders"], choice.python)
     return ["stop = pos + 8 + (h & 0xFFFFFFFF)", f"{into} = {inner}(buf, pos + 8, stop)", "pos = stop"]
 
 
@@ -223,7 +259,7 @@ def _write_secret(choice: Choice, value: str) -> Lines:
 
 
 def _write_structure(choice: Choice, value: str, scope: dict[str, Any]) -> Lines:
-    inner = _named(scope, "write", scope["encoders"][choice.python])
+    inner = _inner(scope, "write", scope["encoders"], choice.python)
     head = _named(scope, "head", (check(choice) << 32).to_bytes(8, "big"))
     return [f"{inner}(out, late, {value}, {head})"]
 
