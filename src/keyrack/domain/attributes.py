@@ -22,7 +22,7 @@ Names:
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from keyrack.domain.attribute_values import accept, check_changeable, check_name, check_order, companions
+from keyrack.domain.attribute_values import DATES, accept, check_changeable, check_name, check_order, companions
 from keyrack.domain.errors import (
     IllegalOperation,
     IndexOutOfBounds,
@@ -230,7 +230,9 @@ def _changed(managed: ManagedObject, name: str, instances: tuple[Indexed, ...], 
         attributes.update(setting({}, companions(name, instances[0].value, managed.attributes)))
     else:
         del attributes[name]
-    check_order(attributes)
+    if name in DATES:
+        # Only the client's dates are held to their order: a Revoke may have set one before another that never came.
+        check_order(attributes)
     changed = managed.changed(attributes=setting(attributes, {"Last Change Date": now}))
     # A date may have been set that has come already: the state follows at once (KMIP 1.4, 3.22).
     return tick(changed, now)

@@ -118,7 +118,7 @@ def after(
     :func:`advance` raises, and :class:`IllegalOperation` for an object that has no such event (KMIP 1.4, 11.20, 11.21).
     """
     managed = tick(managed, at)
-    _check_able(managed, event)
+    _check_able(managed, event, at)
     written: Mapping[Event, Mapping[str, Any]] = {
         Event.ACTIVATE: {"Activation Date": at},
         Event.DEACTIVATE: {"Deactivation Date": at, "Revocation Reason": revocation_reason},
@@ -157,9 +157,12 @@ UNABLE: Final[Mapping[Event, frozenset[ObjectType]]] = {
 """Which objects cannot be activated or revoked, whatever their state (KMIP 1.4, 11.20 and 11.21)."""
 
 
-def _check_able(managed: ManagedObject, event: Event) -> None:
+def _check_able(managed: ManagedObject, event: Event, at: int) -> None:
     if managed.object_type in UNABLE.get(event, ()):
         raise IllegalOperation(f"{event.short} does not go with an object of the type {managed.object_type.title}")
+    over = managed.value("Deactivation Date")
+    if event is Event.ACTIVATE and managed.state is State.PRE_ACTIVE and over is not None and over <= at:
+        raise WrongState("the Deactivation Date has been reached: set a later one, then activate the object")
     if event is Event.DEACTIVATE and managed.object_type in STATELESS and managed.state in DESTROYED_STATES:
         raise IllegalOperation("the object has been destroyed: it can be revoked as compromised only")
 

@@ -238,6 +238,12 @@ def test_an_activation_date_that_has_come_makes_activate_too_late(made: Made) ->
         after(made({"Activation Date": 1_500}), Event.ACTIVATE, at=2_000)
 
 
+def test_an_object_whose_time_is_over_is_not_activated(made: Made) -> None:
+    """It would be deactivated at once; a later Deactivation Date can still be set (KMIP 1.4, 3.27)."""
+    with pytest.raises(WrongState, match="the Deactivation Date has been reached"):
+        after(made({"Deactivation Date": 1_500}), Event.ACTIVATE, at=2_000)
+
+
 def test_the_picture_shows_every_step() -> None:
     """The reference's diagram has an arrow for each row of the table and no other."""
     arrows = {line.strip() for line in lifecycle.mermaid().splitlines() if "-->" in line and "[*]" not in line}
