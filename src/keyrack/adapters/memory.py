@@ -1,0 +1,197 @@
+"""A catalog in memory: the same contract without a disk, for tests and for looking around."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
+from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
+from keyrack.adapters.journals.chain import canonical, genesis, link
+from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal
+from keyrack.domain.objects import ManagedObject
+from keyrack.ports.catalog import (
+    AlreadyThere,
+    Candidates,
+    CatalogUnavailable,
+    Conflict,
+    JournalRecord,
+    NotAuthorised,
+    Unit,
+)
+from keyrack.spec.enumerations import State
+
+_GAVE_NAMES_UP = frozenset({State.DESTROYED, State.DESTROYED_COMPROMISED})
+
+
+class MemoryCatalog:
+    """``ports.Catalog`` in dictionaries; nothing survives the process.
+
+    Set ``available`` to ``False`` and every commit is refused, as if the disk were full.
+    """
+
+    def __init__(self, chain: str = "memory") -> None:
+        """Begin empty; journal under the name ``chain``."""
+        self.available = True
+        self._chain = chain
+        self._instances: dict[str, Instance] = {}
+        self._certificates: dict[str, ClientCertificate] = {}
+        self._objects: dict[str, ManagedObject] = {}
+        self._intents: dict[str, ManagedObject] = {}
+        self._journal: list[JournalRecord] = []
+        self._generation = 1
+
+    async def authorise(self, fingerprint: str) -> Principal:
+        """The principal of a certificate in force, of an installed instance."""
+        certificate = self._certificates.get(fingerprint)
+        if certificate is None or self._instances[certificate.instance].status != InstanceStatus.INSTALLED:
+            raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
+        return Principal(fingerprint=fingerprint, instance=certificate.instance)
+
+    async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
+        """One object of the instance."""
+        managed = self._objects.get(unique_identifier)
+        return managed if managed is not None and managed.instance == instance else None
+
+    async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:
+        """One page, in the order of creation."""
+        held = [managed for managed in self._objects.values() if managed.instance == instance]
+        begin = next((n for n, managed in enumerate(held, 1) if managed.unique_identifier == after), 0)
+        return held[begin : begin + limit]
+
+    async def count(self, instance: str) -> int:
+        """How many objects the instance has."""
+        return sum(managed.instance == instance for managed in self._objects.values())
+
+    async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
+        """The sealed blob."""
+        managed = await self.load(instance, unique_identifier)
+        return managed.sealed if managed else None
+
+    async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
+        """Objects that may match, oldest first."""
+        found = [
+            managed
+            for managed in self._objects.values()
+            if managed.instance == instance
+            and candidates.object_type in {None, managed.object_type}
+            and candidates.state in {None, managed.state}
+            and _has_all(managed, candidates)
+        ]
+        return sorted(found, key=lambda managed: managed.value("Initial Date") or 0)
+
+    async def intents(self) -> Sequence[ManagedObject]:
+        """Objects about to be put into a key manager."""
+        return list(self._intents.values())
+
+    async def instances(self) -> Sequence[Instance]:
+        """All instances, by name."""
+        return sorted(self._instances.values(), key=lambda instance: instance.name)
+
+    async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
+        """Certificates in force, oldest first."""
+        held = [each for each in self._certificates.values() if instance in {None, each.instance}]
+        return sorted(held, key=lambda each: (each.added_at, each.fingerprint))
+
+    async def generation(self) -> int:
+        """Grows with each change of instances or certificates."""
+        return self._generation
+
+    async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:
+        """Records in the order they were written."""
+        return self._journal[after : after + limit]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def commit(self, unit: Unit) -> None:
+        """All checks, then all writes: nothing between them can fail."""
+        inserted, updated, intents = (
+            [_stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
+        )
+        texts = [canonical(entry) for entry in unit.entries]
+        if not self.available:
+            raise CatalogUnavailable("the catalog in memory was made unavailable")
+        if unit.principal is not None and await self.authorise(unit.principal.fingerprint) != unit.principal:
+            raise NotAuthorised("the certificate is another instance's")
+        self._compare(unit)
+        self._check_unique(unit)
+        self._check_references([*inserted, *intents], unit)
+        self._administer(unit)
+        self._intents |= {managed.unique_identifier: managed for managed in intents}
+        self._objects |= {managed.unique_identifier: managed for managed in (*inserted, *updated)}
+        for settled in (*(managed.unique_identifier for managed in inserted), *unit.settled):
+            self._intents.pop(settled, None)
+        for text in texts:
+            self._write(text)
+
+    def _compare(self, unit: Unit) -> None:
+        expected: Mapping[str, int] = {
+            managed.unique_identifier: managed.version - 1 for managed in unit.updated
+        } | dict(unit.seen)
+        for identifier, version in expected.items():
+            held = self._objects.get(identifier)
+            if (held.version if held else 0) != version:
+                raise Conflict("an object was changed meanwhile")
+            if held and unit.principal and held.instance != unit.principal.instance:
+                raise Conflict("an object is another instance's")
+        for managed in unit.updated:
+            held = self._objects.get(managed.unique_identifier)
+            if held is None or held.instance != managed.instance:
+                raise Conflict("an object to change is not there")
+
+    def _check_unique(self, unit: Unit) -> None:
+        changed = {managed.unique_identifier: managed for managed in (*unit.inserted, *unit.updated)}
+        for name in unit.new_names:
+            for managed in changed.values():
+                if _bears(managed, name) and any(
+                    _bears(other, name) and other.state not in _GAVE_NAMES_UP
+                    for other in self._objects.values()
+                    if other.instance == managed.instance and other.unique_identifier != managed.unique_identifier
+                ):
+                    raise AlreadyThere("another object of the instance bears this name")
+        names = {each.name: each.identifier for each in self._instances.values()}
+        if (
+            any(managed.unique_identifier in self._objects for managed in unit.inserted)
+            or any(managed.unique_identifier in self._intents for managed in unit.intents)
+            or any(names.get(each.name, each.identifier) != each.identifier for each in unit.instances)
+            or (self._certificates.keys() - set(unit.removed_certificates))
+            & {each.fingerprint for each in unit.certificates}
+        ):
+            raise AlreadyThere("something that must be unique is taken")
+
+    def _check_references(self, managed: Sequence[ManagedObject], unit: Unit) -> None:
+        known = self._instances.keys() | {each.identifier for each in unit.instances}
+        named = {each.instance for each in managed} | {each.instance for each in unit.certificates}
+        if named - known:
+            raise Conflict("an instance that is referred to is not there")
+
+    def _administer(self, unit: Unit) -> None:
+        self._instances |= {each.identifier: each for each in unit.instances}
+        for fingerprint in unit.removed_certificates:
+            self._certificates.pop(fingerprint, None)
+        self._certificates |= {each.fingerprint: each for each in unit.certificates}
+        self._generation += bool(unit.instances or unit.certificates or unit.removed_certificates)
+
+    def _write(self, text: str) -> None:
+        number = len(self._journal) + 1
+        previous = self._journal[-1].hash if self._journal else genesis(self._chain)
+        self._journal.append(JournalRecord(self._chain, number, text, link(previous, text), number))
+
+
+def _stored(managed: ManagedObject) -> ManagedObject:
+    """As a database would give it back: nobody can change it from outside."""
+    return replace(managed, attributes=StoredAttributes(encode_attributes(managed.attributes)))
+
+
+def _bears(managed: ManagedObject, name: str) -> bool:
+    return ("Name", index_text("Name", name)) in index_rows(managed)
+
+
+def _has_all(managed: ManagedObject, candidates: Candidates) -> bool:
+    rows = index_rows(managed)
+    for name, value in candidates.equal:
+        if name == UNIQUE_IDENTIFIER:
+            if value != managed.unique_identifier:
+                return False
+        elif (text := index_text(name, value)) is not None and (index_name(name), text) not in rows:
+            return False
+    return True

@@ -1,0 +1,20 @@
+"""The SQLite catalog keeps the contract."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.testing.catalog_contract import CatalogContract
+
+
+class TestSqliteCatalog(CatalogContract):
+    """The whole suite over :class:`SqliteCatalog`."""
+
+    @pytest.fixture
+    async def catalog(self, tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
+        """An empty one, in a directory of its own."""
+        catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+        yield catalog
+        await catalog.close()
