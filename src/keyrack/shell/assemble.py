@@ -13,8 +13,14 @@ from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreError
 from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
 from keyrack.service.administration import Administration, Administrator
-from keyrack.shell.config import Config, EmbeddedKeyManagerTable, Unlock
+from keyrack.service.batch import Desk
+from keyrack.service.envelope import Vault
+from keyrack.shell.config import Config, EmbeddedKeyManagerTable, Kmip, Unlock
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.kmip_server import KmipServer
+from keyrack.shell.limits import Limits
+from keyrack.shell.tls import TlsError, TlsSettings
+from keyrack.shell.trusted import Trusted
 
 AskPassphrase = Callable[[str], bytearray]
 """Asks a person; the prompt says for what."""
@@ -42,7 +48,7 @@ async def open_office(
     """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile."""
     managers = open_key_managers(config, ask) if root_keys else {}
     try:
-        catalog = open_catalog(config)
+        catalog = open_catalog(config, chain="administration")
         try:
             administration = Administration(catalog, managers, administrator, clock)
             yield Office(config, catalog, managers, administration)
@@ -53,13 +59,88 @@ async def open_office(
             await manager.close()
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that serves. The server listens once it is given a socket."""
+
+    config: Config
+    catalog: SqliteCatalog
+    desk: Desk
+    trusted: Trusted
+    server: KmipServer
+
+    async def watch_trust(self) -> None:
+        """Act on changed certificates and instances, for ever."""
+        await self.trusted.watch(self._changed)
+
+    async def _changed(self, gone: frozenset[str]) -> None:
+        self.desk.sessions.forget()
+        self.server.drop(gone)
+
+
+@asynccontextmanager
+async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker: int = 0) -> AsyncIterator[House]:
+    """Open key managers and catalog and put the rooms together; ``worker`` numbers the processes of a deployment."""
+    managers = open_key_managers(config, ask)
+    try:
+        catalog = open_catalog(config, chain=f"kmip-{worker}")
+        try:
+            # The deployment's integrity root lies in the key manager that is named first.
+            root = next(iter(managers.values())).integrity_root()
+            vault = Vault(managers, root, config.deployment.id)
+            desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
+            trusted = Trusted(catalog)
+            await trusted.refresh()
+            yield House(config, catalog, desk, trusted, _server(config, desk, trusted))
+        finally:
+            await catalog.close()
+    finally:
+        for manager in managers.values():
+            await manager.close()
+
+
+def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:
+    kmip = config.kmip
+    tls = TlsSettings(
+        certificate=config.path(kmip.certificate), key=config.path(kmip.key), legacy_rsa_kx=kmip.legacy_rsa_kx
+    )
+    try:
+        return KmipServer(desk, trusted, tls, limits_of(kmip))
+    except TlsError as error:
+        raise ConfigError(
+            [
+                Problem(
+                    where="kmip.certificate, kmip.key",
+                    what="they cannot be used",
+                    why=str(error),
+                    instead="put the files back, or make a new deployment with 'keyrack init'",
+                )
+            ]
+        ) from None
+
+
+def limits_of(kmip: Kmip) -> Limits:
+    """The listener's limits, as configured."""
+    limits = kmip.limits
+    return Limits(
+        handshake=limits.handshake_seconds,
+        message=limits.message_seconds,
+        max_message=limits.message_bytes,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+    )
+
+
 def clock() -> int:
     """The time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
-def open_catalog(config: Config) -> SqliteCatalog:
-    """The catalog of the configuration; one that is not there is an error, only ``keyrack init`` makes one."""
+def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
+    """The catalog of the configuration; one that is not there is an error, only ``keyrack init`` makes one.
+
+    ``chain`` is the name under which this process writes in the journal.
+    """
     path = config.catalog_path
     if not path.is_file():
         raise ConfigError(
@@ -72,7 +153,7 @@ def open_catalog(config: Config) -> SqliteCatalog:
                 )
             ]
         )
-    return SqliteCatalog(path)
+    return SqliteCatalog(path, chain)
 
 
 def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> dict[str, EmbeddedKeyManager]:

@@ -1,6 +1,15 @@
-"""``keyrack serve``."""
+"""``keyrack serve``: serve KMIP until told to stop."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from keyrack.shell.cli import screen
+from keyrack.shell.cli.options import ConfigFile, ask_passphrase
+
+if TYPE_CHECKING:
+    from keyrack.shell.serving import Ready
 
 
 def register(app: typer.Typer) -> None:
@@ -8,5 +17,43 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
 
 
-def serve() -> None:
-    """Not yet."""
+def serve(
+    config: ConfigFile = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port instead of the configured one; 0 takes a free one.")
+    ] = None,
+    json: screen.Json = False,
+) -> None:
+    """Serve KMIP. SIGTERM ends it gracefully, SIGHUP reads the server certificate again."""
+    import asyncio
+    import os
+
+    from keyrack.shell import telemetry
+    from keyrack.shell.config import find, load
+    from keyrack.shell.serving import serve as run
+
+    environ = dict(os.environ) | ({"KEYRACK_KMIP__PORT": str(port)} if port is not None else {})
+    loaded = load(find(config), environ)
+    telemetry.configure(loaded.log.level, loaded.log.format)
+    ask = ask_passphrase if sys.stdin.isatty() else None
+    asyncio.run(run(loaded, lambda ready: _show(ready, json), ask))
+
+
+def _show(ready: "Ready", json: bool) -> None:
+    from keyrack.shell.pki import spaced
+
+    if json:
+        screen.as_json(
+            {
+                "ready": True,
+                "address": ready.address,
+                "server_certificate_sha256": ready.fingerprint,
+                "client_certificates": ready.certificates,
+            }
+        )
+    else:
+        screen.say(f"Keyrack serves KMIP on {ready.address}")
+        screen.say(f"server certificate SHA-256 {spaced(ready.fingerprint)}")
+        if not ready.certificates:
+            screen.say("no client certificate is in force yet: keyrack cert add INSTANCE FILE")
+    sys.stdout.flush()
