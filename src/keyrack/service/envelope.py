@@ -8,7 +8,6 @@ even in a key manager that ignores the first (ADR 5).
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -70,12 +69,6 @@ class Vault:
         self._leases: dict[tuple[str, str], Lease] = {}
         self._opening: SingleFlight[Secret] = SingleFlight()
         self._purges = 0
-
-    async def seal_object(self, instance: Instance, managed: ManagedObject, material: Secret) -> ManagedObject:
-        """The object with its wrapped key, stored where the instance keeps them; the material stays the caller's."""
-        sealed = await self.seal_new(instance, context_of(managed), material)
-        standard_key = await self.store(instance, sealed, managed.unique_identifier)
-        return replace(managed, sealed=sealed, standard_key=standard_key)
 
     async def seal_new(self, instance: Instance, context: SealContext, material: Secret) -> bytes:
         """Wrap, unwrap and compare, and answer the blob; the material stays the caller's."""
