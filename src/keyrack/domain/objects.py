@@ -10,12 +10,12 @@ from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
 class Indexed(NamedTuple):
     """One instance of an attribute: its Attribute Index and its value (KMIP 1.4, 2.1.1).
 
-    ``value`` has the type that ``keyrack.spec.attributes`` names for the attribute: a plain ``int``, ``str``, ``bytes``,
-    ``bool``, an enumeration, or a frozen structure of ``keyrack.spec.structures``; a custom attribute's is a
-    ``keyrack.spec.types.CustomValue``.
+    ``value`` has the type that ``keyrack.spec.attributes`` names for the attribute: a plain ``int``, ``str``,
+    ``bytes``, ``bool``, an enumeration, or a frozen structure of ``keyrack.spec.structures``; a custom attribute's is
+    a ``keyrack.spec.types.CustomValue``.
     """
 
-    index: int
+    index: int  # type: ignore[assignment] # the standard's word; tuple.index is never called
     value: Any
 
 
@@ -24,7 +24,7 @@ Attributes = Mapping[str, tuple[Indexed, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """In which form an object's material came and leaves again: what the standard keeps in the object, not in attributes.
+    """In which form an object's material came and leaves again: what the standard keeps beside the attributes.
 
     It is public; the material itself is sealed.
     """
