@@ -100,7 +100,7 @@ BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or
 class Conversation:
     """One request message of one client, item by item."""
 
-    __slots__ = ("_desk", "_message", "_now", "_peer", "_room", "_session")
+    __slots__ = ("_desk", "_message", "_now", "_peer", "_session")
 
     def __init__(self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, now: float) -> None:
         """Everything that the items share."""
@@ -109,7 +109,6 @@ class Conversation:
         self._peer = peer
         self._message = message
         self._now = now
-        self._room = message.request_header.maximum_response_size
 
     async def items(self) -> list[ResponseBatchItem]:
         """The response's batch items, in order (KMIP 1.4, 6.12, 6.13 and 11.43)."""
@@ -125,21 +124,22 @@ class Conversation:
         return answers
 
     def _execution(self) -> Execution:
-        return Execution(self._session, self._message.request_header.protocol_version, int(self._now))
+        header = self._message.request_header
+        return Execution(self._session, header.protocol_version, int(self._now), header.maximum_response_size)
 
     async def _alone(self, item: RequestBatchItem, execution: Execution) -> ResponseBatchItem:
         """One item in a transaction of its own, decided anew as often as another change comes first."""
-        placeholder = execution.placeholder
+        before = execution.placeholder, execution.room
         for _ in range(ATTEMPTS):
-            execution.placeholder = placeholder
+            execution.placeholder, execution.room = before
             work = Work(self._session.principal)
             try:
                 with self._translated():
                     answer, entry = await self._attempt(item, execution, work)
-                    if answer.result_status != ResultStatus.SUCCESS:
-                        work = Work(self._session.principal)
-                    work.entries.append(entry)
-                    await self._commit(work)
+                    # Of an item that failed, the journal's entry is all that is kept.
+                    kept = work if answer.result_status == ResultStatus.SUCCESS else Work(self._session.principal)
+                    kept.entries.append(entry)
+                    await self._commit(kept)
             except Conflict:
                 continue
             except KmipError as error:
@@ -195,7 +195,7 @@ class Conversation:
             if item.critical_extension:
                 raise FeatureNotSupported("Keyrack knows no Message Extension, and this one is marked critical")
             payload = await self._desk.executor.execute(item, execution, work)
-            self._weigh(payload, execution.version)
+            _weigh(payload, execution)
         except KmipError as error:
             return _failed(item, error), self._entry(item, execution, None, error.reason.title)
         answer = ResponseBatchItem(
@@ -205,13 +205,6 @@ class Conversation:
             response_payload=payload,
         )
         return answer, self._entry(item, execution, payload, "success")
-
-    def _weigh(self, payload: Any, version: ProtocolVersion) -> None:
-        """Refuse before anything is committed if the answer would not fit (KMIP 1.4, 6.3)."""
-        if self._room is not None:
-            self._room -= HEADER + encoded_length(payload, version)
-            if self._room < 0:
-                raise ResponseTooLarge("the answer is longer than the Maximum Response Size of the request")
 
     def _entry(self, item: RequestBatchItem, execution: Execution, payload: Any, outcome: str) -> Entry:
         target = getattr(payload, "unique_identifier", None)
@@ -247,6 +240,14 @@ class Conversation:
 
 def _title(operation: int) -> str:
     return operation.title if isinstance(operation, Operation) else f"0x{operation:08X}"
+
+
+def _weigh(payload: Any, execution: Execution) -> None:
+    """Refuse before anything is committed if the answer would not fit (KMIP 1.4, 6.3)."""
+    if execution.room is not None:
+        execution.room -= HEADER + encoded_length(payload, execution.version)
+        if execution.room < 0:
+            raise ResponseTooLarge("the answer is longer than the Maximum Response Size of the request")
 
 
 def _failed(item: RequestBatchItem, error: KmipError) -> ResponseBatchItem:

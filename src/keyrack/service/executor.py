@@ -41,16 +41,19 @@ UNEXPECTED: Final = "the server could not do it; its log says why, under the tim
 
 
 class Execution:
-    """One batch's way through the executor: who asks, in which version, when, and the ID Placeholder between items."""
+    """One batch's way through the executor: who asks, in which version, when, and what its items hand on."""
 
-    __slots__ = ("now", "placeholder", "session", "version")
+    __slots__ = ("now", "placeholder", "room", "session", "version")
 
-    def __init__(self, session: Session, version: ProtocolVersion, now: int) -> None:
+    def __init__(self, session: Session, version: ProtocolVersion, now: int, room: int | None = None) -> None:
         """Begin a batch; ``now`` is in seconds since 1970."""
         self.session = session
         self.version = version
         self.now = now
+        self.room = room
+        """Bytes that are left of the Maximum Response Size; ``None`` where the client has set none."""
         self.placeholder: str | None = None
+        """The ID Placeholder (KMIP 1.4, 4)."""
 
 
 class Executor:
@@ -163,7 +166,11 @@ class ItemContext:
     async def name_taken(self, name: str) -> bool:
         """Whether an object of the instance, or of this work, bears the name."""
         narrowing = Narrowing(equal=(("Name", Name(name_value=name, name_type=NameType.UNINTERPRETED_TEXT_STRING)),))
-        return bool(await self.search(narrowing, lambda each: attributes.bears_name(each, name)))
+        taken = bool(await self.search(narrowing, lambda each: attributes.bears_name(each, name)))
+        if not taken:
+            # Free now; another client may take it before this work is committed, and then the commit says so.
+            self._work.new_names.append(name)
+        return taken
 
     async def add(self, managed: ManagedObject, material: Secret) -> None:
         """Seal and insert, in the order of the design: nothing is answered before both copies are durable."""

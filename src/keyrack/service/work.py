@@ -12,7 +12,7 @@ from keyrack.ports.catalog import Unit
 class Work:
     """Gathers changes until they are committed whole; what it has changed, it sees."""
 
-    __slots__ = ("entries", "forgotten", "inserted", "principal", "secrets", "seen", "updated")
+    __slots__ = ("entries", "forgotten", "inserted", "new_names", "principal", "secrets", "seen", "updated")
 
     def __init__(self, principal: Principal) -> None:
         """Begin with nothing, on the authority of ``principal``."""
@@ -21,6 +21,7 @@ class Work:
         self.inserted: dict[str, ManagedObject] = {}
         self.updated: dict[str, ManagedObject] = {}
         self.entries: list[Entry] = []
+        self.new_names: list[str] = []
         self.forgotten: list[str] = []
         self.secrets: list[Secret] = []
 
@@ -52,6 +53,7 @@ class Work:
             seen=self.seen,
             inserted=tuple(self.inserted.values()),
             updated=tuple(self.updated.values()),
+            new_names=self.new_names,
             entries=self.entries,
         )
 
