@@ -18,7 +18,7 @@ Changed = Callable[[frozenset[str]], Awaitable[None]]
 
 
 class Trusted:
-"""Told after each change, with the fingerprints that are no more in force."""
+    """Implements ``shell.tls.Trust``. It only opens the door: each request is authorised by the catalog as well."""
 
     def __init__(self, catalog: Catalog) -> None:
         """Know nobody until :meth:`refresh`."""
