@@ -37,7 +37,7 @@ class Refused(Exception):
     def __init__(self, item: ResponseBatchItem) -> None:
         """Keep what the server said."""
         super().__init__(item.result_message)
-        self.reason: ResultReason | None = item.result_reason
+        self.reason: ResultReason | int | None = item.result_reason
         self.message = item.result_message
 
 
@@ -134,7 +134,7 @@ class House:
 def _decoded(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatchItem:
     if item.response_payload is None or item.operation is None:
         return item
-    payload = decode_payload(OPERATIONS[item.operation].response, item.response_payload, version)
+    payload: Any = decode_payload(OPERATIONS[item.operation].response, item.response_payload, version)
     return ResponseBatchItem(
         operation=item.operation,
         unique_batch_item_id=item.unique_batch_item_id,
