@@ -65,6 +65,7 @@ class House:
 
     config: Config
     catalog: SqliteCatalog
+    key_managers: Mapping[str, EmbeddedKeyManager]
     desk: Desk
     trusted: Trusted
     server: KmipServer
@@ -91,7 +92,7 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
             desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
             trusted = Trusted(catalog)
             await trusted.refresh()
-            yield House(config, catalog, desk, trusted, _server(config, desk, trusted))
+            yield House(config, catalog, managers, desk, trusted, _server(config, desk, trusted))
         finally:
             await catalog.close()
     finally:

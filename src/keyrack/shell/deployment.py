@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,13 +44,18 @@ class Made:
     authority: pki.Pair
 
 
-def make(plan: Plan, now: datetime | None = None, server_key: pki.PrivateKey | None = None) -> Made:
+def server_key_of_own() -> pki.PrivateKey:
+    """RSA-2048, because vSphere's documents ask for RSA."""
+    return pki.make_key("rsa-2048")
+
+
+def make(plan: Plan, server_key: Callable[[], pki.PrivateKey] = server_key_of_own) -> Made:
     """Make everything; whatever fails, nothing half-made stays. The caller has seen that nothing is taken."""
     there_before = plan.directory.is_dir()
     plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     plan.config.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _make(plan, now or datetime.now(UTC), server_key)
+        return _make(plan, datetime.now(UTC), server_key)
     except BaseException:
         for path in plan.taken():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -59,17 +64,17 @@ def make(plan: Plan, now: datetime | None = None, server_key: pki.PrivateKey | N
         raise
 
 
-def _make(plan: Plan, now: datetime, server_key: pki.PrivateKey | None) -> Made:
-    tls = plan.directory / "tls"
-    tls.mkdir(mode=0o700)
-    authority = pki.make_authority(f"{plan.deployment} authority", now=now, key=pki.make_key(plan.authority_key))
-    authority.write(tls / "ca.pem", tls / "ca.key")
-    server = pki.issue_server(authority, plan.names, now=now, key=server_key or pki.make_key("rsa-2048"))
-    server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
+def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -> Made:
     if isinstance(plan.opener, KeyFile):
         plan.opener.create()
     EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener)
     SqliteCatalog.create(plan.directory / "catalog.db")
+    tls = plan.directory / "tls"
+    tls.mkdir(mode=0o700)
+    authority = pki.make_authority(f"{plan.deployment} authority", now=now, key=pki.make_key(plan.authority_key))
+    authority.write(tls / "ca.pem", tls / "ca.key")
+    server = pki.issue_server(authority, plan.names, now=now, key=server_key())
+    server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
     pki.write_private(plan.config, configuration(plan).encode())
     return Made(server, authority)
 

@@ -4,8 +4,10 @@ Nothing here imports the house before a command needs it: ``keyrack --help`` ans
 """
 
 import sys
+import time
 from collections.abc import Sequence
 
+STARTED = time.monotonic()
 OK, FAILED, USAGE, UNHEALTHY = 0, 1, 2, 3
 INTERRUPTED = 130
 

@@ -34,7 +34,7 @@ def list_all(
         found = await office.administration.instance(instance)
         fetched = await office.administration.last_fetches(found)
         return [
-            _row(key, fetched.get(key.unique_identifier)) for key in await office.administration.keys(found, wanted)
+            row_of(key, fetched.get(key.unique_identifier)) for key in await office.administration.keys(found, wanted)
         ]
 
     rows = in_office(config, look)
@@ -62,7 +62,7 @@ def show(
         found = await office.administration.instance(instance)
         managed = await office.administration.key(found, key)
         fetched = await office.administration.last_fetches(found)
-        return _row(managed, fetched.get(managed.unique_identifier)), _attributes(managed)
+        return row_of(managed, fetched.get(managed.unique_identifier)), _attributes(managed)
 
     row, attributes = in_office(config, look)
     if json:
@@ -85,7 +85,8 @@ def _state(text: str | None) -> "State | None":
     return named[wanted]
 
 
-def _row(key: "ManagedObject", fetched: int | None) -> dict[str, Any]:
+def row_of(key: "ManagedObject", fetched: int | None) -> dict[str, Any]:
+    """What is told of a key; ``fetched`` in seconds since 1970."""
     return {
         "unique_identifier": key.unique_identifier,
         "object_type": key.object_type.title,
