@@ -3,10 +3,9 @@
 - ``matcher(filters, *, version, now, ...) -> Callable[[ManagedObject], bool]``: the filters, checked and read once.
 - ``matches(managed, filters, *, version, now, ...) -> bool``: the same for one object.
 - ``candidates(filters) -> Narrowing``: what the catalog may look up before the matcher decides.
-- ``settled(found, filters) -> list``: of objects that share the Name asked for, the living ones.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
@@ -181,14 +180,3 @@ def _is_exact(name: str, value: Any) -> bool:
     if is_dataclass(value) and not isinstance(value, CustomValue):
         return all(getattr(value, each.name) not in (None, ()) for each in fields(value))
     return True
-
-
-def settled(found: Iterable[ManagedObject], filters: Filters) -> list[ManagedObject]:
-    """The objects to answer, in the order given.
-
-    A destroyed object is found by its attributes like any other. But a Name is one object's alone (KMIP 1.4, 3.2), and
-    a destroyed one gave it up: where a living object bears the Name that is asked for, that one is meant.
-    """
-    objects = list(found)
-    living = [each for each in objects if each.state not in DESTROYED_STATES]
-    return living if living and any(name == "Name" for name, _ in filters) else objects

@@ -36,7 +36,7 @@ class LocateResponse:
 
 @operation(Operation.LOCATE, needs=Permission.READ)
 async def locate(request: LocateRequest, context: Context) -> LocateResponse:
-    """Find the objects of the instance that match every attribute given; destroyed ones are found as such (4.21)."""
+    """Find the objects of the instance that match every attribute given; destroyed ones only when asked for."""
     if (request.maximum_items or 0) < 0 or (request.offset_items or 0) < 0:
         raise InvalidField("Maximum Items and Offset Items are not negative")
     filters = _attributes.pairs(request.attribute)
@@ -47,7 +47,7 @@ async def locate(request: LocateRequest, context: Context) -> LocateResponse:
         storage_status_mask=request.storage_status_mask,
         object_group_member=request.object_group_member,
     )
-    found = search.settled(await context.search(search.candidates(filters), decide), filters)
+    found = await context.search(search.candidates(filters), decide)
     begin = request.offset_items or 0
     end = None if request.maximum_items is None else begin + request.maximum_items
     return LocateResponse(

@@ -18,7 +18,7 @@ Made = Callable[..., ManagedObject]
 PRE, ACT, DEA, COM, DES, DCO = State
 DENIED, ILLEGAL = ResultReason.PERMISSION_DENIED, ResultReason.ILLEGAL_OPERATION
 
-EXPECTED = {
+EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
     PRE: {
         Event.ACTIVATE: ACT,
         Event.DEACTIVATE: ILLEGAL,
