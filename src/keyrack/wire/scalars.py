@@ -51,7 +51,7 @@ def not_eightfold(pos: int) -> WireError:
 
 def big_integer(value: int) -> bytes:
     """Two's complement, sign-extended to a multiple of 8 bytes (KMIP 1.4, 9.1.1.4)."""
-    length = ((value.bit_length() + 8) >> 3) + 7 & -8
+    length = ((value if value >= 0 else ~value).bit_length() // 64 + 1) * 8
     return value.to_bytes(length, "big", signed=True)
 
 
