@@ -134,6 +134,14 @@ class Catalog(Protocol):
         """Journal records in the order they were written."""
         ...
 
+    async def journal_heads(self) -> Mapping[str, int]:
+        """The sequence of the last record of each chain."""
+        ...
+
+    async def last_fetches(self, instance: str) -> Mapping[str, int]:
+        """When each object of the instance was last handed out by Get, in milliseconds since 1970, from the journal."""
+        ...
+
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""
         ...

@@ -70,6 +70,15 @@ ADD_RECORD: Final = "INSERT INTO journal (chain, sequence, text, hash) VALUES (?
 JOURNAL: Final = "SELECT number, chain, sequence, text, hash FROM journal WHERE number > ? ORDER BY number LIMIT ?"
 
 
+JOURNAL_HEADS: Final = "SELECT chain, max(sequence) FROM journal GROUP BY chain"
+# Canonical texts begin with their action: most of a journal is told apart without parsing it.
+LAST_FETCHES: Final = (
+    "SELECT json_extract(text, '$.target'), max(json_extract(text, '$.at')) FROM journal"
+    " WHERE substr(text, 1, 16) = '{\"action\":\"Get\",' AND json_extract(text, '$.instance') = ?"
+    " AND json_extract(text, '$.outcome') = 'success' GROUP BY 1"
+)
+
+
 def search(columns: Sequence[str], attributes: int) -> str:
     """The search of one instance by equal ``columns`` of object, and by ``attributes`` pairs of name and text.
 

@@ -1,5 +1,6 @@
 """``keyrack key``: the keys of an instance, by the names that vCenter gave them. Never their material."""
 
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -125,14 +126,30 @@ def _name(key: "ManagedObject") -> str | None:
 
 
 def _attributes(key: "ManagedObject") -> dict[str, list[str]]:
-    return {name: [_told(indexed.value) for indexed in held] for name, held in sorted(key.attributes.items())}
+    return {name: [_told(name, indexed.value) for indexed in held] for name, held in sorted(key.attributes.items())}
 
 
-def _told(value: Any) -> str:
-    inner = getattr(value, "value", value) if type(value).__name__ == "CustomValue" else value
-    if isinstance(inner, bytes | bytearray):
-        return inner.hex()
-    title = getattr(inner, "title", None)
-    if isinstance(title, str):
+def _told(name: str, value: Any) -> str:
+    """A value for people: words for numbers, times for seconds, digits for bytes."""
+    from keyrack.spec.attributes import ATTRIBUTES
+    from keyrack.spec.enumerations import CryptographicUsageMask
+    from keyrack.spec.types import CustomValue, DateTime
+
+    if isinstance(value, CustomValue):
+        return _plain(value.value)
+    if name == "Cryptographic Usage Mask":
+        return ", ".join(mask.title for mask in CryptographicUsageMask if value & mask) or "none"
+    if name in ATTRIBUTES and ATTRIBUTES[name].type == DateTime:
+        return screen.instant(value) or "-"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    if isinstance(title := getattr(value, "title", None), str):
         return title
-    return str(inner)
+    if is_dataclass(value):
+        parts = ((each.name, getattr(value, each.name)) for each in fields(value))
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in parts if part is not None)
+    return str(value)

@@ -1,6 +1,15 @@
-"""``keyrack status``."""
+"""``keyrack status``: is all well? Exit code 0 when it is, 3 when not."""
+
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from keyrack.shell.cli import OK, UNHEALTHY, screen
+from keyrack.shell.cli.options import ConfigFile, administrator
+
+if TYPE_CHECKING:
+    from keyrack.service.health import Finding, Health
+    from keyrack.shell.config import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -8,5 +17,71 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status() -> None:
-    """Not yet."""
+def status(config: ConfigFile = None, json: screen.Json = False) -> None:
+    """Look whether all is well: exit code 0, or 3 when something failed."""
+    import asyncio
+
+    from keyrack.shell.config import find, load
+
+    file = find(config)
+    loaded = load(file)
+    health = asyncio.run(_examine(loaded))
+    if json:
+        screen.as_json(_json(loaded, health))
+    else:
+        screen.say(f"{loaded.deployment.id}, configured by {file}")
+        for finding in health.findings:
+            screen.say(f"  {_mark(finding)} {finding.what:<24} {finding.told}")
+        if not health.ok:
+            screen.say(screen.paint("unhealthy", "red"))
+    raise typer.Exit(OK if health.ok else UNHEALTHY)
+
+
+async def _examine(config: "Config") -> "Health":
+    import time
+
+    from keyrack.ports.catalog import CatalogUnavailable
+    from keyrack.service.health import Finding, Health, Level, examine
+    from keyrack.shell.assemble import open_office
+    from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.probe import look_at_certificate, look_at_listener
+
+    now = int(time.time())
+    findings = [look_at_listener(config), look_at_certificate(config.path(config.kmip.certificate), now)]
+    try:
+        async with open_office(config, administrator()) as office:
+            managers, closed = _key_managers(config)
+            health = await examine(office.catalog, managers, now)
+            findings += [*health.findings, *closed]
+            for manager in managers.values():
+                await manager.close()
+            return Health(findings, health.numbers)
+    except (CatalogUnavailable, ConfigError) as error:
+        return Health([*findings, Finding("catalog", Level.FAILED, str(error))], {"instances": []})
+
+
+def _key_managers(config: "Config") -> "tuple[Any, list[Finding]]":
+    """Those that open without a person; what does not open is told."""
+    from keyrack.service.health import Finding, Level
+    from keyrack.shell.assemble import open_key_managers
+    from keyrack.shell.config_problems import ConfigError
+
+    try:
+        return open_key_managers(config), []
+    except ConfigError as error:
+        return {}, [Finding("key manager", Level.WARNING, f"not looked at: {error}")]
+
+
+def _mark(finding: "Finding") -> str:
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
+    text, colour = marks[finding.level]
+    return screen.paint(text, colour)  # type: ignore[arg-type]
+
+
+def _json(config: "Config", health: "Health") -> dict[str, Any]:
+    return {
+        "healthy": health.ok,
+        "deployment": config.deployment.id,
+        "findings": [{"what": each.what, "level": str(each.level), "told": each.told} for each in health.findings],
+        **health.numbers,
+    }
