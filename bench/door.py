@@ -1,9 +1,9 @@
 """The door alone: the listener before a desk with canned answers, to measure against the floor.
 
-    python bench/door.py --cert server.pem --key server.key --client client.pem --port 5700 [--loop uvloop] [--threads 2]
+    python bench/door.py --cert server.pem --key server.key --client client.pem --port 5700 [--loop uvloop]
 
 It answers Get, Create, Activate, Locate and Discover Versions as ``bench/load/floor.c`` does, so what it costs is TLS,
-framing and the event loop. ``--threads`` and ``--loop`` are the designs that ``docs/adr/0002-trust-plane.md`` compares.
+framing and the event loop.
 """
 
 import argparse

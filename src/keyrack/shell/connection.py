@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from keyrack.domain.secret import wipe
 from keyrack.service.identity import Peer
 from keyrack.shell.deadlines import Deadlines
 from keyrack.shell.limits import Limits
+from keyrack.shell.readiness import READ, WRITE, Ready, Watch
 from keyrack.shell.tls import Refused, TrustPlane, reason_of
 from keyrack.shell.verdicts import Verdict
 from keyrack.wire.connection import Framing, FramingError, Progress
@@ -39,10 +39,6 @@ class Desk(Protocol):
 class Observer(Protocol):
     """What the listener wants to know of its connections."""
 
-    def queue(self, connection: "Connection") -> None:
-        """The client has sent a part of its handshake: call :meth:`Connection.shake` when it is its turn."""
-        ...
-
     def established(self, connection: "Connection", verdict: Verdict) -> None:
         """The handshake is done and the client is known."""
         ...
@@ -65,9 +61,13 @@ class Surroundings:
     plane: TrustPlane
     limits: Limits
     deadlines: Deadlines
+    porch: Watch
+    """Watches handshakes."""
+    house: Watch
+    """Watches connections whose handshake is over."""
     observer: Observer
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    """Requests under way: the loop itself holds tasks only weakly."""
+    answering: set["Connection"]
+    """Connections with a request under way; each holds its task, which the loop itself holds only weakly."""
 
 
 class Stage(Enum):
@@ -87,20 +87,20 @@ class Connection:
 
     __slots__ = (
         "_around",
-        "_busy",
         "_fd",
         "_framing",
         "_out",
         "_paused",
         "_pending",
         "_socket",
+        "_task",
         "_tls",
+        "_watch",
+        "_watched",
         "_why",
-        "_writing",
         "address",
         "host",
         "peer",
-        "queued",
         "stage",
     )
 
@@ -115,48 +115,42 @@ class Connection:
         """The answer that is not written yet."""
         self._pending = 0
         """How many of its bytes are."""
-        self._busy = False
+        self._task: asyncio.Task[None] | None = None
         self._paused = False
-        self._writing: Callable[[], None] | None = None
+        """Not read, because the client has sent more than one request ahead."""
         self._why = ""
         self.host = address[0]
         self.address = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
         self.peer: Peer | None = None
-        self.queued = False
-        """In the listener's queue of handshakes to go on with: it waits for us, not we for it."""
         self.stage = Stage.HANDSHAKE
+        self._watched = READ
+        self._watch: Watch | None = around.porch
+        around.porch.add(self._fd, READ, self._shake)
         around.deadlines.arm(self, around.limits.handshake)
-        around.loop.add_reader(self._fd, self._knock)
 
     # The handshake ------------------------------------------------------------------------------------------------
 
-    def _knock(self) -> None:
-        if not self.queued:
-            self.queued = True
-            self._around.observer.queue(self)
-
-    def shake(self) -> None:
+    def _shake(self, ready: int) -> None:
         """Go one step on in the handshake, as far as what the client has sent allows."""
-        self.queued = False
-        if self.stage is not Stage.HANDSHAKE:
-            return
-        self._want_write(None)
-        if self._tls is None:
-            # Only now: a client that connects and says nothing costs a socket, not a TLS state.
-            self._tls = self._around.plane.accept(self._socket)
         try:
+            if self._tls is None:
+                # Only now: a client that connects and says nothing costs a socket, not a TLS state.
+                self._tls = self._around.plane.accept(self._socket)
             self._tls.do_handshake()
             verdict = self._around.plane.identify(self._tls)
         except SSL.WantReadError:
-            pass
+            self._watch_for(READ)
         except SSL.WantWriteError:
-            self._want_write(self._knock)
+            self._watch_for(READ | WRITE)
         except SSL.SysCallError:
             self._end("gone in the handshake")
         except SSL.Error as error:
-            self._refuse(self._tls.get_app_data(), reason_of(error))
-        except Refused as refusal:
+            self._refuse(self._tls.get_app_data() if self._tls else Verdict(), reason_of(error))
+        except Refused as refusal:  # the handshake was good, so the client hears a proper close instead of an alert
+            self._say_goodbye()
             self._refuse(refusal.verdict, "certificate not trusted")
+        except Exception as fault:
+            self._fail(fault)
         else:
             self._open(self._tls, verdict)
 
@@ -165,7 +159,7 @@ class Connection:
         self._around.deadlines.disarm(self)
         self.peer = Peer(fingerprint=verdict.fingerprint, address=self.address, tls=tls.get_protocol_version_name())
         self.stage = Stage.OPEN
-        self._around.loop.add_reader(self._fd, self._readable)
+        self._move(self._around.house, READ, self._ready)
         self._around.observer.established(self, verdict)
 
     def _refuse(self, verdict: Verdict, reason: str) -> None:
@@ -175,7 +169,26 @@ class Connection:
 
     # Requests -----------------------------------------------------------------------------------------------------
 
-    def _readable(self) -> None:
+    def _ready(self, ready: int) -> None:
+        try:
+            if ready & WRITE and self._out is not None:
+                self._write()
+            if not ready & ~WRITE:
+                return
+            if self._watched & READ and self.stage is Stage.OPEN:
+                self._read()
+            elif ready & ~(READ | WRITE):  # reset, while we do not read: epoll would say so again and again
+                self._end("lost")
+        except Exception as fault:
+            self._fail(fault)
+
+    def _fail(self, fault: Exception) -> None:
+        """A fault of ours ends this connection and no other."""
+        log.error("%s: a fault in the listener ends the connection: %s", self.address, type(fault).__name__)
+        log.debug("the fault", exc_info=fault)
+        self._end("fault")
+
+    def _read(self) -> None:
         tls = self._tls
         assert tls is not None
         try:
@@ -189,7 +202,7 @@ class Connection:
             self._end("lost")
             return
         try:
-            if self._busy or self.stage is not Stage.OPEN:
+            if self.busy:
                 self._framing.feed(data)
                 self._pause_if_ahead()
                 return
@@ -212,15 +225,13 @@ class Connection:
         """A client may send one request ahead of its answer; more than that it keeps to itself."""
         if self._framing.progress is Progress.READY and not self._paused:
             self._paused = True
-            self._around.loop.remove_reader(self._fd)
+            self._watch_for(self._watched & ~READ)
 
     def _ask(self, frame: bytes) -> None:
         if self in self._around.deadlines:
             self._around.deadlines.disarm(self)
-        self._busy = True
-        task = self._around.loop.create_task(self._answer(frame))
-        self._around.tasks.add(task)
-        task.add_done_callback(self._around.tasks.discard)
+        self._around.answering.add(self)
+        self._task = self._around.loop.create_task(self._answer(frame))
 
     async def _answer(self, frame: bytes) -> None:
         assert self.peer is not None
@@ -230,7 +241,8 @@ class Connection:
             log.error("a request of %s failed in the desk: %s", self.address, type(error).__name__)
             log.debug("the fault", exc_info=error)
             response = None
-        self._busy = False
+        self._around.answering.discard(self)
+        self._task = None
         if self.stage is Stage.ENDED or self.stage is Stage.LINGERING:
             wipe(response or bytearray())
         elif response:
@@ -248,20 +260,17 @@ class Connection:
         try:
             while self._pending < len(out):
                 self._pending += tls.send(memoryview(out)[self._pending :] if self._pending else out)
-        except SSL.WantWriteError:
-            if self._writing is None:
+        except (SSL.WantWriteError, SSL.WantReadError):
+            if not self._watched & WRITE:
                 self._around.deadlines.arm(self, self._around.limits.message)
-            self._want_write(self._write)
-            return
-        except SSL.WantReadError:  # TLS has to read before it can write on; the reader brings us here again
-            self._want_write(self._write)
+                self._watch_for(self._watched | WRITE)
             return
         except (SSL.Error, OSError):
             self._end("lost")
             return
-        if self._writing is not None:
+        if self._watched & WRITE:
             self._around.deadlines.disarm(self)
-            self._want_write(None)
+            self._watch_for(self._watched & ~WRITE)
         wipe(out)
         self._out = None
         self._next()
@@ -278,7 +287,7 @@ class Connection:
             return
         if self._paused and self._framing.progress is not Progress.READY:
             self._paused = False
-            self._around.loop.add_reader(self._fd, self._readable)
+            self._watch_for(self._watched | READ)
         if frame is not None:
             self._ask(frame)
         else:
@@ -289,17 +298,14 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Whether a request is under way or an answer not written yet."""
-        return self._busy or self._out is not None
+        return self._task is not None or self._out is not None
 
     def close(self, why: str) -> None:
         """End in good order: a request under way is answered, then close_notify is sent."""
         if self.stage is Stage.OPEN and self.busy:
-            self.stage = Stage.CLOSING
-            self._why = why
-        elif self.stage in (Stage.HANDSHAKE, Stage.LINGERING):
-            self._end(why)
-        elif self.stage is Stage.OPEN:
             self._hang_up(why)
+        elif self.stage is not Stage.CLOSING:
+            self.abort(why)
 
     def abort(self, why: str) -> None:
         """End at once: whatever is under way is not answered any more, but the client is told that we close."""
@@ -316,9 +322,7 @@ class Connection:
         if self.busy:
             self.stage = Stage.CLOSING
             self._why = why
-            if not self._paused:
-                self._paused = True
-                self._around.loop.remove_reader(self._fd)
+            self._watch_for(self._watched & ~READ)
             return
         self._say_goodbye()
         if why == "closed by the client":
@@ -336,16 +340,15 @@ class Connection:
         """Wait for the client to close, a moment: closing over unread bytes would reset the alert away."""
         self._why = why
         self.stage = Stage.LINGERING
-        self._want_write(None)
         self._around.deadlines.arm(self, self._around.limits.linger)
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self._end(why)
             return
-        self._around.loop.add_reader(self._fd, self._drain)
+        self._move(self._around.house, READ, self._drain)
 
-    def _drain(self) -> None:
+    def _drain(self, ready: int) -> None:
         try:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -355,20 +358,27 @@ class Connection:
         if not data:
             self._end(self._why)
 
-    def _want_write(self, callback: Callable[[], None] | None) -> None:
-        if callback is not None:
-            self._around.loop.add_writer(self._fd, callback)
-        elif self._writing is not None:
-            self._around.loop.remove_writer(self._fd)
-        self._writing = callback
+    def _watch_for(self, what: int) -> None:
+        """Be told of nothing but ``what`` (and of the end of the connection, unless that is nothing at all)."""
+        if what == self._watched or self._watch is None:
+            return
+        self._watched = what
+        self._watch.change(self._fd, what)
+
+    def _move(self, watch: Watch, what: int, ready: Ready) -> None:
+        if self._watch is not None:
+            self._watch.remove(self._fd)
+        self._watch, self._watched = watch, what
+        watch.add(self._fd, what, ready)
 
     def _end(self, why: str) -> None:
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
         self._around.deadlines.disarm(self)
-        self._around.loop.remove_reader(self._fd)
-        self._want_write(None)
+        if self._watch is not None:
+            self._watch.remove(self._fd)
+            self._watch = None
         if self._out is not None:
             wipe(self._out)
             self._out = None

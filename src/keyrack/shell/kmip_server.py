@@ -6,12 +6,15 @@ import errno
 import logging
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from keyrack.shell.connection import Connection, Desk, Surroundings
 from keyrack.shell.deadlines import Deadlines
 from keyrack.shell.limits import Admission, Full, Limits
+from keyrack.shell.poller import Poller, make_poller
+from keyrack.shell.readiness import READ
 from keyrack.shell.strangers import Stranger, Strangers
 from keyrack.shell.tls import TlsSettings, Trust, TrustPlane
 from keyrack.shell.verdicts import Verdict
@@ -20,10 +23,6 @@ log = logging.getLogger(__name__)
 
 KMIP_PORT = 5696
 """The port that is registered for KMIP."""
-ACCEPTS_AT_ONCE = 16
-"""Connections taken from the kernel in one turn of the loop."""
-QUEUE_AHEAD = 32
-"""Handshakes waiting for their turn; while there are more, new connections wait in the kernel's backlog."""
 BREATH = 0.5
 """Seconds without accepting after the process has run out of file descriptors or memory."""
 REPEAT = 60.0
@@ -58,10 +57,11 @@ class KmipServer:
         self._admission: Admission[Connection] = Admission(self._limits, time.monotonic)
         self._known: dict[str, set[Connection]] = {}
         """Open connections by the fingerprint of their certificate."""
-        self._queue: deque[Connection] = deque()
-        """Handshakes that can go on."""
+        self._poller: Poller | None = None
         self._said: dict[str, float] = {}
         self._listening: list[socket.socket] = []
+        self.addresses: list[tuple[str, int]] = []
+        """Host and port of each socket that is listened on, once started."""
         self._accepting = False
         self._stopping = False
         self._empty: asyncio.Event | None = None
@@ -75,8 +75,13 @@ class KmipServer:
         """Listen on bound sockets (see :func:`bound`), which the server owns from now on."""
         loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
+        answering: set[Connection] = set()
+        self._poller = make_poller(loop, lambda: bool(answering))
         self._around = Surroundings(
             loop=loop,
+            answering=answering,
+            porch=self._poller.porch,
+            house=self._poller.house,
             desk=self._desk,
             plane=self._plane,
             limits=self._limits,
@@ -87,12 +92,8 @@ class KmipServer:
             listening.setblocking(False)
             listening.listen(self._limits.backlog)
             self._listening.append(listening)
+            self.addresses.append(listening.getsockname()[:2])
         self._accept_again()
-
-    @property
-    def addresses(self) -> tuple[tuple[str, int], ...]:
-        """Host and port of each socket that is listened on."""
-        return tuple(listening.getsockname()[:2] for listening in self._listening)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take no new connection, answer what is under way within ``grace`` seconds, say close_notify, close."""
@@ -110,6 +111,8 @@ class KmipServer:
         for connection in self._admission.all():
             connection.abort("the server stops")
         self._around.deadlines.close()
+        assert self._poller is not None
+        self._poller.close()
 
     def reload(self) -> None:
         """Read the server's certificate and key again, for new connections.
@@ -156,26 +159,24 @@ class KmipServer:
         if not self._accepting and not self._stopping and self._around is not None:
             self._accepting = True
             for listening in self._listening:
-                self._around.loop.add_reader(listening.fileno(), self._accept, listening)
+                self._around.porch.add(listening.fileno(), READ, partial(self._accept, listening))
 
     def _pause_accepting(self) -> None:
         if self._accepting and self._around is not None:
             self._accepting = False
             for listening in self._listening:
-                self._around.loop.remove_reader(listening.fileno())
+                self._around.porch.remove(listening.fileno())
 
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            if len(self._queue) >= QUEUE_AHEAD:
-                return
-            try:
-                sock, address = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._out_of_breath(error)
-                return
-            self._welcome(sock, address)
+    def _accept(self, listening: socket.socket, ready: int) -> None:
+        """One newcomer for each step of a handshake: while those inside wait, others wait in the kernel's backlog."""
+        try:
+            sock, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._out_of_breath(error)
+            return
+        self._welcome(sock, address)
 
     def _out_of_breath(self, error: OSError) -> None:
         """No file descriptor is left: what is open goes on, and accepting too in a moment."""
@@ -198,7 +199,12 @@ class KmipServer:
             return
         self.counts["accepted"] += 1
         sock.setblocking(False)
-        connection = Connection(sock, address, self._around)
+        try:
+            connection = Connection(sock, address, self._around)
+        except OSError as error:  # the kernel watches no more sockets for us
+            sock.close()
+            self._out_of_breath(error)
+            return
         self._admission.enter(connection, connection.host)
 
     def _make_room(self, address: str) -> Full | None:
@@ -206,31 +212,13 @@ class KmipServer:
         full = self._admission.full(address)
         if full in (Full.HANDSHAKING, Full.HANDSHAKING_PER_ADDRESS):
             whose = address if full is Full.HANDSHAKING_PER_ADDRESS else None
-            stalled = self._admission.stalled(whose, lambda connection: connection.queued)
+            stalled = self._admission.stalled(whose)
             if stalled is not None:
                 stalled.abort("made room")
                 return self._admission.full(address)
         return full
 
     # What connections tell (Observer) -------------------------------------------------------------------------------
-
-    def queue(self, connection: Connection) -> None:
-        """A handshake can go on; it does when its turn comes."""
-        assert self._around is not None
-        self._queue.append(connection)
-        if len(self._queue) == 1:
-            self._around.loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        """One step of one handshake in a turn of the loop: requests on open connections go between.
-
-        A step takes some tenths of a millisecond of computing, a hundred times as long as reading a request.
-        """
-        assert self._around is not None
-        connection = self._queue.popleft()
-        if self._queue:
-            self._around.loop.call_soon(self._turn)
-        connection.shake()
 
     def established(self, connection: Connection, verdict: Verdict) -> None:
         """A client is in."""

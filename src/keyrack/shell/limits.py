@@ -96,13 +96,13 @@ class Admission(Generic[Guest]):
             return Full.HANDSHAKING
         return None
 
-    def stalled(self, address: str | None, is_waiting_for_us: Callable[[Guest], bool]) -> Guest | None:
+    def stalled(self, address: str | None) -> Guest | None:
         """The oldest guest (of ``address``, or of all) that has kept us waiting in its handshake for too long."""
         latest = self._time() - self._limits.patience
         for guest, (home, arrived) in self._shaking.items():
             if arrived > latest:
                 return None
-            if address in (None, home) and not is_waiting_for_us(guest):
+            if address in (None, home):
                 return guest
         return None
 
