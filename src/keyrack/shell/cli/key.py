@@ -138,7 +138,7 @@ def _told(name: str, value: Any) -> str:
     if isinstance(value, CustomValue):
         return _plain(value.value)
     if name == "Cryptographic Usage Mask":
-        return ", ".join(mask.title for mask in CryptographicUsageMask if value & mask) or "none"
+        return ", ".join(_words(mask.name) for mask in CryptographicUsageMask if value & mask) or "none"
     if name in ATTRIBUTES and ATTRIBUTES[name].type == DateTime:
         return screen.instant(value) or "-"
     return _plain(value)
@@ -153,3 +153,7 @@ def _plain(value: Any) -> str:
         parts = ((each.name, getattr(value, each.name)) for each in fields(value))
         return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in parts if part is not None)
     return str(value)
+
+
+def _words(name: str | None) -> str:
+    return (name or "").replace("_", " ").title()
