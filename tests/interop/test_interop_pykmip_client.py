@@ -16,7 +16,11 @@ from kmip.pie import objects
 from kmip.pie.client import ProxyKmipClient
 from kmip.pie.exceptions import KmipOperationFailure
 
+from keyrack.spec.enumerations import EncodingOption, Operation, WrappingMethod
+from keyrack.spec.tags import Tag
 from keyrack.testing.certificates import authority
+from keyrack.testing.process import Served
+from keyrack.testing.ttlv import enumeration, structure, text
 
 AES = enums.CryptographicAlgorithm.AES
 BOTH = [enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT]
@@ -54,7 +58,8 @@ def key(proxy: ProxyKmipClient) -> str:
         (AES, 128),
         (AES, 192),
         (AES, 256),
-        (enums.CryptographicAlgorithm.TRIPLE_DES, 168),
+        # PyKMIP's objects count the bits of parity; 168, as the standard counts, they refuse to read.
+        (enums.CryptographicAlgorithm.TRIPLE_DES, 192),
         (enums.CryptographicAlgorithm.HMAC_SHA256, 256),
         (enums.CryptographicAlgorithm.HMAC_SHA512, 512),
     ],
@@ -68,9 +73,7 @@ def test_a_created_key_comes_back_with_its_length(
 
     got = proxy.get(uid)
 
-    # Three keys of 56 bits are kept as three blocks of 64, each bit of parity included.
-    stored = 192 if algorithm is enums.CryptographicAlgorithm.TRIPLE_DES else length
-    assert (algorithm, stored) == (got.cryptographic_algorithm, 8 * len(got.value))
+    assert (algorithm, length) == (got.cryptographic_algorithm, 8 * len(got.value))
 
 
 def test_a_key_is_the_same_at_every_get(proxy: ProxyKmipClient, key: str) -> None:
@@ -133,48 +136,46 @@ def test_a_registered_object_comes_back_as_it_was(
     assert (given.object_type, given.value) == (got.object_type, got.value)
 
 
-def test_a_key_registered_wrapped_comes_back_wrapped(proxy: ProxyKmipClient) -> None:
-    """Where the server was given no clear key it gives none, and says how the key is wrapped."""
-    wrapping_key, inner = os.urandom(32), os.urandom(32)
-    wrapper = proxy.register(objects.SymmetricKey(AES, 256, wrapping_key, WRAPS, fresh("wrapper")))
-    proxy.activate(wrapper)
+def test_pykmips_form_of_a_wrapped_key_is_refused(proxy: ProxyKmipClient) -> None:
+    """It wraps the material inside a plain structure (KMIP 1.4, 2.1.4 wants a byte string): no key, so no success."""
     data = {
         "wrapping_method": enums.WrappingMethod.ENCRYPT,
         "encryption_key_information": {
-            "unique_identifier": wrapper,
+            "unique_identifier": "1",
             "cryptographic_parameters": {"block_cipher_mode": enums.BlockCipherMode.NIST_KEY_WRAP},
         },
         "encoding_option": enums.EncodingOption.NO_ENCODING,
     }
-    sealed = keywrap.aes_key_wrap(wrapping_key, inner)
-    uid = proxy.register(objects.SymmetricKey(AES, 256, sealed, BOTH, fresh("wrapped"), key_wrapping_data=data))
+    sealed = keywrap.aes_key_wrap(os.urandom(32), os.urandom(32))
 
-    got = proxy.get(uid)
+    with pytest.raises(KmipOperationFailure) as refusal:
+        proxy.register(objects.SymmetricKey(AES, 256, sealed, BOTH, fresh("wrapped"), key_wrapping_data=data))
 
-    assert sealed == got.value
-    assert wrapper == got.key_wrapping_data["encryption_key_information"]["unique_identifier"]
+    # PyKMIP sends Encoding Option, which is of 1.1, in 1.0 too.
+    assert refusal.value.reason in {enums.ResultReason.INVALID_FIELD, enums.ResultReason.INVALID_MESSAGE}
 
 
-def test_a_get_wraps_under_another_key(proxy: ProxyKmipClient, version: enums.KMIPVersion) -> None:
-    """What comes wrapped opens, with the wrapping key that we registered, to what comes in clear."""
-    if version is enums.KMIPVersion.KMIP_1_0:
-        pytest.skip("without Encoding Option, which is of 1.1, PyKMIP can neither ask nor read this")
+def test_a_get_wraps_under_a_key_of_pykmip(proxy: ProxyKmipClient, served: Served) -> None:
+    """What comes wrapped opens, with the wrapping key that PyKMIP registered, to what PyKMIP gets in clear.
+
+    The wrapped answer is read by ourselves: PyKMIP expects a structure where the standard has a byte string.
+    """
     wrapping_key = os.urandom(32)
     wrapper = proxy.register(objects.SymmetricKey(AES, 256, wrapping_key, WRAPS, fresh("wrapper")))
     proxy.activate(wrapper)
     uid = proxy.create(AES, 256, name=fresh("wrapped"), cryptographic_usage_mask=BOTH)
-    specification = {
-        "wrapping_method": enums.WrappingMethod.ENCRYPT,
-        "encryption_key_information": {
-            "unique_identifier": wrapper,
-            "cryptographic_parameters": {"block_cipher_mode": enums.BlockCipherMode.NIST_KEY_WRAP},
-        },
-        "encoding_option": enums.EncodingOption.NO_ENCODING,
-    }
+    specification = structure(
+        Tag.KEY_WRAPPING_SPECIFICATION,
+        enumeration(Tag.WRAPPING_METHOD, WrappingMethod.ENCRYPT),
+        structure(Tag.ENCRYPTION_KEY_INFORMATION, text(Tag.UNIQUE_IDENTIFIER, wrapper)),
+        enumeration(Tag.ENCODING_OPTION, EncodingOption.NO_ENCODING),
+    )
 
-    sealed = proxy.get(uid, specification)
+    with served.connect() as raw:
+        payload = raw.ask(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, uid), specification)
 
-    assert proxy.get(uid).value == keywrap.aes_key_unwrap(wrapping_key, sealed.value)
+    sealed = payload.octets(Tag.SYMMETRIC_KEY, Tag.KEY_BLOCK, Tag.KEY_VALUE)
+    assert proxy.get(uid).value == keywrap.aes_key_unwrap(wrapping_key, sealed)
 
 
 def test_attributes_say_what_was_asked_for(proxy: ProxyKmipClient, key: str) -> None:
@@ -186,13 +187,15 @@ def test_attributes_say_what_was_asked_for(proxy: ProxyKmipClient, key: str) -> 
     assert wanted == got
 
 
-def test_all_attributes_are_those_of_the_list(proxy: ProxyKmipClient, key: str) -> None:
-    """Get Attribute List and Get Attributes without a name agree."""
-    listed = proxy.get_attribute_list(key)
+def test_all_attributes_are_those_of_the_list(proxy: ProxyKmipClient, key: str, version: enums.KMIPVersion) -> None:
+    """Get Attributes has each attribute that Get Attribute List names, as far as PyKMIP can read them."""
+    # It wants 1.1's Digest in 1.0 too, and does not know this attribute of 1.3.
+    beyond = {"Random Number Generator"} | ({"Digest"} if version is enums.KMIPVersion.KMIP_1_0 else set())
+    listed = set(proxy.get_attribute_list(key)) - beyond
 
-    got = values(proxy, key)
+    got = values(proxy, key, *listed)
 
-    assert sorted(listed) == sorted(got)
+    assert listed == set(got)
 
 
 def test_an_absent_attribute_is_left_out(proxy: ProxyKmipClient, key: str) -> None:
@@ -277,7 +280,8 @@ def test_locate_skips_what_the_offset_says(proxy: ProxyKmipClient, version: enum
     mark = {"application_namespace": "keyrack-tests", "application_data": fresh("paged")}
     marked = FACTORY.create_attribute(enums.AttributeType.APPLICATION_SPECIFIC_INFORMATION, mark)
     made = {
-        proxy.register(objects.SymmetricKey(AES, 128, os.urandom(16), BOTH, app_specific_info=mark)) for _ in range(4)
+        proxy.register(objects.SymmetricKey(AES, 128, os.urandom(16), BOTH, fresh("paged"), app_specific_info=[mark]))
+        for _ in range(4)
     }
 
     pages = [proxy.locate(maximum_items=2, offset_items=skip, attributes=[marked]) for skip in (0, 2, 4)]
