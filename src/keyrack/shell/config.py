@@ -18,6 +18,8 @@ from pydantic_core import PydanticCustomError
 from keyrack.shell.config_problems import ConfigError, Problem, problems_of
 
 CATALOG_SCHEME = "sqlite:///"
+ADDRESS_FILE = "kmip.address"
+"""Name of the file in the run directory that holds host and port of a running server."""
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """Names of deployments, instances and key managers: what fits into a label of a host name."""
 

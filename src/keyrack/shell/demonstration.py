@@ -20,9 +20,10 @@ from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.service.administration import Administration, Administrator
 from keyrack.service.certificates import read
 from keyrack.shell import deployment, pki
-from keyrack.shell.assemble import House, clock, open_house
+from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import Config, load
 from keyrack.shell.kmip_server import KMIP_PORT
+from keyrack.shell.office import clock
 from keyrack.shell.serving import Ready, listening
 from keyrack.spec.enumerations import State
 from keyrack.testing.vcenter import Step, VCenter

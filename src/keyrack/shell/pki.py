@@ -96,6 +96,11 @@ def read_authority(certificate: Path, key: Path) -> Pair:
     return Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
 
 
+def fingerprint_of_file(certificate: Path) -> str:
+    """SHA-256 of the first certificate in a PEM file."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
+
+
 def spaced(fingerprint: str) -> str:
     """A fingerprint as vCenter shows it: pairs of upper-case digits with colons between."""
     return ":".join(fingerprint[index : index + 2] for index in range(0, len(fingerprint), 2)).upper()

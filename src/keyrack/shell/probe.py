@@ -8,9 +8,8 @@ from pathlib import Path
 from cryptography import x509
 
 from keyrack.service.health import Finding, Level, server_certificate
-from keyrack.shell.config import Config
-from keyrack.shell.pki import spaced
-from keyrack.shell.serving import ADDRESS_FILE, fingerprint_of_file
+from keyrack.shell.config import ADDRESS_FILE, Config
+from keyrack.shell.pki import fingerprint_of_file, spaced
 
 PATIENCE = 3.0
 """Seconds that a listener may take to answer."""

@@ -13,19 +13,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
-from keyrack.shell.assemble import AskPassphrase, House, open_house
-from keyrack.shell.config import Config
+from keyrack.shell.assemble import House, open_house
+from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.kmip_server import bound
+from keyrack.shell.office import AskPassphrase
+from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.tls import TlsError
 
 log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that requests under way may take once the server is told to stop."""
-ADDRESS_FILE = "kmip.address"
 _PR_SET_DUMPABLE = 4
 
 
@@ -82,11 +80,6 @@ async def listening(house: House) -> AsyncIterator[Ready]:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-
-
-def fingerprint_of_file(certificate: Path) -> str:
-    """SHA-256 of the first certificate in a PEM file."""
-    return x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
 
 
 def keep_memory_private() -> None:

@@ -14,7 +14,7 @@ from keyrack.shell.cli.options import ConfigFile, in_office
 if TYPE_CHECKING:
     from keyrack.adapters.journals.chain import Checkpoint, Verdict
     from keyrack.ports.catalog import JournalRecord
-    from keyrack.shell.assemble import Office
+    from keyrack.shell.office import Office
 
 app = typer.Typer(name="audit", help="The journal of operations and administrative acts.", no_args_is_help=True)
 

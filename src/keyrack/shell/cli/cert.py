@@ -13,7 +13,7 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 if TYPE_CHECKING:
     from keyrack.domain.instances import ClientCertificate
     from keyrack.service.certificates import Offered
-    from keyrack.shell.assemble import Office
+    from keyrack.shell.office import Office
 
 app = typer.Typer(
     name="cert", help="Client certificates: each may use every key of its instance.", no_args_is_help=True

@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,19 @@ class WrongUse(Failed):
     """A command line that makes no sense; the text says what to write instead."""
 
     code = USAGE
+
+
+# By name, so that nothing is imported for a command that fails before it needed them, or because of them.
+FORESEEN: Mapping[str, int] = {
+    "keyrack.shell.config_problems.ConfigError": USAGE,
+    "keyrack.service.administration.Refused": FAILED,
+    "keyrack.service.certificates.UnusableCertificate": FAILED,
+    "keyrack.ports.catalog.CatalogUnavailable": FAILED,
+    "keyrack.ports.key_manager.KeyManagerRefused": FAILED,
+    "keyrack.ports.key_manager.KeyManagerUnavailable": FAILED,
+    "keyrack.embedded.errors.KeystoreError": FAILED,
+}
+"""Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 
 
 def tell(error: Exception, *, debug: bool) -> int:
@@ -55,23 +68,11 @@ def _known(error: Exception) -> tuple[list[str], int]:
         return [f"{_sentence(error.format_message())}; see '{where} --help'"], USAGE
     if isinstance(error, ClickException):
         return [_sentence(error.format_message())], FAILED
-    for kind, code in _foreign():
-        if isinstance(error, kind):
+    for kind in type(error).__mro__:
+        code = FORESEEN.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
             return str(error).splitlines() or [kind.__name__], code
     return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], FAILED)
-
-
-def _foreign() -> Iterator[tuple[type[Exception], int]]:
-    # Imported here, after something failed: a command that succeeds does not pay for them.
-    from keyrack.ports.catalog import CatalogUnavailable
-    from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable
-    from keyrack.service.administration import Refused
-    from keyrack.service.certificates import UnusableCertificate
-    from keyrack.shell.config_problems import ConfigError
-
-    yield ConfigError, USAGE
-    for kind in (Refused, UnusableCertificate, CatalogUnavailable, KeyManagerRefused, KeyManagerUnavailable):
-        yield kind, FAILED
 
 
 def _system(error: OSError) -> str:
@@ -80,6 +81,7 @@ def _system(error: OSError) -> str:
         errno.EACCES: "run it as the user that owns the deployment",
         errno.EPERM: "run it as the user that owns the deployment",
         errno.ENOENT: "check the path",
+        errno.EEXIST: "nothing is overwritten; name another place",
         errno.EADDRINUSE: "something else listens there; stop it, or choose another port with --port or kmip.port",
         errno.ENOSPC: "make room on the disk",
     }.get(error.errno or 0, "see the system's log")

@@ -117,7 +117,7 @@ def _unlock(kind: str, directory: Path, file: Path | None, ask: bool) -> "tuple[
     """The table ``unlock`` of the configuration, and what makes the keystore with it."""
     from keyrack.domain.secret import Secret
     from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
-    from keyrack.shell.assemble import first_line
+    from keyrack.shell.office import first_line
 
     if kind == "key-file":
         return '{ key_file = "keystore.key" }', KeyFile(directory / "keystore.key")

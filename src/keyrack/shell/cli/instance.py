@@ -8,7 +8,7 @@ from keyrack.shell.cli import screen
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
-    from keyrack.shell.assemble import Office
+    from keyrack.shell.office import Office
 
 app = typer.Typer(
     name="instance", help="Instances: each has its own root key, client certificates and keys.", no_args_is_help=True

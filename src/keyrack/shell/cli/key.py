@@ -11,7 +11,7 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 
 if TYPE_CHECKING:
     from keyrack.domain.objects import ManagedObject
-    from keyrack.shell.assemble import Office
+    from keyrack.shell.office import Office
     from keyrack.spec.enumerations import State
 
 app = typer.Typer(

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.service.administration import Administrator
-    from keyrack.shell.assemble import Office
+    from keyrack.shell.office import Office
 
 ConfigFile = Annotated[
     Path | None,
@@ -36,8 +36,8 @@ def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]",
 
     With ``root_keys`` the key managers are opened as well, which may ask for a passphrase.
     """
-    from keyrack.shell.assemble import open_office
     from keyrack.shell.config import find, load
+    from keyrack.shell.office import open_office
 
     loaded = load(find(config))
 

@@ -42,8 +42,8 @@ async def _examine(config: "Config") -> "Health":
 
     from keyrack.ports.catalog import CatalogUnavailable
     from keyrack.service.health import Finding, Health, Level, examine
-    from keyrack.shell.assemble import open_office
     from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.office import open_office
     from keyrack.shell.probe import look_at_certificate, look_at_listener
 
     now = int(time.time())
@@ -63,8 +63,8 @@ async def _examine(config: "Config") -> "Health":
 def _key_managers(config: "Config") -> "tuple[Any, list[Finding]]":
     """Those that open without a person; what does not open is told."""
     from keyrack.service.health import Finding, Level
-    from keyrack.shell.assemble import open_key_managers
     from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.office import open_key_managers
 
     try:
         return open_key_managers(config), []

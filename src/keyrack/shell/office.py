@@ -1,0 +1,143 @@
+"""The administrator's part of the house: catalog and key managers, without anything that serves.
+
+With ``assemble`` the one place that knows which adapter stands behind which port; apart from it, so that a command of a
+moment does not import a server.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.domain.secret import Secret
+from keyrack.embedded.errors import KeystoreError
+from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
+from keyrack.service.administration import Administration, Administrator
+from keyrack.shell.config import Config, EmbeddedKeyManagerTable, Unlock
+from keyrack.shell.config_problems import ConfigError, Problem
+
+AskPassphrase = Callable[[str], bytearray]
+"""Asks a person; the prompt says for what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What an administrator's command works with."""
+
+    config: Config
+    catalog: SqliteCatalog
+    key_managers: Mapping[str, EmbeddedKeyManager]
+    administration: Administration
+
+    @property
+    def now(self) -> int:
+        """The time, in seconds since 1970."""
+        return int(time.time())
+
+
+@asynccontextmanager
+async def open_office(
+    config: Config, administrator: Administrator, *, root_keys: bool = False, ask: AskPassphrase | None = None
+) -> AsyncIterator[Office]:
+    """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile."""
+    managers = open_key_managers(config, ask) if root_keys else {}
+    try:
+        catalog = open_catalog(config, chain="administration")
+        try:
+            administration = Administration(catalog, managers, administrator, clock)
+            yield Office(config, catalog, managers, administration)
+        finally:
+            await catalog.close()
+    finally:
+        for manager in managers.values():
+            await manager.close()
+
+
+def clock() -> int:
+    """The time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
+    """The catalog of the configuration; one that is not there is an error, only ``keyrack init`` makes one.
+
+    ``chain`` is the name under which this process writes in the journal.
+    """
+    path = config.catalog_path
+    if not path.is_file():
+        raise ConfigError(
+            [
+                Problem(
+                    where="catalog.url",
+                    what=f"{path} is not there",
+                    why="a deployment keeps its catalog",
+                    instead="restore it from a backup, correct the path, or make a new deployment with 'keyrack init'",
+                )
+            ]
+        )
+    return SqliteCatalog(path, chain)
+
+
+def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> dict[str, EmbeddedKeyManager]:
+    """Every configured key manager, opened; raises :class:`ConfigError` with each that does not open."""
+    opened: dict[str, EmbeddedKeyManager] = {}
+    problems: list[Problem] = []
+    for name, table in config.key_managers.items():
+        try:
+            opened[name] = EmbeddedKeyManager.open(config.path(table.keystore), opener(config, name, table, ask))
+        except ConfigError as error:
+            problems.extend(error.problems)
+        except (KeystoreError, OSError) as error:
+            what, _, instead = str(error).rpartition(": ")
+            problems.append(
+                Problem(where=f"key_managers.{name}", what="it does not open", why=what or instead, instead=instead)
+            )
+    if problems:
+        raise ConfigError(problems)
+    return opened
+
+
+def opener(
+    config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None
+) -> KeyFile | Passphrase:
+    """What opens a keystore, as its configuration says; a passphrase that is nowhere is asked for, if one can ask."""
+    unlock = table.unlock
+    if unlock.key_file is not None:
+        return KeyFile(config.path(unlock.key_file))
+    return Passphrase(Secret(_passphrase(config, name, unlock, ask)))
+
+
+def _passphrase(config: Config, name: str, unlock: Unlock, ask: AskPassphrase | None) -> bytearray:
+    if unlock.passphrase_file is not None:
+        return first_line(config.path(unlock.passphrase_file))
+    variable = str(unlock.passphrase_environment)
+    if variable in os.environ:
+        return bytearray(os.environ[variable].encode())
+    if ask is not None:
+        return ask(f"Passphrase of the keystore {name!r}")
+    raise ConfigError(
+        [
+            Problem(
+                where=f"key_managers.{name}.unlock.passphrase_environment",
+                what=f"${variable} is not set",
+                why="the keystore opens with the passphrase in it, and nobody is at a terminal to be asked",
+                instead=f"set {variable}, or write unlock = {{ passphrase_file = ... }}",
+            )
+        ]
+    )
+
+
+def first_line(path: Path) -> bytearray:
+    """The first line of a file, without its end, in memory that can be wiped."""
+    content = bytearray(path.stat().st_size)
+    with open(path, "rb", buffering=0) as file:
+        file.readinto(content)
+    end = content.find(b"\n")
+    if end >= 0:
+        content[end:] = bytes(len(content) - end)
+        del content[end:]
+    return content
