@@ -37,6 +37,10 @@ SCALARS: Final[dict[type, ItemType]] = {
 """The item type of a bare Python type; another is named by an annotation of ``spec.types``."""
 
 
+class Verbatim:
+    """Marks an enumeration whose value is written even where the version does not have it, because it is an echo."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One form that a field's value may take."""
@@ -45,6 +49,8 @@ class Choice:
     """What the value is in Python: a scalar type, an enumeration, or a structure."""
     item_type: ItemType
     tag: Tag
+    verbatim: bool = False
+    """A value that is newer than the version is written all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def plan_field(owner: str, name: str, hint: Any, field: Field[Any] | None = None
     reading = _Reading(f"{owner}.{name}")
     reading.take(hint)
     tag = reading.tag or Tag.__members__.get(name.upper())
-    choices = tuple(_choice(reading.where, python, item_type, tag) for python, item_type in reading.found)
+    choices = tuple(_choice(reading, python, item_type, tag) for python, item_type in reading.found)
     if not choices:
         raise TypeError(f"{reading.where}: no type is named")
     if field is not None and reading.presence != "required" and field.default is MISSING:
@@ -122,12 +128,13 @@ class _Reading:
         self.presence: Literal["required", "optional", "repeated"] = "required"
         self.since = V1_0
         self.tag: Tag | None = None
+        self.verbatim = False
 
     def take(self, hint: Any, item_type: ItemType | None = None) -> None:
         origin = get_origin(hint)
         if origin is Annotated:
             inner, *marks = get_args(hint)
-            special = [mark for mark in marks if isinstance(mark, type)]
+            special = [mark for mark in marks if isinstance(mark, type) and mark is not Verbatim]
             self.take(special[0] if special else inner, self._marks(marks) or item_type)
         elif origin in (Union, UnionType):
             for member in _without_vendor_values(get_args(hint)):
@@ -151,6 +158,7 @@ class _Reading:
                 self.since = mark.version
             elif isinstance(mark, Tag):
                 self.tag = mark
+            self.verbatim = self.verbatim or mark is Verbatim
         return found
 
     def _item_type(self, python: type) -> ItemType:
@@ -171,11 +179,11 @@ def _without_vendor_values(members: tuple[Any, ...]) -> Iterator[Any]:
     return (member for member in members if not (named and member is int))
 
 
-def _choice(where: str, python: type, item_type: ItemType, tag: Tag | None) -> Choice:
+def _choice(reading: _Reading, python: type, item_type: ItemType, tag: Tag | None) -> Choice:
     own = tag or getattr(python, "TAG", None)
     if own is None:
-        raise TypeError(f"{where}: neither the field's name nor {python.__name__} names a tag")
-    return Choice(python, item_type, own)
+        raise TypeError(f"{reading.where}: neither the field's name nor {python.__name__} names a tag")
+    return Choice(python, item_type, own, reading.verbatim)
 
 
 SPECIAL: Final[dict[type, Callable[[ProtocolVersion], Any]]] = {}

@@ -11,6 +11,8 @@ class WireError(ValueError):
     """
 
     version: ProtocolVersion | None = None
+    tag: int | None = None
+    """The tag of the element that should not be where it is; ``None`` where it is not one element that is wrong."""
 
 
 class Malformed(WireError):

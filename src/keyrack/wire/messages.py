@@ -30,7 +30,7 @@ from keyrack.wire.codec import (
     wrong_bytes,
     wrong_value,
 )
-from keyrack.wire.declare import SPECIAL
+from keyrack.wire.declare import SPECIAL, Verbatim
 from keyrack.wire.errors import Malformed, Unexpected, UnsupportedVersion, WireError
 from keyrack.wire.headers import (
     KNOWN_VERSIONS,
@@ -80,7 +80,7 @@ class RequestBatchItem:
 
     TAG: ClassVar[Tag] = Tag.BATCH_ITEM
 
-    operation: Operation | int
+    operation: Annotated[Operation | int, Verbatim]
     unique_batch_item_id: bytes | None = None
     request_payload: Annotated[Any, Payload]
     """As read: a view of the content, for :func:`decode_payload`."""
@@ -105,8 +105,8 @@ class ResponseBatchItem:
 
     TAG: ClassVar[Tag] = Tag.BATCH_ITEM
 
-    operation: Operation | int | None = None
-    """``None`` where the request could not be read so far."""
+    operation: Annotated[Operation | int, Verbatim] | None = None
+    """The request's, echoed whatever it is; ``None`` where the request could not be read so far."""
     unique_batch_item_id: bytes | None = None
     result_status: ResultStatus
     result_reason: ResultReason | int | None = None

@@ -25,9 +25,12 @@ def refuse(  # noqa: PLR0917 - called from generated lines
         return Malformed(f"{owner}: the item at byte {pos} has no known item type")
     if pos + 8 + int.from_bytes(head[4:], "big") > min(end, len(buffer)):
         return Malformed(f"{owner}: the item at byte {pos} reaches over the end at byte {end}")
-    found = f"{title_of(int.from_bytes(head[:3], 'big'))} ({ItemType(head[3]).title})"
+    tag = int.from_bytes(head[:3], "big")
+    found = f"{title_of(tag)} ({ItemType(head[3]).title})"
     place = "nothing more" if wanted is None else wanted if item_type is None else f"{wanted} ({item_type.title})"
-    return Unexpected(f"{owner}: {found} at byte {pos}, where {place} should be")
+    error = Unexpected(f"{owner}: {found} at byte {pos}, where {place} should be")
+    error.tag = tag
+    return error
 
 
 def title_of(tag: int) -> str:

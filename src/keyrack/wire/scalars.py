@@ -115,7 +115,8 @@ class Words(dict[int, bytes]):
         """Make the items of every word of ``choice.python`` that ``version`` has."""
         members = [word for word in choice.python if isinstance(word, Word)]  # type: ignore[attr-defined]
         self._pack = partial(Struct(">QII").pack, check(choice))
-        super().__init__({int(word): self._pack(word, 0) if word.since <= version else b"" for word in members})
+        unknown = {int(word) for word in members if word.since > version and not choice.verbatim}
+        super().__init__({int(word): b"" if word in unknown else self._pack(word, 0) for word in members})
 
     def __missing__(self, value: int) -> bytes:
         """A vendor's value: written as it is, and not remembered."""
