@@ -60,10 +60,8 @@ class Secret:
 
 
 def wipe(material: bytearray | memoryview) -> None:
-    """Overwrite a writable buffer with zeros, in place."""
-    length = len(material)
-    if length:
-        ctypes.memset((ctypes.c_char * length).from_buffer(material), 0, length)
+    """Overwrite a writable buffer of bytes with zeros, in place: an assignment of the same length moves nothing."""
+    material[:] = bytes(len(material))
 
 
 def randomize(material: bytearray) -> None:
