@@ -1,6 +1,7 @@
 """Which values an attribute may take: the rules that the table of attributes cannot say (KMIP 1.4, 3).
 
-- ``accept(name, value) -> value``: a client's value as it is kept; raises where it makes no sense.
+- ``accept(name, value, version) -> value``: a client's value as it is kept; raises where it makes no sense.
+- ``sayable(value, version)``: whether a client of this protocol version can be told the value.
 - ``check_order(attributes)``: the dates of an object against each other.
 - ``check_changeable(managed, name, now)``: what depends on the object's state or on time.
 - ``check_name(value, held, taken, refusal)``: a Name is one object's alone.
@@ -8,7 +9,7 @@
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, Final
 
 from keyrack.domain.errors import (
@@ -21,6 +22,8 @@ from keyrack.domain.errors import (
 from keyrack.domain.objects import Attributes, Indexed, ManagedObject
 from keyrack.spec.enumerations import State
 from keyrack.spec.structures import ApplicationSpecificInformation, Name, UsageLimits
+from keyrack.spec.versions import V1_0, ProtocolVersion
+from keyrack.spec.word import Word
 
 
 def _name(value: Name) -> Name:
@@ -58,14 +61,32 @@ ACCEPT: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def accept(name: str, value: Any) -> Any:
-    """The value that is kept where a client sends ``value``.
+def accept(name: str, value: Any, version: ProtocolVersion) -> Any:
+    """The value that is kept where a client of ``version`` sends ``value``.
 
-    Raises :class:`InvalidField`, or :class:`ApplicationNamespaceNotSupported` for Application Specific Information
-    without Application Data (KMIP 1.4, 11.15).
+    Raises :class:`InvalidField`, also for a word that the version does not have, or
+    :class:`ApplicationNamespaceNotSupported` for Application Specific Information without Application Data
+    (KMIP 1.4, 11.15).
     """
+    if _newest(value) > version:
+        raise InvalidField(f"the value of an attribute names what KMIP {version} does not have")
     rule = ACCEPT.get(name)
     return rule(value) if rule else value
+
+
+def sayable(value: Any, version: ProtocolVersion) -> bool:
+    """Whether ``version`` has words for the value; a structure's optional fields may be left unsaid, others not."""
+    return _newest(value, optional=False) <= version
+
+
+def _newest(value: Any, *, optional: bool = True) -> ProtocolVersion:
+    """The first version that has all words of a value, or all but those in optional fields."""
+    if isinstance(value, Word):
+        return value.since
+    if not is_dataclass(value) or isinstance(value, type):
+        return V1_0
+    counted = (getattr(value, each.name) for each in fields(value) if optional or each.default is MISSING)
+    return max((_newest(each) for each in counted), default=V1_0)
 
 
 ORDER: Final = (

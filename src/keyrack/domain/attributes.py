@@ -22,7 +22,15 @@ Names:
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from keyrack.domain.attribute_values import DATES, accept, check_changeable, check_name, check_order, companions
+from keyrack.domain.attribute_values import (
+    DATES,
+    accept,
+    check_changeable,
+    check_name,
+    check_order,
+    companions,
+    sayable,
+)
 from keyrack.domain.errors import (
     IllegalOperation,
     IndexOutOfBounds,
@@ -97,15 +105,21 @@ def visible(
 ) -> tuple[tuple[str, Indexed], ...]:
     """The attributes named in ``wanted``, every instance of each; all of them for ``None`` or an empty list.
 
-    What the object does not have is left out (KMIP 1.4, 4.12). Raises :class:`InvalidMessage` for a name that is there
-    twice (KMIP 1.4, 11.13), which 1.0 took for once.
+    What the object does not have is left out (KMIP 1.4, 4.12), and so is a value that the version has no word for.
+    Raises :class:`InvalidMessage` for a name that is there twice (KMIP 1.4, 11.13), which 1.0 took for once.
     """
     if wanted and len(set(wanted)) < len(wanted) and version >= V1_1:
         raise InvalidMessage("the same Attribute Name is present more than once")
     known = set(names(managed, version))
     held = everything(managed)
     chosen = dict.fromkeys(wanted) if wanted else held
-    return tuple((name, instance) for name in chosen if name in known for instance in held[name])
+    return tuple(
+        (name, instance)
+        for name in chosen
+        if name in known
+        for instance in held[name]
+        if sayable(instance.value, version)
+    )
 
 
 def shown_index(index: int) -> int | None:
@@ -158,7 +172,7 @@ def add(
     check_changeable(managed, name, now)
     if name == "Name":
         check_name(value, held, taken, IllegalOperation)
-    instance = Indexed(held[-1].index + 1 if held else 0, accept(name, value))
+    instance = Indexed(held[-1].index + 1 if held else 0, accept(name, value, version))
     return _changed(managed, name, (*held, instance), now), instance
 
 
@@ -190,7 +204,7 @@ def modify(
     others = tuple(each for each in held if each is not old)
     if name == "Name":
         check_name(value, others, taken, IllegalOperation)
-    new = Indexed(old.index, accept(name, value))
+    new = Indexed(old.index, accept(name, value, version))
     return _changed(managed, name, tuple(new if each is old else each for each in held), now), new
 
 

@@ -256,7 +256,7 @@ def _collected(kind: ObjectType, given: Given, version: ProtocolVersion, taken: 
             raise IndexOutOfBounds("there are more attributes than the server keeps")
         if name == "Name":
             check_name(value, held, taken, InvalidField)
-        result[name] = (*held, Indexed(len(held), accept(name, value)))
+        result[name] = (*held, Indexed(len(held), accept(name, value, version)))
     check_order(result)
     return result
 

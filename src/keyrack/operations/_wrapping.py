@@ -24,7 +24,6 @@ from keyrack.spec.enumerations import (
     CryptographicUsageMask,
     EncodingOption,
     ObjectType,
-    State,
     WrappingMethod,
 )
 from keyrack.spec.structures import CryptographicParameters
@@ -58,14 +57,17 @@ async def wrap(
     if information is None:
         raise InvalidField("the Key Wrapping Specification names no Encryption Key Information")
     wrapping_key = await context.find(information.unique_identifier)
-    mode = _mode(wrapping_key, information.cryptographic_parameters)
+    mode = _mode(wrapping_key, information.cryptographic_parameters, context.now)
     encoding = specification.encoding_option or EncodingOption.TTLV_ENCODING
-    if encoding == EncodingOption.NO_ENCODING and specification.attribute_name:
+    if encoding != EncodingOption.TTLV_ENCODING and specification.attribute_name:
         raise EncodingOptionError(
             "attributes travel only inside a TTLV-encoded Key Value; leave out the Encoding Option"
         )
-    kek = await context.open(wrapping_key)
     plain = _plain(block, encoding, attributes, context)
+    spent = access.spend(wrapping_key, octets=len(plain), at=context.now)
+    if spent is not wrapping_key:
+        context.change(spent)
+    kek = await context.open(wrapping_key)
     nonce = os.urandom(GCM_NONCE) if mode == BlockCipherMode.GCM else None
     return replace(
         block,
@@ -79,13 +81,11 @@ async def wrap(
     )
 
 
-def _mode(wrapping_key: ManagedObject, asked: CryptographicParameters | None) -> BlockCipherMode:
+def _mode(wrapping_key: ManagedObject, asked: CryptographicParameters | None, now: int) -> BlockCipherMode:
     """The mode to wrap in, once the wrapping key has been found fit for it."""
     if wrapping_key.object_type != ObjectType.SYMMETRIC_KEY or wrapping_key.form.wrapped:
         raise IllegalOperation("the object of the Encryption Key Information is not a key that Keyrack can wrap with")
-    if wrapping_key.state != State.ACTIVE:
-        raise PermissionDenied("the wrapping key is not Active; activate it first")
-    access.check_usage(wrapping_key, CryptographicUsageMask.WRAP_KEY)
+    access.check_usage(wrapping_key, CryptographicUsageMask.WRAP_KEY, at=now)
     if wrapping_key.value("Cryptographic Algorithm") != CryptographicAlgorithm.AES:
         raise PermissionDenied("Keyrack wraps with AES keys")
     mode = asked.block_cipher_mode if asked and asked.block_cipher_mode else BlockCipherMode.NISTKEYWRAP
@@ -103,6 +103,8 @@ def _plain(block: KeyBlock, encoding: int, attributes: tuple[Attribute, ...], co
         raise IllegalOperation("the object is kept wrapped already; get it without a Key Wrapping Specification")
     if encoding == EncodingOption.TTLV_ENCODING:
         return bytes(encode(replace(value, attribute=attributes), context.version))
+    if encoding != EncodingOption.NO_ENCODING:
+        raise EncodingOptionError("Keyrack knows the Encoding Options No Encoding and TTLV Encoding")
     if not isinstance(value.key_material, bytearray):
         raise EncodingOptionError("No Encoding needs Key Material that is a byte string; ask for the format Raw")
     return bytes(value.key_material)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from keyrack.domain import access, attributes
 from keyrack.domain.access import Permission
-from keyrack.domain.errors import IllegalOperation, InvalidField, KeyFormatTypeNotSupported
+from keyrack.domain.errors import FeatureNotSupported, IllegalOperation, InvalidField
 from keyrack.domain.objects import ManagedObject
 from keyrack.operations import _attributes, _translate, _wrapping
 from keyrack.operations._context import Context
@@ -56,13 +56,15 @@ async def get(request: GetRequest, target: ManagedObject, context: Context) -> G
     """
     if target.object_type == ObjectType.TEMPLATE:
         return _template(request, target, context)
-    access.check_release(target, wrapped=request.key_wrapping_specification is not None)
+    access.check_release(target, wrapped=request.key_wrapping_specification is not None or target.form.wrapped)
     if request.key_wrap_type == KeyWrapType.NOT_WRAPPED and target.form.wrapped:
-        raise KeyFormatTypeNotSupported("the object was registered wrapped and is given as registered")
+        raise FeatureNotSupported("the object was registered wrapped and is given as registered")
     material = await context.open(target)
     value = _translate.outgoing(target, material, request.key_format_type, request.key_compression_type)
     if request.key_wrapping_specification is not None:
         value = await _wrapped(value, request.key_wrapping_specification, target, context)
+        # It may have been wrapped with itself, and then its Usage Limits have changed.
+        target = await context.find(target.unique_identifier)
     released = attributes.released(target, at=context.now)
     if released is not target:
         context.change(released)

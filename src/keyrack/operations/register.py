@@ -1,7 +1,7 @@
 """Register (KMIP 1.4, 4.3): keep an object that the client has made."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keyrack.domain import creation
@@ -47,7 +47,7 @@ async def register(request: RegisterRequest, context: Context) -> RegisterRespon
     """Seal what the client has sent and keep it with its attributes."""
     given = await _attributes.given(request.template_attribute, context)
     if isinstance(request.object, Template):
-        return await _template(request, (*given, *_attributes.pairs(request.object.attribute)), context)
+        return await _template(request, request.object, given, context)
     brought = _translate.incoming(request.object_type, request.object)
     given = (*given, *_attributes.pairs(brought.attributes))
     draft = creation.register(
@@ -81,13 +81,17 @@ def _own(value: _translate.CryptographicObject, brought: Incoming) -> Mapping[st
     }
 
 
-async def _template(request: RegisterRequest, given: tuple[tuple[str, Any], ...], context: Context) -> RegisterResponse:
+async def _template(
+    request: RegisterRequest, template: Template, given: Sequence[tuple[str, Any]], context: Context
+) -> RegisterResponse:
     """A template has attributes and no material (KMIP 1.4, 2.2.6; deprecated since 1.3)."""
     if request.object_type != ObjectType.TEMPLATE:
         raise InvalidField("the object that was sent is not of the Object Type that was named")
+    if any(each.attribute_name == "Name" for each in template.attribute):
+        raise InvalidField("a template's own Name stands in the Template-Attribute, not in the template")
     draft = creation.register(
         ObjectType.TEMPLATE,
-        given,
+        (*given, *_attributes.pairs(template.attribute)),
         version=context.version,
         form=Form(),
         own={},

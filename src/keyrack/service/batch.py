@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from keyrack.domain.errors import (
     AuthenticationNotSuccessful,
     FeatureNotSupported,
     GeneralFailure,
+    InvalidField,
     InvalidMessage,
     KmipError,
     ResponseTooLarge,
@@ -68,13 +69,14 @@ class Desk:
         try:
             session = await self.sessions.of(peer)
         except NotAuthorised:
-            return await self._stranger(message, peer, now)
+            return _write(version, now, await self.refuse(message.batch_items, peer, now))
         except CatalogUnavailable:
             return _write(version, now, [_failed(item, GeneralFailure(BUSY)) for item in message.batch_items])
         return _write(version, now, await Conversation(self, session, peer, message, now).items())
 
-    async def _stranger(self, message: RequestMessage, peer: Peer, now: float) -> bytearray:
-        """A client whose certificate was removed since its handshake: told so, and recorded."""
+    async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
+        """The items of a client whose certificate was removed since its handshake: it is told so, and recorded."""
+        self.sessions.forget(peer.fingerprint)
         refusal = AuthenticationNotSuccessful("the client certificate is not, or no longer, trusted for an instance")
         entries = [
             Entry(
@@ -84,17 +86,17 @@ class Desk:
                 initiator=f"CertificateID-{peer.fingerprint}",
                 address=peer.address,
             )
-            for item in message.batch_items
+            for item in items
         ]
         try:
             await self.catalog.commit(Unit(entries=entries))
         except CatalogUnavailable:
             log.warning("the catalog cannot record a refusal of %s", peer.address)
-        version = message.request_header.protocol_version
-        return _write(version, now, [_failed(each, refusal) for each in message.batch_items])
+        return [_failed(item, refusal) for item in items]
 
 
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
+CONTESTED: Final = "the object is being changed by many at once; ask again"
 
 
 class Conversation:
@@ -113,7 +115,10 @@ class Conversation:
     async def items(self) -> list[ResponseBatchItem]:
         """The response's batch items, in order (KMIP 1.4, 6.12, 6.13 and 11.43)."""
         option = self._message.request_header.batch_error_continuation_option or BatchErrorContinuationOption.STOP
-        if option == BatchErrorContinuationOption.UNDO and len(self._message.batch_items) > 1:
+        if option not in BatchErrorContinuationOption.__members__.values():
+            refusal = InvalidField("the Batch Error Continuation Option is not one of KMIP's")
+            return [_failed(item, refusal) for item in self._message.batch_items]
+        if option == BatchErrorContinuationOption.UNDO:
             return await self._together()
         execution = self._execution()
         answers: list[ResponseBatchItem] = []
@@ -128,52 +133,58 @@ class Conversation:
         return Execution(self._session, header.protocol_version, int(self._now), header.maximum_response_size)
 
     async def _alone(self, item: RequestBatchItem, execution: Execution) -> ResponseBatchItem:
-        """One item in a transaction of its own, decided anew as often as another change comes first."""
+        """One item in a transaction of its own."""
+        before = execution.placeholder, execution.room
+        (answer,) = await self._committed((item,), execution)
+        if answer.result_status != ResultStatus.SUCCESS:
+            # A failed item hands nothing on, and what it would have said takes no room.
+            execution.placeholder, execution.room = before
+        return answer
+
+    async def _together(self) -> list[ResponseBatchItem]:
+        """All items in one transaction: either every one of them happens, or none (Undo)."""
+        return await self._committed(self._message.batch_items, self._execution())
+
+    async def _committed(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
+        """Decide the items and commit what they change, whole; anew as often as another change comes first."""
         before = execution.placeholder, execution.room
         for _ in range(ATTEMPTS):
             execution.placeholder, execution.room = before
             work = Work(self._session.principal)
             try:
-                with self._translated():
-                    answer, entry = await self._attempt(item, execution, work)
-                    # Of an item that failed, the journal's entry is all that is kept.
-                    kept = work if answer.result_status == ResultStatus.SUCCESS else Work(self._session.principal)
-                    kept.entries.append(entry)
-                    await self._commit(kept)
-            except Conflict:
-                continue
-            except KmipError as error:
-                return _failed(item, error)
-            finally:
-                work.wipe()
-            return answer
-        return _failed(item, GeneralFailure("the object is being changed by many at once; ask again"))
-
-    async def _together(self) -> list[ResponseBatchItem]:
-        """All items in one transaction: either every one of them happens, or none (Undo)."""
-        for _ in range(ATTEMPTS):
-            execution = self._execution()
-            work = Work(self._session.principal)
-            answers: list[ResponseBatchItem] = []
-            try:
-                with self._translated():
-                    for item in self._message.batch_items:
-                        answer, entry = await self._attempt(item, execution, work)
-                        answers.append(answer)
-                        work.entries.append(entry)
-                        if answer.result_status != ResultStatus.SUCCESS:
-                            return await self._undone(answers, work)
+                answers = await self._decided(items, execution, work)
+                if answers[-1].result_status == ResultStatus.SUCCESS:
                     await self._commit(work)
-            except Conflict:
-                continue
-            except KmipError as error:
-                return [_failed(item, error) for item in self._message.batch_items]
+                    return answers
+                await self._abandon(work)
+                return await self._undone(answers, work)
+            except (Conflict, AlreadyThere):
+                await self._abandon(work)
+            except NotAuthorised:
+                await self._abandon(work)
+                return await self._desk.refuse(items, self._peer, self._now)
+            except CatalogUnavailable:
+                # Whether it was kept may be unknown: what a key manager got is left to the reconciler.
+                return [_failed(item, GeneralFailure(BUSY)) for item in items]
             finally:
                 work.wipe()
-            return answers
-        return [_failed(item, GeneralFailure(BUSY)) for item in self._message.batch_items]
+        return [_failed(item, GeneralFailure(CONTESTED)) for item in items]
+
+    async def _decided(
+        self, items: Sequence[RequestBatchItem], execution: Execution, work: Work
+    ) -> list[ResponseBatchItem]:
+        """Run the items until one fails; their changes and their entries are in ``work``."""
+        answers: list[ResponseBatchItem] = []
+        for item in items:
+            answer, entry = await self._attempt(item, execution, work)
+            answers.append(answer)
+            work.entries.append(entry)
+            if answer.result_status != ResultStatus.SUCCESS:
+                break
+        return answers
 
     async def _undone(self, answers: list[ResponseBatchItem], work: Work) -> list[ResponseBatchItem]:
+        """Of a work whose last item failed, the journal's entries are all that is kept."""
         *before, failed = answers
         record = Work(self._session.principal)
         record.entries = [replace(entry, outcome="undone") for entry in work.entries[:-1]] + work.entries[-1:]
@@ -186,6 +197,29 @@ class Conversation:
             )
             for each in before
         ] + [failed]
+
+    async def _abandon(self, work: Work) -> None:
+        """Take back what a work that changes nothing after all has put into the key manager."""
+        vault, instance = self._desk.vault, self._session.instance
+        for unique_identifier in work.inserted:
+            vault.forget(unique_identifier)
+        if not work.intended:
+            return
+        for managed in work.intended.values():
+            try:
+                await vault.discard(instance, replace(managed, standard_key=await vault.stored(instance, managed)))
+            except KmipError as error:
+                log.warning("the standard key of %s stays behind, unused: %s", managed.unique_identifier, error)
+        entry = Entry(
+            at=int(self._now * 1000),
+            action="standard-key.intent",
+            outcome="undone",
+            initiator=self._session.initiator,
+            address=self._peer.address,
+            instance=instance.identifier,
+        )
+        with suppress(CatalogUnavailable):
+            await self._desk.catalog.commit(Unit(entries=(entry,), settled=tuple(work.intended)))
 
     async def _attempt(
         self, item: RequestBatchItem, execution: Execution, work: Work
@@ -223,19 +257,6 @@ class Conversation:
         await self._desk.catalog.commit(work.unit())
         for unique_identifier in work.forgotten:
             self._desk.vault.forget(unique_identifier)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The catalog's refusals in the words of KMIP."""
-        try:
-            yield
-        except NotAuthorised as error:
-            self._desk.sessions.forget(self._peer.fingerprint)
-            raise AuthenticationNotSuccessful("the client certificate is no longer trusted for an instance") from error
-        except AlreadyThere as error:
-            raise Conflict from error
-        except CatalogUnavailable as error:
-            raise GeneralFailure(BUSY) from error
 
 
 def _title(operation: int) -> str:

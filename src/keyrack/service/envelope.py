@@ -116,6 +116,13 @@ class Vault:
         except NotKept as error:
             raise CryptographicFailure(str(error)) from error
 
+    async def stored(self, instance: Instance, managed: ManagedObject) -> str | None:
+        """The identifier of the standard key that keeps the object's blob, whoever put it there; ``None`` without."""
+        if managed.standard_key is not None or managed.sealed is None:
+            return managed.standard_key
+        found = standard_keys.find(self._manager(instance), managed.unique_identifier, managed.sealed)
+        return await self._asked(instance, found)
+
     async def discard(self, instance: Instance, managed: ManagedObject) -> None:
         """Delete the object's standard key, if it has one, and let go of its plaintext."""
         self.forget(managed.unique_identifier)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from keyrack.domain import attributes, lifecycle
+from keyrack.domain.access import Permission
 from keyrack.domain.errors import (
     GeneralFailure,
     InvalidField,
@@ -31,6 +32,7 @@ from keyrack.service.sessions import Session
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import NameType, Operation
 from keyrack.spec.structures import Name
+from keyrack.spec.tags import Tag
 from keyrack.spec.versions import ProtocolVersion
 from keyrack.wire.errors import UnknownAttribute, WireError
 from keyrack.wire.messages import RequestBatchItem, decode_payload
@@ -82,11 +84,13 @@ class Executor:
         except UnknownAttribute as error:
             raise InvalidField(str(error)) from error
         except WireError as error:
-            raise InvalidMessage(str(error)) from error
+            raise _misread(error, execution.version)(str(error)) from error
         except Exception as error:
             log.exception("operation %s failed", item.operation)
             raise GeneralFailure(UNEXPECTED) from error
-        self._place(response, execution)
+        # Create, Register and a Locate with one result set the ID Placeholder; another Locate clears it (KMIP 1.4, 4).
+        if row.needs is not Permission.ASK:
+            execution.placeholder = _one(response.unique_identifier)
         return response
 
     @staticmethod
@@ -108,14 +112,19 @@ class Executor:
             raise ItemNotFound("no Unique Identifier was sent, and no item before has set the ID Placeholder")
         return target
 
-    @staticmethod
-    def _place(response: Any, execution: Execution) -> None:
-        # Create, Register and a Locate with one result set the ID Placeholder; another Locate clears it (KMIP 1.4, 4).
-        found = getattr(response, "unique_identifier", None)
-        if isinstance(found, str):
-            execution.placeholder = found
-        elif isinstance(found, tuple):
-            execution.placeholder = found[0] if len(found) == 1 else None
+
+def _misread(error: WireError, version: ProtocolVersion) -> type[KmipError]:
+    """What a payload that cannot be read fails with: a field that the version does not have is told apart (11.1)."""
+    if error.tag is None or any(tag == error.tag and tag.since <= version for tag in Tag):
+        return InvalidMessage
+    return InvalidField
+
+
+def _one(found: str | tuple[str, ...]) -> str | None:
+    """The identifier that an answer names, if it names exactly one."""
+    if isinstance(found, str):
+        return found
+    return found[0] if len(found) == 1 else None
 
 
 class ItemContext:
@@ -182,8 +191,9 @@ class ItemContext:
             await self._executor.catalog.commit(
                 Unit(principal=self._work.principal, intents=(sealed,), entries=(self._intent(sealed),))
             )
+            self._work.intended[sealed.unique_identifier] = sealed
             standard_key = await vault.store(self.instance, sealed.sealed or b"", sealed.unique_identifier)
-            sealed = replace(sealed, standard_key=standard_key)
+            sealed = self._work.intended[sealed.unique_identifier] = replace(sealed, standard_key=standard_key)
         self._work.insert(sealed)
 
     def _intent(self, managed: ManagedObject) -> Entry:

@@ -29,7 +29,7 @@ async def put(manager: KeyManager, unique_identifier: str, blob: bytes) -> str:
             await _compare(manager, identifier, blob)
             return identifier
         except KeyManagerUnavailable:
-            found = await _found(manager, name, blob)
+            found = await find(manager, unique_identifier, blob)
             if found is not None:
                 return found
             if attempt == _ATTEMPTS:
@@ -37,7 +37,9 @@ async def put(manager: KeyManager, unique_identifier: str, blob: bytes) -> str:
     raise AssertionError("unreachable")
 
 
-async def _found(manager: KeyManager, name: str, blob: bytes) -> str | None:
+async def find(manager: KeyManager, unique_identifier: str, blob: bytes) -> str | None:
+    """The identifier of the standard key that keeps exactly this blob of the object; ``None`` where there is none."""
+    name = name_of(unique_identifier)
     async for listed in manager.list_standard_keys(name):
         if listed.name == name and (await manager.get_standard_key(listed.identifier)).payload == blob:
             return listed.identifier

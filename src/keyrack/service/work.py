@@ -12,7 +12,7 @@ from keyrack.ports.catalog import Unit
 class Work:
     """Gathers changes until they are committed whole; what it has changed, it sees."""
 
-    __slots__ = ("entries", "forgotten", "inserted", "new_names", "principal", "secrets", "seen", "updated")
+    __slots__ = ("entries", "forgotten", "inserted", "intended", "new_names", "principal", "secrets", "seen", "updated")
 
     def __init__(self, principal: Principal) -> None:
         """Begin with nothing, on the authority of ``principal``."""
@@ -22,6 +22,8 @@ class Work:
         self.updated: dict[str, ManagedObject] = {}
         self.entries: list[Entry] = []
         self.new_names: list[str] = []
+        self.intended: dict[str, ManagedObject] = {}
+        """New objects of which the key manager may have a standard key: taken back if the work comes to nothing."""
         self.forgotten: list[str] = []
         self.secrets: list[Secret] = []
 
