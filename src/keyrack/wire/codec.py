@@ -64,7 +64,7 @@ class _Encoders(dict[type, Encoder]):
                 **scalars.BASE_SCOPE, "encoders": self, "version": self._version, "cannot_say": _cannot_say,
             }  # fmt: skip
             body = _encode_body(fields_of(_declared(cls)), self._version, scope)
-            made = _compile(f"{cls.__qualname__} {self._version} encode", "out, late, value, head", body, scope)
+            made = compile_function(f"{cls.__qualname__} {self._version} encode", "out, late, value, head", body, scope)
         self[cls] = made
         return made
 
@@ -82,7 +82,7 @@ class _Decoders(dict[type, Decoder]):
         else:
             scope: dict[str, Any] = {**scalars.BASE_SCOPE, "decoders": self, "refuse": refuse, "cls": cls}
             body = _decode_body(_declared(cls), self._version, scope)
-            made = _compile(f"{cls.__qualname__} {self._version} decode", "buf, pos, end", body, scope)
+            made = compile_function(f"{cls.__qualname__} {self._version} decode", "buf, pos, end", body, scope)
         self[cls] = made
         return made
 
@@ -184,7 +184,7 @@ def item_codec(hint: Any, tag: Tag, version: ProtocolVersion) -> tuple[Callable[
         "refuse": refuse, "cannot_say": _cannot_say, "item_type": choice.item_type,
     }  # fmt: skip
     name = f"{tag.title} {version}"
-    writer = _compile(f"{name} write", "out, late, value", scalars.write(choice, "value", scope), scope)
+    writer = compile_function(f"{name} write", "out, late, value", scalars.write(choice, "value", scope), scope)
     body = [
         *PEEK,
         f"if {scalars.condition(choice)}:",
@@ -192,7 +192,7 @@ def item_codec(hint: Any, tag: Tag, version: ProtocolVersion) -> tuple[Callable[
         "    if pos == end: return value",
         f"raise refuse({tag.title!r}, buf, pos, end, {choice.tag.title!r}, item_type)",
     ]
-    return writer, _compile(f"{name} read", "buf, pos, end", body, scope)
+    return writer, compile_function(f"{name} read", "buf, pos, end", body, scope)
 
 
 # --- the functions' text ---
@@ -324,7 +324,7 @@ def _declared(cls: type) -> type:
 _serial = count(1)
 
 
-def _compile(title: str, parameters: str, body: Lines, scope: dict[str, Any]) -> Callable[..., Any]:
+def compile_function(title: str, parameters: str, body: Lines, scope: dict[str, Any]) -> Callable[..., Any]:
     """Make a function of source text that tracebacks can show."""
     text = f"def generated({parameters}):\n" + "\n".join(_indent(body)) + "\n"
     filename = f"<keyrack codec {next(_serial)}: {title}>"

@@ -1,0 +1,1 @@
+"""Feeds the codec what no client should send."""
