@@ -92,9 +92,13 @@ def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> dict[
         except ConfigError as error:
             problems.extend(error.problems)
         except (KeystoreError, OSError) as error:
-            what, _, instead = str(error).rpartition(": ")
             problems.append(
-                Problem(where=f"key_managers.{name}", what="it does not open", why=what or instead, instead=instead)
+                Problem(
+                    where=f"key_managers.{name}",
+                    what="it does not open",
+                    why=str(error),
+                    instead="correct keystore or unlock there, or put the files back",
+                )
             )
     if problems:
         raise ConfigError(problems)

@@ -38,6 +38,8 @@ def look_at_certificate(path: Path, at: int) -> Finding:
 def look_at_listener(config: Config) -> Finding:
     """Connect without a client certificate, far enough to see the server's."""
     host, port = address_of(config)
+    if not port:
+        return Finding("listener", Level.FAILED, "the server does not run; start it with 'keyrack serve'")
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         shown = _certificate_of(host, port)

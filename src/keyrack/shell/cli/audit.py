@@ -1,6 +1,7 @@
 """``keyrack audit``: the journal, and whether anybody has changed it."""
 
 import json as jsonlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="audit", help="The journal of operations and administrative acts.", no_args_is_help=True)
 
 _PAGE = 2000
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @app.command()
@@ -85,14 +87,19 @@ def list_all(
         screen.as_json(entries)
         return
     columns = ("at", "action", "outcome", "target", "initiator", "address")
-    rows = [[screen.instant(entry["at"] // 1000), *(entry[column] for column in columns[1:])] for entry in entries]
+    rows = [
+        [screen.brief(screen.instant(entry["at"] // 1000)), *(entry[column] for column in columns[1:])]
+        for entry in entries
+    ]
     screen.table(columns, [[_short(str(cell)) for cell in row] for row in rows])
 
 
 def _short(cell: str) -> str:
     # A fingerprint is told by its beginning, as everywhere else; --json has the whole of it.
     start = cell.removeprefix("CertificateID-")
-    return start[:16] if len(start) == 64 else cell
+    if len(start) == 64:
+        return start[:16]
+    return (screen.shortened(cell) or "") if _UUID.fullmatch(cell) else cell
 
 
 def _records(office: "Office", loop: Any) -> "Iterator[JournalRecord]":

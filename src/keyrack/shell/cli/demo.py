@@ -91,7 +91,7 @@ class _Told:
         screen.say("What Keyrack holds now, by the names that vCenter gave the keys:")
         screen.say()
         columns = ("unique_identifier", "state", "algorithm", "component", "name", "last_fetch")
-        screen.table([_heading(column) for column in columns], [[row[c] for c in columns] for row in _rows(shown)])
+        screen.table([_heading(column) for column in columns], [_cells(row) for row in _rows(shown)])
         screen.say()
         for problem in shown.problems:
             screen.say(f"{_mark(False)} {problem}")
@@ -123,6 +123,17 @@ class _Told:
 
 def _mark(ok: bool) -> str:
     return screen.paint("✓", "green") if ok else screen.paint("✗", "red")
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    return [
+        screen.shortened(row["unique_identifier"]),
+        row["state"],
+        row["algorithm"],
+        row["component"],
+        row["name"],
+        screen.brief(row["last_fetch"]),
+    ]
 
 
 def _heading(column: str) -> str:

@@ -79,7 +79,8 @@ def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
         screen.note("No instance yet; create one with 'keyrack instance create NAME'.")
     else:
         columns = ("name", "status", "key_manager", "root_key", "storage", "certificates", "created_at")
-        screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in found])
+        cells = [row | {"created_at": screen.brief(str(row["created_at"]))} for row in found]
+        screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in cells])
 
 
 @app.command()

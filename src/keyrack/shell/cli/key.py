@@ -102,8 +102,16 @@ def row_of(key: "ManagedObject", fetched: int | None) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
-    columns = ("unique_identifier", "state", "algorithm", "created_at", "name", "component", "identifier", "last_fetch")
-    return [row[column] for column in columns]
+    return [
+        screen.shortened(row["unique_identifier"]),
+        row["state"],
+        row["algorithm"],
+        screen.brief(row["created_at"]),
+        row["name"],
+        row["component"],
+        screen.shortened(row["identifier"]),
+        screen.brief(row["last_fetch"]),
+    ]
 
 
 def _algorithm(key: "ManagedObject") -> str | None:

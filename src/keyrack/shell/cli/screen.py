@@ -50,6 +50,20 @@ def pairs(rows: Sequence[tuple[str, Any]]) -> None:
         say(f"{paint(name.ljust(width), 'dim')}  {value}")
 
 
+_WORDY = frozenset({"name", "component", "subject", "server names", "action"})
+"""Columns that may be folded in a narrow terminal; what stands in others is of no use in pieces."""
+
+
+def shortened(identifier: str | None) -> str | None:
+    """An identifier's beginning where a person looks: every command takes it. Whole through a pipe."""
+    return identifier[:8] if identifier and sys.stdout.isatty() else identifier
+
+
+def brief(instant: str | None) -> str | None:
+    """An instant without what a person's eye jumps over. Whole through a pipe."""
+    return instant[:16].replace("T", " ") + "Z" if instant and sys.stdout.isatty() else instant
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table: drawn at a terminal, plain columns through a pipe. No row is ever cut off in a pipe."""
     texts = [["-" if cell in (None, "") else _printable(str(cell)) for cell in row] for row in rows]
@@ -67,13 +81,18 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        drawn.add_column(column, no_wrap=index == 0, overflow="fold")
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        wordy = column in _WORDY
+        drawn.add_column(column, no_wrap=not wordy, overflow="fold" if wordy else "ellipsis", min_width=_least(wordy))
     for row in rows:
         # Text, not markup: a key's name comes from a client and may hold what rich would obey.
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)
+
+
+def _least(wordy: bool) -> int | None:
+    return 14 if wordy else None
 
 
 def _printable(text: str) -> str:

@@ -52,7 +52,7 @@ async def _examine(config: "Config") -> "Health":
         async with open_office(config, administrator()) as office:
             managers, closed = _key_managers(config)
             health = await examine(office.catalog, managers, now)
-            findings += [*health.findings, *closed]
+            findings += [*closed, *health.findings]
             for manager in managers.values():
                 await manager.close()
             return Health(findings, health.numbers)
