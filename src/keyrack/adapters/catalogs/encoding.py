@@ -9,10 +9,10 @@ look at a few attributes, or none.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum, IntFlag
-from functools import cache
-from json import JSONEncoder, loads
+from functools import cache, lru_cache
+from json import JSONDecoder, JSONEncoder, loads
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 from keyrack.domain.objects import Attributes, Indexed
 from keyrack.spec.attributes import ATTRIBUTES, is_custom
@@ -32,33 +32,59 @@ def encode_attributes(attributes: Attributes) -> str:
 
 
 class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
-    """Attributes as they came from the database: parsed when first asked, each value typed when it is asked for."""
+    """Attributes as they came from the database, parsed where somebody looks.
 
-    __slots__ = ("_raw", "_typed", "text")
+    A Get looks at a date or two. So a name is searched in the text, and only its value is parsed; who wants more of
+    them, or all, gets all parsed.
+    """
+
+    __slots__ = ("_looks", "_raw", "_typed", "text")
 
     def __init__(self, text: str) -> None:
         """Hold the JSON ``text`` that :func:`encode_attributes` wrote."""
         self.text = text
+        self._looks = 0
         self._raw: dict[str, Any] | None = None
         self._typed: dict[str, tuple[Indexed, ...]] = {}
 
     def __getitem__(self, name: str) -> tuple[Indexed, ...]:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return cast(tuple[Indexed, ...], found)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The instances of an attribute, or ``default``."""
         typed = self._typed.get(name)
         if typed is None:
+            held = self._look(name) if self._raw is None else self._raw.get(name)
+            if held is None:
+                return default
             read = reader(name)
-            held = self._parsed()[name]
             typed = self._typed[name] = tuple([Indexed(index, read(value)) for index, value in held])
         return typed
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """The instances of an attribute, or ``default``; a missing one is the usual case and costs no exception."""
-        raw = self._raw
-        if raw is None:
-            raw = self._parsed()
-        return self[name] if name in raw else default
+    def _look(self, name: str) -> Any:
+        """What JSON holds under ``name``, or ``None``.
+
+        In the text a name stands between ``{`` or ``,`` with a quote, and a quote with a colon. Nothing else looks so:
+        a quote inside of a string has a backslash before it, and the fields of structures are named otherwise.
+        """
+        if name not in ATTRIBUTES and not is_custom(name):
+            return None
+        self._looks += 1
+        if self._looks > MANY_LOOKS or not _stands_as_it_is(name):
+            return self._parsed().get(name)
+        mark = f'"{name}":'
+        place = self.text.find(f",{mark}")
+        if place < 0:
+            if not self.text.startswith(mark, 1):
+                return None
+            place = 0
+        return _scan(self.text, place + 1 + len(mark))[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parsed()
+        return name in self._typed or (isinstance(name, str) and self.get(name) is not None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parsed())
@@ -72,11 +98,24 @@ class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
         return self._raw
 
 
-@cache
+MANY_LOOKS: Final = 6
+"""Looks for single names that cost about as much as parsing all."""
+
+_scan: Final = JSONDecoder().raw_decode
+
+
+@lru_cache(1024)
+def _stands_as_it_is(name: str) -> bool:
+    return JSONEncoder().encode(name) == f'"{name}"'
+
+
 def reader(name: str) -> Reader:
     """How the values of an attribute are read; raises ``TypeError`` if the standard has no such name."""
-    if is_custom(name):
-        return _read_custom
+    return _read_custom if is_custom(name) else _reader_of_word(name)
+
+
+@cache
+def _reader_of_word(name: str) -> Reader:
     word = ATTRIBUTES.get(name)
     if word is None:
         raise TypeError(f"{name!r} is no attribute of the standard, nor a custom one")

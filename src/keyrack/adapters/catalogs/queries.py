@@ -8,9 +8,9 @@ AUTHORISE: Final = """
     SELECT certificate.instance FROM certificate JOIN instance ON instance.identifier = certificate.instance
     WHERE certificate.fingerprint = ? AND instance.status = 'Installed'"""
 
-# What every transaction begins with: the generation of the authorities, and the end of this process's journal chain.
+# What every transaction begins with: what has changed, and the end of this process's journal chain.
 OPENING: Final = """
-    SELECT generation.number, head.sequence, head.hash FROM generation
+    SELECT generation.number, generation.changes, head.sequence, head.hash FROM generation
     LEFT JOIN (SELECT sequence, hash FROM journal WHERE chain = ? ORDER BY sequence DESC LIMIT 1) AS head ON 1 = 1"""
 GENERATION: Final = "SELECT number FROM generation"
 
@@ -35,7 +35,9 @@ OBJECT_COLUMNS: Final = (
     "identifier, instance, object_type, state, version, key_format_type, key_compression_type, subtype, wrapped,"
     " attributes, sealed, standard_key"
 )
-LOAD: Final = f"SELECT {OBJECT_COLUMNS} FROM object WHERE identifier = ? AND instance = ?"
+# Last the count of changes, so that the version read here is known to stand while the count does.
+LOAD: Final = f"""
+    SELECT {OBJECT_COLUMNS}, (SELECT changes FROM generation) FROM object WHERE identifier = ? AND instance = ?"""
 PAGE: Final = f"""
     SELECT {OBJECT_COLUMNS} FROM object WHERE instance = ?
         AND number > coalesce((SELECT number FROM object WHERE identifier = ? AND instance = ?), 0)

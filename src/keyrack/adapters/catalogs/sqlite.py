@@ -11,7 +11,7 @@ from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
-from keyrack.adapters.catalogs.units import Prepared
+from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, Storage
 from keyrack.domain.objects import Form, ManagedObject
@@ -44,7 +44,8 @@ class SqliteCatalog:
         self._reading = connect(path, wait=READ_WAIT)
         self._read = self._reading.cursor().execute
         self._searching: list[sqlite3.Connection] = []
-        self._writer = Writer(connect(path), chain, deadline=deadline)
+        self._versions = Versions()
+        self._writer = Writer(connect(path), chain, self._versions, deadline=deadline)
 
     @classmethod
     def create(cls, path: Path) -> None:
@@ -53,8 +54,10 @@ class SqliteCatalog:
 
     async def authorise(self, fingerprint: str) -> Principal:
         """The principal of a certificate in force, of an installed instance."""
-        with _translated():
-            found = self._read(queries.AUTHORISE, (fingerprint,)).fetchone()
+        try:
+            found = (self._writer.read or self._read)(queries.AUTHORISE, (fingerprint,)).fetchone()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
         if found is None:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         return Principal(fingerprint=fingerprint, instance=found[0])
@@ -62,10 +65,15 @@ class SqliteCatalog:
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
         """One object; its attributes are parsed when somebody looks at them."""
         try:
-            row = self._read(queries.LOAD, (unique_identifier, instance)).fetchone()
+            row = (self._writer.read or self._read)(queries.LOAD, (unique_identifier, instance)).fetchone()
         except sqlite3.Error as error:
-            raise CatalogUnavailable(f"the catalog cannot be read: {error}") from error
-        return None if row is None else _managed(row)
+            raise _unreadable(error) from error
+        if row is None:
+            return None
+        *columns, changes = row
+        managed = _managed(columns)
+        self._versions.learn(changes, unique_identifier, instance, managed.version)
+        return managed
 
     async def commit(self, unit: Unit) -> None:
         """Durable when it returns."""
@@ -162,10 +170,14 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise CatalogUnavailable(f"the catalog cannot be read: {error}") from error
+        raise _unreadable(error) from error
 
 
-def _managed(row: tuple[Any, ...]) -> ManagedObject:
+def _unreadable(error: sqlite3.Error) -> CatalogUnavailable:
+    return CatalogUnavailable(f"the catalog cannot be read: {error}")
+
+
+def _managed(row: Sequence[Any]) -> ManagedObject:
     """An object from a row of ``queries.OBJECT_COLUMNS``."""
     identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, text, sealed, key = (
         row[:12]

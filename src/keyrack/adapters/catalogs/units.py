@@ -60,6 +60,17 @@ class Prepared:
         self.texts = [canonical(entry) for entry in unit.entries]
         self.principal = unit.principal
         self.seen = unit.seen
+        self.changes = bool(
+            unit.inserted
+            or unit.updated
+            or unit.intents
+            or unit.settled
+            or unit.instances
+            or unit.certificates
+            or unit.removed_certificates
+        )
+        if not self.changes:
+            return
         self.inserted = [Row(managed) for managed in unit.inserted] if unit.inserted else ()
         self.updated = [Row(managed) for managed in unit.updated] if unit.updated else ()
         self.names = unit.new_names
@@ -68,32 +79,50 @@ class Prepared:
         self.instances = unit.instances
         self.certificates = unit.certificates
         self.removed = unit.removed_certificates
-        self.changes = bool(
-            unit.seen
-            or unit.inserted
-            or unit.updated
-            or unit.intents
-            or unit.settled
-            or unit.instances
-            or unit.certificates
-            or unit.removed_certificates
-        )
+
+
+class Versions:
+    """Versions that were read while the database's count of changes stood at one number."""
+
+    __slots__ = ("count", "held")
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.count = -1
+        self.held: dict[str, tuple[str, int]] = {}
+
+    def learn(self, count: int, unique_identifier: str, instance: str, version: int) -> None:
+        """One object's instance and version, read together with the count of changes."""
+        if count != self.count or len(self.held) >= KNOWN_AT_MOST:
+            self.held.clear()
+            self.count = count
+        self.held[unique_identifier] = instance, version
+
+
+KNOWN_AT_MOST: Final = 20_000
 
 
 class Application:
-    """Applies prepared units through one cursor; remembers authority for as long as the generation stands."""
+    """Applies prepared units through one cursor.
 
-    def __init__(self, cursor: sqlite3.Cursor) -> None:
+    What it has learnt of authority stands for as long as the database's own count of such changes does, which is read
+    in every transaction; versions likewise. So a request is decided on the database as it is now, which is asked once.
+    """
+
+    def __init__(self, cursor: sqlite3.Cursor, versions: Versions) -> None:
         """Write through ``cursor``, whose transaction somebody else begins and ends."""
         self._execute: Callable[..., sqlite3.Cursor] = cursor.execute
         self._authority: dict[str, str] = {}
+        self._versions = versions
         self._generation = -1
+        self._changes = -1
 
-    def begin(self, generation: int) -> None:
-        """A transaction has begun, and sees this generation of instances and certificates."""
+    def begin(self, generation: int, changes: int) -> None:
+        """A transaction has begun, and sees these counts of changes: of authority, and of objects."""
         if generation != self._generation:
             self.forget()
             self._generation = generation
+        self._changes = changes
 
     def forget(self) -> None:
         """What was learnt is no longer true, or was learnt in a transaction that has not happened."""
@@ -106,7 +135,11 @@ class Application:
         if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
             self._authorise(principal)
         if not unit.changes:
+            if unit.seen:
+                self._check_seen(unit.seen, principal)
             return
+        # From here on the count of this transaction's beginning says nothing any more.
+        self._changes = -2
         found = self._compare(unit)
         self._administer(unit)
         for row in unit.intents:
@@ -123,6 +156,19 @@ class Application:
         if found is None or found[0] != principal.instance:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         self._authority[principal.fingerprint] = principal.instance
+
+    def _check_seen(self, seen: Mapping[str, int], principal: Principal | None) -> None:
+        """Nothing changes; all that was seen must still be so. Raises :class:`Conflict`."""
+        known = self._versions.held if self._versions.count == self._changes else {}
+        for identifier, version in seen.items():
+            held = known.get(identifier)
+            if held is None:
+                row = self._execute(queries.SEEN, (identifier,)).fetchone()
+                held = (row[1], row[2]) if row else ("", 0)
+            if held[1] != version:
+                raise Conflict("an object was changed meanwhile")
+            if version and principal is not None and held[0] != principal.instance:
+                raise Conflict("an object is another instance's")
 
     def _compare(self, unit: Prepared) -> Mapping[str, tuple[int, str, int, str]]:
         """The rows of everything seen or updated; raises :class:`Conflict` where one is not as it was seen."""

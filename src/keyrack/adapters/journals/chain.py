@@ -20,8 +20,10 @@ _GENESIS = b"keyrack journal, first link of the chain "
 def canonical(entry: Entry) -> str:
     """The one JSON text of an entry: keys sorted, no spaces, ASCII only."""
     detail = ",".join(
-        f"{quoted(key)}:{quoted(value) if isinstance(value, str) else dumps(value)}"
-        for key, value in sorted(entry.detail.items())
+        [
+            f"{quoted(key)}:{quoted(value) if isinstance(value, str) else dumps(value)}"
+            for key, value in sorted(entry.detail.items())
+        ]
     )
     return (
         f'{{"action":{quoted(entry.action)},"address":{quoted(entry.address)},"at":{entry.at},"detail":{{{detail}}},'

@@ -23,14 +23,15 @@ CREATE TABLE certificate (
 
 CREATE INDEX certificate_by_instance ON certificate (instance);
 
--- One row. The triggers count every change of an instance or a certificate, whoever makes it: an open connection and the
--- trust plane learn from the number that authority has to be looked up anew.
+-- One row. The triggers count every change, whoever makes it: of an instance or a certificate in "number", of an object
+-- that is there in "changes". As long as a number stands, what was read at that number need not be read again.
 CREATE TABLE generation (
     only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
-    number       INTEGER NOT NULL
+    number       INTEGER NOT NULL,
+    changes      INTEGER NOT NULL
 );
 
-INSERT INTO generation (only_row, number) VALUES (1, 1);
+INSERT INTO generation (only_row, number, changes) VALUES (1, 1, 1);
 
 CREATE TRIGGER instance_added AFTER INSERT ON instance BEGIN UPDATE generation SET number = number + 1; END;
 CREATE TRIGGER instance_changed AFTER UPDATE ON instance BEGIN UPDATE generation SET number = number + 1; END;
@@ -57,6 +58,9 @@ CREATE TABLE object (
     sealed                BLOB,
     standard_key          TEXT
 );
+
+CREATE TRIGGER object_changed AFTER UPDATE ON object BEGIN UPDATE generation SET changes = changes + 1; END;
+CREATE TRIGGER object_removed AFTER DELETE ON object BEGIN UPDATE generation SET changes = changes + 1; END;
 
 CREATE INDEX object_by_instance ON object (instance, initial_date);
 
