@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Annotated, Any, Literal, TextIO
 
 import typer
@@ -52,6 +55,8 @@ def pairs(rows: Sequence[tuple[str, Any]]) -> None:
 
 _WORDY = frozenset({"name", "component", "subject", "server names", "action"})
 """Columns that may be folded in a narrow terminal; what stands in others is of no use in pieces."""
+_LEAST = 12
+"""Characters that a folded column keeps."""
 
 
 def shortened(identifier: str | None) -> str | None:
@@ -65,34 +70,37 @@ def brief(instant: str | None) -> str | None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table: drawn at a terminal, plain columns through a pipe. No row is ever cut off in a pipe."""
-    texts = [["-" if cell in (None, "") else _printable(str(cell)) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _drawn(columns, texts)
-        return
-    widths = [max(len(line[index]) for line in [list(columns), *texts]) for index in range(len(columns))]
-    for line in [[column.upper() for column in columns], *texts]:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    """A table. At a terminal wordy columns are folded to fit; through a pipe no cell is ever cut or folded."""
+    cells = [["-" if cell in (None, "") else _printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(line[index]) for line in [columns, *cells]) for index in range(len(columns))]
+    at_terminal = sys.stdout.isatty()
+    if at_terminal:
+        _narrow(columns, widths, shutil.get_terminal_size().columns)
+    heading = _line([column.upper() for column in columns], widths)
+    say(paint(heading, "bold"))
+    for row in cells:
+        for line in _folded(row, widths) if at_terminal else [row]:
+            say(_line(line, widths))
 
 
-def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
-        wordy = column in _WORDY
-        drawn.add_column(column, no_wrap=not wordy, overflow="fold" if wordy else "ellipsis", min_width=_least(wordy))
-    for row in rows:
-        # Text, not markup: a key's name comes from a client and may hold what rich would obey.
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _least(wordy: bool) -> int | None:
-    return 14 if wordy else None
+def _narrow(columns: Sequence[str], widths: list[int], room: int) -> None:
+    """Take from the wordy columns what the terminal has not room for, the widest first."""
+    wordy = [index for index, column in enumerate(columns) if column in _WORDY]
+    while wordy and sum(widths) + 2 * (len(widths) - 1) > room:
+        widest = max(wordy, key=lambda index: widths[index])
+        if widths[widest] <= _LEAST:
+            return
+        widths[widest] -= 1
+
+
+def _folded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[list[str]]:
+    parts = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, widths, strict=True)]
+    for line in zip_longest(*parts, fillvalue=""):
+        yield list(line)
 
 
 def _printable(text: str) -> str:
