@@ -11,8 +11,19 @@ from keyrack.domain import attributes
 from keyrack.domain.errors import KmipError, WrongState
 from keyrack.domain.objects import Indexed, ManagedObject
 from keyrack.spec.attributes import ATTRIBUTES
-from keyrack.spec.enumerations import NameType, ObjectType, ResultReason, State, UsageLimitsUnit
-from keyrack.spec.structures import ApplicationSpecificInformation, Name, UsageLimits
+from keyrack.spec.enumerations import (
+    BlockCipherMode,
+    CryptographicAlgorithm,
+    DigitalSignatureAlgorithm,
+    LinkType,
+    NameType,
+    ObjectType,
+    PaddingMethod,
+    ResultReason,
+    State,
+    UsageLimitsUnit,
+)
+from keyrack.spec.structures import ApplicationSpecificInformation, CryptographicParameters, Link, Name, UsageLimits
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.spec.versions import V1_0, V1_1, V1_2, V1_4
 
@@ -102,9 +113,11 @@ def test_there_is_an_end_of_instances(made: Made) -> None:
 
 def test_there_is_an_end_of_attributes(made: Made) -> None:
     """So many different custom attributes and no more: Index Out Of Bounds (KMIP 1.4, 11.15)."""
-    full = made({f"x-{number}": TEXT for number in range(attributes.MAX_NAMES)})
+    usual = len(made().attributes)
+    full = made({f"x-{number}": TEXT for number in range(attributes.MAX_NAMES - usual)})
 
     assert ResultReason.INDEX_OUT_OF_BOUNDS == refusal(attributes.add, full, "x-more", TEXT)
+    assert attributes.add(full, "x-0", TEXT, version=V1_4, now=NOW)[1].index == 1
 
 
 def test_an_attribute_newer_than_the_version_is_not_supported(made: Made) -> None:
@@ -434,3 +447,43 @@ def test_an_index_means_the_same_instance_for_ever(made: Made, steps: list[tuple
         except KmipError:
             assert argument not in model or step == "add"
         assert model == {each.index: each.value for each in key.attributes.get("Object Group", ())}
+
+
+def test_a_custom_attribute_may_have_several_instances(made: Made) -> None:
+    """A client adds, changes and deletes its own as it likes (KMIP 1.4, 3.39)."""
+    key, second = attributes.add(made({"x-Note": TEXT}), "x-Note", TEXT, version=V1_4, now=NOW)
+    key, _ = attributes.modify(key, "x-Note", CustomValue(ItemType.INTEGER, 1), index=1, version=V1_4, now=NOW)
+    key, gone = attributes.delete(key, "x-Note", index=0, version=V1_4, now=NOW)
+
+    assert (Indexed(1, TEXT), Indexed(0, TEXT)) == (second, gone)
+    assert (Indexed(1, CustomValue(ItemType.INTEGER, 1)),) == key.attributes["x-Note"]
+
+
+PADDED = CryptographicParameters(block_cipher_mode=BlockCipherMode.CBC, padding_method=PaddingMethod.PKCS5)
+SIGNED = CryptographicParameters(
+    digital_signature_algorithm=DigitalSignatureAlgorithm.SHA_256_WITH_RSA_ENCRYPTION_PKCS1_V1_5
+)
+
+
+def test_a_client_cannot_say_a_word_that_its_version_does_not_have(made: Made) -> None:
+    """A value of a later version is an Invalid Field, also inside a structure (KMIP 1.4, 9.1.3)."""
+    attributes.add(made(), "Cryptographic Parameters", PADDED, version=V1_0, now=NOW)
+
+    assert ResultReason.INVALID_FIELD == refusal(
+        attributes.add, made(), "Cryptographic Parameters", SIGNED, version=V1_0
+    )
+
+
+def test_a_value_without_words_in_the_version_is_left_out(made: Made) -> None:
+    """A key of ChaCha20 has no algorithm that a 1.1 client could be told (KMIP 1.4, 9.1.3.2.13)."""
+    key = made({"Cryptographic Algorithm": CryptographicAlgorithm.CHACHA20, "Cryptographic Parameters": [SIGNED]})
+
+    assert [0, 1] == [len(attributes.visible(key, ["Cryptographic Algorithm"], version)) for version in (V1_1, V1_4)]
+    assert 1 == len(attributes.visible(key, ["Cryptographic Parameters"], V1_0))
+
+
+def test_a_link_of_a_later_kind_is_left_out_whole(made: Made) -> None:
+    """A Link without its type would not be one (KMIP 1.4, 9.1.3.2.20)."""
+    key = made({"Link": [Link(link_type=LinkType.PARENT_LINK, linked_object_identifier="other")]})
+
+    assert [0, 1] == [len(attributes.visible(key, ["Link"], version)) for version in (V1_1, V1_2)]

@@ -156,6 +156,16 @@ def test_what_cannot_be_created_is_refused_for_its_own_reason(
     assert expected == reason(lambda: creation.create(object_type, given_, version=V1_4, taken=frozenset({"taken"})))
 
 
+def test_an_algorithm_that_is_not_made_here_is_refused_with_those_that_are() -> None:
+    """The refusal says what Create makes (KMIP 1.4, 11.2)."""
+    with pytest.raises(KmipError, match="AES, 3DES and HMAC"):
+        creation.create(
+            ObjectType.SYMMETRIC_KEY,
+            (("Cryptographic Algorithm", CryptographicAlgorithm.RC4), *VCENTER[1:]),
+            version=V1_4,
+        )
+
+
 def test_an_attribute_newer_than_the_version_is_not_given() -> None:
     """A 1.1 client has no Description to give (KMIP 1.4, 3.46)."""
     wanted = (*VCENTER, ("Description", "text"))
@@ -257,6 +267,7 @@ def test_a_key_block_may_say_algorithm_and_length() -> None:
         ),
         (ObjectType.CERTIFICATE, (("Certificate Length", 7),), {"own": {"Certificate Length": 800}}),
         (ObjectType.OPAQUE_OBJECT, (("Activation Date", 1),), {}),
+        (ObjectType.PUBLIC_KEY, (*VCENTER[:2], ("Cryptographic Length", 0)), {}),
         (ObjectType.SECRET_DATA, (("Cryptographic Length", 8),), {}),
         (ObjectType.SECRET_DATA, (("Digest", None),), {}),
         (ObjectType.SYMMETRIC_KEY, (*VCENTER, name("taken")), {"taken": {"taken"}}),
