@@ -12,8 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
+from keyrack.domain.secret import wipe
 from keyrack.shell.verdicts import DATES, DEPTH_LIMIT, FORGIVEN, Verdict
 
 CIPHERS: Final = (
@@ -185,36 +188,34 @@ def make_context(settings: TlsSettings, verify: VerifyCallback) -> SSL.Context:
 
 def _load_pair(context: SSL.Context, settings: TlsSettings) -> None:
     """Certificate and key from their files, and that they belong together."""
-    # Without this OpenSSL would ask for the pass phrase on the terminal and wait.
-    context.set_passwd_cb(lambda *_: b"")
-    for what, path in (("certificate", settings.certificate), ("key", settings.key)):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise TlsError(f"the server's {what} {path} cannot be read: {error.strerror}") from error
+    _readable("certificate", settings.certificate)
     try:
         context.use_certificate_chain_file(str(settings.certificate))
     except SSL.Error as error:
-        raise TlsError(f"the server's certificate {settings.certificate} is not usable: {_reason(error)}") from error
+        raise TlsError(f"the server's certificate {settings.certificate} is not usable: {reason_of(error)}") from error
+    content = bytearray(_readable("key", settings.key))
     try:
-        context.use_privatekey_file(str(settings.key))
+        context.use_privatekey(load_pem_private_key(content, password=None))  # type: ignore[arg-type]
         context.check_privatekey()
-    except SSL.Error as error:
-        raise TlsError(
-            f"the server's key {settings.key} is not usable with {settings.certificate}: {_reason(error)}"
-        ) from error
+    except (SSL.Error, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        why = reason_of(error) if isinstance(error, SSL.Error) else str(error)
+        raise TlsError(f"the server's key {settings.key} is not usable with {settings.certificate}: {why}") from error
+    finally:
+        wipe(content)
 
 
-def _reason(error: SSL.Error) -> str:
-    """OpenSSL's own words for the first thing that went wrong."""
-    entries = error.args[0] if error.args else ()
-    words = [entry[-1] for entry in entries if isinstance(entry, tuple) and entry[-1]]
-    return words[0] if words else "unknown format"
+def _readable(what: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TlsError(f"the server's {what} {path} cannot be read: {error.strerror}") from error
 
 
 def reason_of(error: SSL.Error) -> str:
-    """Why OpenSSL ended a handshake, in its words, for counting."""
-    return _reason(error)
+    """What went wrong first, in OpenSSL's own words."""
+    entries = error.args[0] if error.args else ()
+    words = [entry[-1] for entry in entries if isinstance(entry, tuple) and entry[-1]]
+    return words[0] if words else "unknown format"
 
 
 def _der(certificate: crypto.X509) -> bytes:
