@@ -20,6 +20,7 @@ from keyrack.service.envelope import Vault
 from keyrack.service.identity import Peer
 from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
 from keyrack.spec.versions import V1_4, ProtocolVersion
+from keyrack.testing.newness import newer
 from keyrack.wire.messages import (
     RequestBatchItem,
     RequestHeader,
@@ -117,9 +118,18 @@ class House:
             for number, (operation, payload) in enumerate(payloads, 1)
         )
         frame = write_request(RequestMessage(request_header=header, batch_items=items))
-        answer = await self.desk.answer(bytes(frame), self.peers[who])
-        assert answer is not None  # noqa: S101 - a message that was well-formed is always answered
-        return [_decoded(item, version) for item in read_response(bytes(answer)).batch_items]
+        answer = await self.said(bytes(frame), who, version)
+        return [_decoded(item, version) for item in read_response(answer).batch_items]
+
+    async def said(self, frame: bytes, who: str = "a", version: ProtocolVersion = V1_4) -> bytes:
+        """The answer to a frame, byte for byte; it must be in ``version`` and say nothing that is newer."""
+        answer = await self.desk.answer(frame, self.peers[who])
+        if answer is None:
+            raise AssertionError("the desk closes the connection")
+        found = newer(bytes(answer), version)
+        if found or read_response(answer).protocol_version != version:
+            raise AssertionError(f"an answer in {version} says too much: {found}")
+        return bytes(answer)
 
     async def ask(
         self, operation: Operation, payload: Any, *, version: ProtocolVersion = V1_4, who: str = "a", **more: Any
