@@ -96,9 +96,12 @@ class KmipServer:
         self._accept_again()
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Take no new connection, answer what is under way within ``grace`` seconds, say close_notify, close."""
-        assert self._around is not None
-        assert self._empty is not None
+        """Take no new connection, answer what is under way within ``grace`` seconds, say close_notify, close.
+
+        Harmless when repeated.
+        """
+        if self._around is None or self._empty is None or self._stopping:
+            return
         self._stopping = True
         self._pause_accepting()
         for listening in self._listening:
