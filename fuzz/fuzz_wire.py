@@ -6,6 +6,7 @@ byte of an input chooses what it is read as; the generated functions are compile
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -46,7 +47,7 @@ def instrument_generated() -> None:
     """Have the functions that the codec generates counted too: they are where the reading is done."""
     compiled = codec.compile_function
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: Any) -> Any:
         return atheris.instrument_func(compiled(*arguments))
 
     codec.compile_function = counted
