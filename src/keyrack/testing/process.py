@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Deployment:
         options = ["--config", str(self.configuration)] if configured else []
         done = subprocess.run(
             [*self.command, *words, *options],
-            env=self._environment(),
+            env=self.served_environment(),
             capture_output=True,
             text=True,
             timeout=60,
@@ -94,25 +94,43 @@ class Deployment:
         path.write_bytes(identity.pem)
         self.run("cert", "add", instance, str(path))
 
+    def context(self, identity: Identity | None, tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A TLS context of a client that presents ``identity`` and trusts the server."""
+        return client_context(identity, [self.authority.pem], tls=tls)
+
     def start(self) -> tuple[str, int]:
         """Serve; the address, once it is ready. Raises :class:`DidNotStart`."""
-        told = self.directory / "run" / "kmip.address"
-        told.unlink(missing_ok=True)
+        self.forget_address()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = process = subprocess.Popen(
                 [*self.wrapper, *self.command, "serve", "--config", str(self.configuration)],
-                env=self._environment(),
+                env=self.served_environment(),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
+        try:
+            return self.await_address(lambda: process.poll() is None)
+        except DidNotStart:
+            self.stop(signal.SIGKILL)
+            raise
+
+    @property
+    def _told(self) -> Path:
+        return self.directory / "run" / "kmip.address"
+
+    def forget_address(self) -> None:
+        """Take away what a server that was killed has left of its address."""
+        self._told.unlink(missing_ok=True)
+
+    def await_address(self, alive: Callable[[], bool]) -> tuple[str, int]:
+        """The address, once a server that was just started is ready. Raises :class:`DidNotStart`."""
         until = time.monotonic() + READY_WITHIN
-        while time.monotonic() < until and self.process.poll() is None:
-            if told.exists() and (text := told.read_text().strip()):
+        while time.monotonic() < until and alive():
+            if self._told.exists() and (text := self._told.read_text().strip()):
                 host, _, port = text.rpartition(":")
                 return host.strip("[]"), int(port)
-            time.sleep(0.005)
-        self.stop(signal.SIGKILL)
+            time.sleep(0.002)
         raise DidNotStart(self.log.read_text(errors="replace")[-4000:] or "it said nothing")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int | None:
@@ -128,7 +146,8 @@ class Deployment:
             process.wait()
             raise
 
-    def _environment(self) -> dict[str, str]:
+    def served_environment(self) -> dict[str, str]:
+        """The environment of its processes: this one's without ``KEYRACK_…``, with loopback and a free port."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYRACK_")}
         return {**kept, "KEYRACK_KMIP__PORT": "0", "KEYRACK_KMIP__HOST": "127.0.0.1", **self.environment}
 

@@ -1,0 +1,76 @@
+"""Ways to break the server on purpose, one function each: a test that cannot tell it from the real one proves nothing.
+
+Run by the nursery under the name of one of them, or as a program: ``python sabotage.py NAME serve --config FILE``.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from keyrack.adapters.catalogs import opening
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.units import Prepared
+from keyrack.domain.objects import ManagedObject
+from keyrack.domain.secret import Secret
+from keyrack.ports.catalog import Unit
+from keyrack.service.envelope import context_of
+from keyrack.service.executor import ItemContext
+
+
+def answer_before_commit() -> None:
+    """The answer leaves while the unit still waits for the disk; only who reads waits, so that no client notices."""
+    under_way: set[asyncio.Future[None]] = set()
+    load = SqliteCatalog.load
+
+    async def commit(self: SqliteCatalog, unit: Unit) -> None:
+        done = self._writer.submit(Prepared(unit))
+        under_way.add(done)
+        done.add_done_callback(under_way.discard)
+
+    async def load_later(self: SqliteCatalog, instance: str, unique_identifier: str) -> ManagedObject | None:
+        await asyncio.gather(*under_way, return_exceptions=True)
+        return await load(self, instance, unique_identifier)
+
+    SqliteCatalog.commit = commit  # type: ignore[method-assign]
+    SqliteCatalog.load = load_later  # type: ignore[method-assign]
+
+
+def row_before_key() -> None:
+    """Create shows the object first and seals its key afterwards."""
+
+    async def add(self: ItemContext, managed: ManagedObject, material: Secret) -> None:
+        self._work.secrets.append(material)
+        await self._executor.catalog.commit(Unit(principal=self._work.principal, inserted=(managed,), entries=()))
+        self._work.saw(managed)
+        sealed = await self._executor.vault.seal_new(self.instance, context_of(managed), material)
+        self._work.change(replace(managed, sealed=sealed))
+
+    ItemContext.add = add  # type: ignore[method-assign]
+
+
+def unsynced() -> None:
+    """``synchronous = NORMAL``: the log is not synced at each commit."""
+    real = opening._setting
+
+    def setting(connection: Any, name: str, value: str, expected: object) -> None:
+        if name == "synchronous":
+            real(connection, name, "NORMAL", 1)
+        else:
+            real(connection, name, value, expected)
+
+    opening._setting = setting
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (answer_before_commit, row_before_key, unsynced)
+}
+
+if __name__ == "__main__":
+    from keyrack.shell.cli import run
+
+    SABOTAGES[sys.argv[1]]()
+    sys.exit(run(sys.argv[2:]))
+if __name__ in SABOTAGES:
+    SABOTAGES[__name__]()
