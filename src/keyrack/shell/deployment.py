@@ -32,7 +32,7 @@ class Plan:
 
     def taken(self) -> list[Path]:
         """What is there already and would have to be overwritten."""
-        made = ("catalog.db", "keystore", "keystore.key", "tls")
+        made = ("catalog.db", "keystore", "keystore-standard-keys.db", "keystore.key", "tls")
         return [path for path in (self.config, *(self.directory / name for name in made)) if path.exists()]
 
 
@@ -52,9 +52,9 @@ def server_key_of_own() -> pki.PrivateKey:
 def make(plan: Plan, server_key: Callable[[], pki.PrivateKey] = server_key_of_own) -> Made:
     """Make everything; whatever fails, nothing half-made stays. The caller has seen that nothing is taken."""
     there_before = plan.directory.is_dir()
-    plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    plan.config.parent.mkdir(parents=True, exist_ok=True)
     try:
+        plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        plan.config.parent.mkdir(parents=True, exist_ok=True)
         return _make(plan, datetime.now(UTC), server_key)
     except BaseException:
         for path in plan.taken():

@@ -1,8 +1,8 @@
 """Options and openings that many commands share."""
 
-import asyncio
 import getpass
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -36,6 +36,8 @@ def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]",
 
     With ``root_keys`` the key managers are opened as well, which may ask for a passphrase.
     """
+    import asyncio
+
     from keyrack.shell.config import find, load
     from keyrack.shell.office import open_office
 
@@ -44,7 +46,9 @@ def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]",
     async def visit() -> Answer:
         async with AsyncExitStack() as stack:
             office = await stack.enter_async_context(
-                open_office(loaded, administrator(), root_keys=root_keys, ask=ask_passphrase)
+                open_office(
+                    loaded, administrator(), root_keys=root_keys, ask=ask_passphrase if sys.stdin.isatty() else None
+                )
             )
             return await act(office)
 

@@ -1,0 +1,335 @@
+"""The commands as their users meet them: real processes, their output, their exit codes."""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keyrack.testing.certificates import Identity, client, server
+from keyrack.testing.client import Client, ConnectionEnded
+from keyrack.testing.process import Deployment, Served, serve
+from keyrack.testing.vcenter_frames import discover
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Keyrack of its own: these tests change what others would stumble over."""
+    running = serve(tmp_path_factory.mktemp("commands"))
+    yield running
+    assert running.deployment is not None
+    running.deployment.stop()
+
+
+@pytest.fixture
+def deployment(served: Served) -> Deployment:
+    """The same, for commands."""
+    assert served.deployment is not None
+    return served.deployment
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Deployment:
+    """A deployment that does not serve."""
+    made = Deployment(directory=tmp_path / "fresh")
+    made.run("init", "--directory", str(made.directory), "--yes", configured=False)
+    return made
+
+
+def told(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    """Exit code and what was told on standard error."""
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.returncode, done.stderr.strip()
+
+
+def offered(deployment: Deployment, name: str) -> tuple[Identity, str]:
+    """A new client, and the file of its certificate."""
+    identity = client(deployment.authority, name)
+    path = deployment.directory / f"{name}.pem"
+    path.write_bytes(identity.pem)
+    return identity, str(path)
+
+
+def is_let_in(served: Served, identity: Identity) -> bool:
+    """Whether the listener answers this client."""
+    try:
+        with served.connect(identity=identity) as conversation:
+            return bool(conversation.exchange(discover()))
+    except (ConnectionEnded, OSError):
+        return False
+
+
+def within(seconds: float, what: object) -> bool:
+    """Whether ``what()`` comes true in time."""
+    assert callable(what)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if what():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_init_makes_private_files_and_names_the_next_commands(tmp_path: Path) -> None:
+    """Whoever reads keystore, key file, catalog or server key has too much."""
+    directory = tmp_path / "k"
+    new = Deployment(directory=directory)
+
+    done = new.run("init", "--directory", str(directory), "--yes", "--name", "kms.example.com", configured=False)
+
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in directory.rglob("*")}
+    secret = ("catalog.db", "keystore", "keystore.key", "ca.key", "server.key", "keyrack.toml")
+    assert {modes[name] for name in secret} == {"0o600"}
+    assert modes["tls"] == "0o700"
+    assert "kms.example.com" in done.stdout
+    assert re.search(r"SHA-256 +([0-9A-F]{2}:){31}[0-9A-F]{2}$", done.stdout, re.MULTILINE)
+    assert f"keyrack serve --config {directory}/keyrack.toml" in done.stdout
+
+
+def test_init_overwrites_nothing(fresh: Deployment) -> None:
+    """All that is in the way is named, and all stays as it was."""
+    before = {path: path.read_bytes() for path in fresh.directory.rglob("*") if path.is_file()}
+
+    done = fresh.run("init", "--directory", str(fresh.directory), "--yes", configured=False, check=False)
+
+    assert told(done)[0] == 1
+    assert f"{fresh.directory}/keystore is there already" in done.stderr.replace(", ", " is there already, ")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_init_leaves_nothing_half_made(tmp_path: Path) -> None:
+    """A configuration that cannot be written undoes the rest."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    new = Deployment(directory=tmp_path / "k")
+    options = ("--directory", str(new.directory), "--config", str(blocked / "keyrack.toml"), "--yes")
+
+    done = new.run("init", *options, configured=False, check=False)
+
+    assert done.returncode == 1
+    assert not new.directory.exists()
+
+
+def test_a_passphrase_opens_the_keystore(tmp_path: Path) -> None:
+    """The right one from its file; the wrong one is told in a line."""
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse battery\nnot part of it\n")
+    new = Deployment(directory=tmp_path / "k")
+    new.run("init", "--directory", str(new.directory), "--yes", "--passphrase-file", str(secret), configured=False)
+
+    right = new.run("instance", "create", "one")
+    secret.write_text("incorrect horse battery\n")
+    wrong = new.run("instance", "create", "two", check=False)
+
+    assert right.returncode == 0
+    code, line = told(wrong)
+    assert (code, line.count("\n")) == (2, 0)
+    assert "the passphrase is not the one that seals it" in line
+
+
+def test_status_is_healthy_while_the_server_serves(deployment: Deployment) -> None:
+    """Exit code 0, and the numbers for machines."""
+    found = deployment.read("status")
+
+    assert found["healthy"] is True
+    assert {each["what"] for each in found["findings"]} >= {"listener", "server certificate", "catalog", "journal"}
+
+
+def test_status_is_unhealthy_when_nobody_listens(fresh: Deployment) -> None:
+    """Exit code 3, and the line says how to start."""
+    done = fresh.run("status", check=False)
+
+    assert done.returncode == 3
+    assert "the server does not run; start it with 'keyrack serve'" in done.stdout
+
+
+def test_status_is_unhealthy_without_its_catalog(fresh: Deployment) -> None:
+    """And still looks at the rest."""
+    (fresh.directory / "catalog.db").unlink()
+
+    done = fresh.run("status", check=False)
+
+    assert done.returncode == 3
+    assert "✓ server certificate" in done.stdout
+    assert "catalog.db is not there" in done.stdout
+
+
+def test_a_certificate_counts_within_a_second_and_stops_counting_as_fast(
+    served: Served, deployment: Deployment
+) -> None:
+    """On an open connection too, and no restart."""
+    identity, path = offered(deployment, "coming-and-going")
+    assert not is_let_in(served, identity)
+
+    deployment.run("cert", "add", "tests", path)
+    assert within(1, lambda: is_let_in(served, identity))
+    with served.connect(identity=identity) as conversation:
+        deployment.run("cert", "remove", "tests", identity.fingerprint[:16])
+        assert within(1, lambda: _is_cut(conversation))
+    assert not is_let_in(served, identity)
+
+
+def _is_cut(conversation: Client) -> bool:
+    try:
+        conversation.exchange(discover())
+    except (ConnectionEnded, OSError):
+        return True
+    return False
+
+
+def test_a_certificate_is_shown_before_it_counts(deployment: Deployment) -> None:
+    """From standard input, as it is pasted; a dry run adds nothing."""
+    identity, path = offered(deployment, "pasted")
+    words = ["cert", "add", "tests", "-", "--dry-run", "--config", str(deployment.configuration)]
+
+    done = subprocess.run([*deployment.command, *words], input=Path(path).read_bytes(), capture_output=True, check=True)
+
+    assert "CN=pasted" in done.stdout.decode()
+    assert "Nothing was added." in done.stdout.decode()
+    assert identity.fingerprint not in {each["fingerprint"] for each in deployment.read("cert", "list")}
+
+
+def test_a_certificate_is_added_once(deployment: Deployment) -> None:
+    """The second time is told as what it is."""
+    _, path = offered(deployment, "twice")
+    deployment.run("cert", "add", "tests", path)
+
+    done = deployment.run("cert", "add", "tests", path, check=False)
+
+    assert told(done) == (1, "keyrack: this certificate is in force for this instance already; nothing is to be done")
+
+
+def test_a_private_key_is_not_taken(deployment: Deployment) -> None:
+    """Whatever stands beside it."""
+    identity, _ = offered(deployment, "careless")
+    path = deployment.directory / "both.pem"
+    path.write_bytes(identity.key_pem + identity.pem)
+
+    code, line = told(deployment.run("cert", "add", "tests", str(path), check=False))
+
+    assert code == 1
+    assert line.startswith("keyrack: the input holds a private key: Keyrack never needs a client's key;")
+
+
+def test_an_issued_pair_is_let_in(served: Served, deployment: Deployment, tmp_path: Path) -> None:
+    """Its key is readable for its owner alone."""
+    deployment.run("cert", "issue", "tests", "--out", str(tmp_path / "pair"))
+
+    from keyrack.testing.certificates import client_context  # noqa: PLC0415 - here alone
+
+    context = client_context(None, [served.authority.pem])
+    context.load_cert_chain(tmp_path / "pair/client.pem", tmp_path / "pair/client.key")
+    assert (tmp_path / "pair/client.key").stat().st_mode & 0o777 == 0o600
+    time.sleep(0.5)
+    with Client(served.address, context) as conversation:
+        assert conversation.exchange(discover())
+
+
+def test_what_is_not_there_is_told_with_the_way_out(deployment: Deployment) -> None:
+    """One line and exit code 1."""
+    commands = {
+        ("key", "list", "nope"): "there is no instance 'nope'; use one of: tests",
+        ("key", "show", "tests", "0000"): "no key of 'tests' begins with '0000'; see 'keyrack key list tests'",
+        ("cert", "remove", "tests", "00000000"): "instance 'tests' has no certificate that begins with '00000000'; "
+        "see 'keyrack cert list tests'",
+        ("cert", "add", "tests", "/none.pem"): "/none.pem: no such file or directory; check the path",
+    }
+
+    lines = {words: told(deployment.run(*words, check=False)) for words in commands}
+
+    assert lines == {words: (1, f"keyrack: {line}") for words, line in commands.items()}
+
+
+def test_wrong_use_is_exit_code_2(deployment: Deployment) -> None:
+    """With the command whose help tells more."""
+    commands = {
+        ("serv",): "no such command 'serv'",
+        ("cert", "add"): "missing argument 'INSTANCE'; see 'keyrack cert add --help'",
+        (
+            "key",
+            "list",
+            "tests",
+            "--state",
+            "alive",
+        ): "'alive' is not a state; use one of: pre-active, active, deactivated",
+        ("serve", "--port", "99999"): "see 'keyrack serve --help'",
+    }
+
+    for words, line in commands.items():
+        code, said = told(deployment.run(*words, configured=False, check=False))
+        assert (code, line in said) == (2, True), said
+
+
+def test_a_bad_configuration_is_exit_code_2_and_all_its_mistakes(deployment: Deployment, tmp_path: Path) -> None:
+    """For every command alike."""
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[kmip]\nworkers = 'x'\nhosts = 'y'\n")
+
+    for words in (("serve",), ("status",), ("key", "list", "tests")):
+        code, said = told(deployment.run(*words, "--config", str(bad), configured=False, check=False))
+        assert (code, len(said.splitlines())) == (2, 4), said
+
+
+def test_the_journal_is_found_sound_and_then_not(fresh: Deployment, tmp_path: Path) -> None:
+    """One changed letter shows; a cut end shows against the heads that were kept."""
+    for name in ("one", "two", "three"):
+        fresh.run("instance", "create", name)
+    heads = tmp_path / "heads.json"
+    heads.write_text(fresh.run("audit", "verify", "--json").stdout)
+    with sqlite3.connect(fresh.directory / "catalog.db") as database:
+        database.execute("DROP TRIGGER journal_is_not_shortened")
+        database.execute("DELETE FROM journal WHERE number = 3")
+    alone = fresh.run("audit", "verify", check=False)
+    against = fresh.run("audit", "verify", "--against", str(heads), check=False)
+    with sqlite3.connect(fresh.directory / "catalog.db") as database:
+        database.execute("DROP TRIGGER journal_is_not_changed")
+        database.execute("UPDATE journal SET text = replace(text, 'two', 'too') WHERE number = 2")
+    edited = fresh.run("audit", "verify", check=False)
+
+    assert (alone.returncode, against.returncode, edited.returncode) == (0, 1, 1)
+    assert "was cut off" in against.stdout
+    assert "is not as it was written" in edited.stdout
+
+
+def test_answers_through_a_pipe_are_plain(deployment: Deployment) -> None:
+    """No colours and no lines: other programs read them."""
+    done = deployment.run("cert", "list")
+
+    assert "\x1b" not in done.stdout
+    assert done.stdout.splitlines()[0].split() == ["FINGERPRINT", "INSTANCE", "SUBJECT", "EXPIRES", "DAYS", "LEFT"]
+
+
+def test_sighup_reads_the_server_certificate_again(tmp_path: Path) -> None:
+    """And one that is of no use changes nothing."""
+    running = serve(tmp_path / "k")
+    deployment = running.deployment
+    assert deployment is not None
+    assert deployment.process is not None
+    try:
+        pair = server(deployment.authority)
+        (deployment.directory / "tls/server.pem").write_bytes(pair.pem)
+        (deployment.directory / "tls/server.key").write_bytes(pair.key_pem)
+        before = deployment.run("status", check=False).returncode
+        deployment.process.send_signal(signal.SIGHUP)
+        assert within(2, lambda: deployment.run("status", check=False).returncode == 0)
+        (deployment.directory / "tls/server.pem").write_text("nonsense")
+        deployment.process.send_signal(signal.SIGHUP)
+        assert within(2, lambda: "the server certificate was not changed" in deployment.log.read_text())
+        assert is_let_in(running, running.client)
+    finally:
+        code = deployment.stop()
+    assert (before, code) == (3, 0)
+
+
+def test_the_log_is_one_json_object_a_line(deployment: Deployment) -> None:
+    """Where nobody watches; the ready lines for people stand beside it."""
+    lines = [line for line in deployment.log.read_text().splitlines() if line.startswith("{")]
+
+    events = [json.loads(line) for line in lines]
+    assert "listening" in {event["event"] for event in events}
+    assert {"time", "level", "room", "event"} <= set.intersection(*(set(event) for event in events))
