@@ -8,7 +8,7 @@ from keyrack.spec.attributes import ATTRIBUTES, is_custom
 from keyrack.spec.tags import Tag
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.spec.versions import VERSIONS, ProtocolVersion
-from keyrack.wire.codec import Buffer, Decoder, Encoder, Late, item_codec, structure
+from keyrack.wire.codec import Buffer, Decoder, Encoder, Late, item_codec, maker, structure
 from keyrack.wire.declare import SPECIAL
 from keyrack.wire.errors import Malformed, Unexpected, UnknownAttribute
 from keyrack.wire.refusals import refuse
@@ -37,7 +37,8 @@ _put_head: Final = Struct(">Q").pack
 _put_size: Final = Struct(">I").pack_into
 _NAME: Final = Tag.ATTRIBUTE_NAME << 8 | ItemType.TEXT_STRING
 _INDEX: Final = (Tag.ATTRIBUTE_INDEX << 8 | ItemType.INTEGER) << 32 | 4
-_VALUE: Final = Tag.ATTRIBUTE_VALUE << 8
+_TAG: Final = int(Tag.ATTRIBUTE_VALUE)
+_VALUE: Final = _TAG << 8
 
 
 class _Values(dict[str, tuple[Writer, Decoder]]):
@@ -85,6 +86,9 @@ def _custom_codec(version: ProtocolVersion) -> tuple[Writer, Decoder]:
         if item_type is not ItemType.STRUCTURE
     }
 
+    readers = {int(item_type): (item_type, codec[1]) for item_type, codec in scalars.items()}
+    make = maker(CustomValue)
+
     def write(out: bytearray, late: Late, value: CustomValue) -> None:
         if value.item_type is ItemType.STRUCTURE:
             content = value.value
@@ -99,10 +103,11 @@ def _custom_codec(version: ProtocolVersion) -> tuple[Writer, Decoder]:
     def read(buf: Buffer, pos: int, end: int) -> CustomValue:
         head = _peek(buf, pos)[0] if pos < end else 0
         kind = head >> 32 & 0xFF
-        if head >> 40 != Tag.ATTRIBUTE_VALUE or not 1 <= kind <= len(ItemType):
+        if head >> 40 != _TAG or not 1 <= kind <= 10:
             raise refuse("Attribute", buf, pos, end, Tag.ATTRIBUTE_VALUE.title)
-        if kind != ItemType.STRUCTURE:
-            return CustomValue(ItemType(kind), scalars[ItemType(kind)][1](buf, pos, end))
+        if kind != 1:
+            item_type, reader = readers[kind]
+            return make(item_type, reader(buf, pos, end))
         if pos + 8 + (head & 0xFFFFFFFF) != end:
             raise refuse("Attribute", buf, pos + 8 + (head & 0xFFFFFFFF), end)
         check_items(buf, pos + 8, end)
@@ -112,7 +117,7 @@ def _custom_codec(version: ProtocolVersion) -> tuple[Writer, Decoder]:
 
 
 def _attribute_codec(version: ProtocolVersion) -> tuple[Encoder, Decoder]:
-    values = VALUES[version]
+    values, make = VALUES[version], maker(Attribute)
 
     def encode(out: bytearray, late: Late, value: Attribute, head: bytes) -> None:
         out += head
@@ -145,7 +150,7 @@ def _attribute_codec(version: ProtocolVersion) -> tuple[Encoder, Decoder]:
             if rest:
                 raise not_zero(pos)
             pos += 16
-        return Attribute(attribute_name=name, attribute_index=index, attribute_value=values[name][1](buf, pos, end))
+        return make(name, index, values[name][1](buf, pos, end))
 
     return encode, decode
 

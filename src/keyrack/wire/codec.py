@@ -7,7 +7,7 @@ never written, and is refused when it comes.
 
 import linecache
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import count
 from struct import error as StructError
@@ -210,24 +210,32 @@ def _decode_body(cls: type, version: ProtocolVersion, scope: dict[str, Any]) -> 
     return [
         *lines,
         f"if pos != end: raise refuse({cls.__name__!r}, buf, pos, end)",
-        *_construct(cls, plans, scope),
+        *_construct(cls, [plan.name for plan in plans], scope),
     ]
 
 
-def _construct(cls: type, plans: tuple[FieldPlan, ...], scope: dict[str, Any]) -> Lines:
+def maker(cls: type[T]) -> Callable[..., T]:
+    """A fast way to make values of a class whose codec is written by hand: all fields, in order, by position."""
+    names = [field.name for field in fields(_declared(cls))]
+    scope: dict[str, Any] = {"cls": cls}
+    parameters = ", ".join(f"v_{name}" for name in names)
+    return compile_function(f"{cls.__qualname__} make", parameters, _construct(cls, names, scope), scope)
+
+
+def _construct(cls: type, names: list[str], scope: dict[str, Any]) -> Lines:
     """Make the frozen value.
 
     The constructor of a frozen class sets each field through ``object.__setattr__``: half of the time of a decode. So
     the fields are set on an unfrozen twin of the same layout, which then becomes the value. A class that has more to
     its making than its fields is made by its constructor.
     """
-    if cls.__bases__ != (object,) or hasattr(cls, "__post_init__") or not plans:
-        return [f"return cls({', '.join(f'{plan.name}=v_{plan.name}' for plan in plans)})"]
-    scope["twin"] = type("Twin", (), {"__slots__": tuple(plan.name for plan in plans)})
+    if cls.__bases__ != (object,) or hasattr(cls, "__post_init__") or not names:
+        return [f"return cls({', '.join(f'{name}=v_{name}' for name in names)})"]
+    scope["twin"] = type("Twin", (), {"__slots__": tuple(names)})
     scope["new"] = object.__new__
     return [
         "made = new(twin)",
-        *(f"made.{plan.name} = v_{plan.name}" for plan in plans),
+        *(f"made.{name} = v_{name}" for name in names),
         "made.__class__ = cls",
         "return made",
     ]
@@ -315,7 +323,7 @@ def _indent(lines: Lines) -> Lines:
     return [f"    {line}" for line in lines]
 
 
-def _declared(cls: type) -> type:
+def _declared(cls: Any) -> Any:
     if not is_dataclass(cls):
         raise TypeError(f"{cls.__name__} is not declared with @structure")
     return cls
