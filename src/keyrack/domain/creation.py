@@ -211,8 +211,7 @@ def _merged(attributes: Attributes, kind: ObjectType, own: Mapping[str, Any]) ->
     """With the object's own attributes, which the template may repeat but not contradict."""
     for name, value in own.items():
         said = _first(attributes, name)
-        applies = name in ATTRIBUTES and kind in ATTRIBUTES[name].applies_to
-        if applies and value is not None and said is not None and said != value:
+        if value is not None and said is not None and said != value:
             raise InvalidField(f"the {name} in the template is not that of the object")
     fitting = {n: v for n, v in own.items() if v is not None and n in ATTRIBUTES and kind in ATTRIBUTES[n].applies_to}
     return setting(attributes, fitting)
@@ -262,8 +261,8 @@ def _collected(kind: ObjectType, given: Given, version: ProtocolVersion, taken: 
 
 
 def _shown(name: str) -> str:
-    """A name for a message: the standard's own; a client's is not repeated."""
-    return name if name in ATTRIBUTES else "of the server"
+    """A name for a message: the standard's own; of another, its prefix alone."""
+    return name if name in ATTRIBUTES else f"{name[:2]}…"
 
 
 def new_object(

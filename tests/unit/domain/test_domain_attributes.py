@@ -233,6 +233,7 @@ def test_a_name_may_be_modified_to_itself(made: Made) -> None:
         ("Activation Date", State.ACTIVE, 2_000, True),
         ("Activation Date", State.PRE_ACTIVE, 9_000, False),
         ("Deactivation Date", State.ACTIVE, 9_000, False),
+        ("Deactivation Date", State.PRE_ACTIVE, 2_000, False),
         ("Deactivation Date", State.DEACTIVATED, 2_000, True),
         ("Deactivation Date", State.COMPROMISED, 9_000, True),
         ("Process Start Date", State.ACTIVE, 9_000, False),
@@ -317,6 +318,13 @@ def test_what_may_not_be_deleted_is_refused_for_its_own_reason(
     key = made({"Object Group": ["a", "b"], "y-server": TEXT, "Description": "mine"})
 
     assert expected == refusal(attributes.delete, key, title, **more)
+
+
+def test_in_1_0_an_only_instance_needs_no_index(made: Made) -> None:
+    """The index is wanted where there are several, and not before (KMIP 1.0, 11.16)."""
+    changed, _ = attributes.delete(made({"x-Note": TEXT}), "x-Note", version=V1_0, now=NOW)
+
+    assert "x-Note" not in changed.attributes
 
 
 def test_in_1_0_an_attribute_of_one_instance_takes_no_index(made: Made) -> None:

@@ -156,6 +156,40 @@ def test_what_cannot_be_created_is_refused_for_its_own_reason(
     assert expected == reason(lambda: creation.create(object_type, given_, version=V1_4, taken=frozenset({"taken"})))
 
 
+def test_a_missing_algorithm_is_named() -> None:
+    """The refusal says what is missing (KMIP 1.4, 4.1)."""
+    with pytest.raises(KmipError, match="the Cryptographic Algorithm is required"):
+        creation.create(ObjectType.SYMMETRIC_KEY, VCENTER[1:], version=V1_4)
+
+
+def test_a_servers_attribute_is_not_given_by_a_client() -> None:
+    """Names beginning y- are the server's (KMIP 1.4, 3.39); the refusal does not repeat the name."""
+    with pytest.raises(KmipError, match=r"the attribute y-… is kept by the server"):
+        creation.create(ObjectType.SYMMETRIC_KEY, (*VCENTER, ("y-secret", TEXT)), version=V1_4)
+
+
+def test_as_many_attributes_as_the_server_keeps_may_be_given() -> None:
+    """The limits themselves are allowed (KMIP 1.4, 11.2)."""
+    groups = (("Object Group", "g"),) * attributes.MAX_INSTANCES
+    notes = tuple((f"x-{number}", TEXT) for number in range(attributes.MAX_NAMES - len(VCENTER) - 1))
+
+    draft = creation.create(ObjectType.SYMMETRIC_KEY, (*VCENTER, *groups, *notes), version=V1_4)
+
+    assert (attributes.MAX_NAMES, attributes.MAX_INSTANCES) == (
+        len(draft.attributes),
+        len(draft.attributes["Object Group"]),
+    )
+
+
+def test_dates_may_fall_together() -> None:
+    """Not later than is not earlier than (KMIP 1.4, 3.24 to 3.27)."""
+    draft = creation.create(
+        ObjectType.SYMMETRIC_KEY, (*VCENTER, ("Activation Date", 7), ("Deactivation Date", 7)), version=V1_4
+    )
+
+    assert State.DEACTIVATED == born(draft).state
+
+
 def test_an_algorithm_that_is_not_made_here_is_refused_with_those_that_are() -> None:
     """The refusal says what Create makes (KMIP 1.4, 11.2)."""
     with pytest.raises(KmipError, match="AES, 3DES and HMAC"):
@@ -258,6 +292,7 @@ def test_a_key_block_may_say_algorithm_and_length() -> None:
         (ObjectType.SPLIT_KEY, VCENTER, {}),
         (ObjectType.PGP_KEY, VCENTER, {}),
         (0x80000001, VCENTER, {}),
+        (0x80000001, (), {}),
         (ObjectType.SYMMETRIC_KEY, VCENTER, {"own": OWN | {"Cryptographic Length": 128}}),
         (ObjectType.SYMMETRIC_KEY, VCENTER, {"material_length": 16}),
         (
@@ -349,11 +384,13 @@ def test_a_template_comes_first_and_its_own_name_stays_with_it(made: Made) -> No
         object_type=ObjectType.TEMPLATE,
     )
 
-    given_ = creation.with_templates([("x-ID", "own"), ("Contact Information", "Ann"), name("k")], [template])
+    given_ = creation.with_templates(
+        [("x-ID", "own"), ("Contact Information", "Ann"), ("Object Group", "h"), name("k")], [template]
+    )
 
     assert ["from template", "own"] == [value for title, value in given_ if title == "x-ID"]
     assert ["Ann"] == [value for title, value in given_ if title == "Contact Information"]
-    assert ["g"] == [value for title, value in given_ if title == "Object Group"]
+    assert ["g", "h"] == [value for title, value in given_ if title == "Object Group"]
     assert [name("k")] == [pair for pair in given_ if pair[0] == "Name"]
     assert not {"Initial Date", "Last Change Date"} & {title for title, _ in given_}
 
