@@ -1,4 +1,4 @@
-"""``serve``: one process with its listener, from the first look at the files to the last answer."""
+"""``serve``: the house with its listener, in one process or several, from the first look at the files to the end."""
 
 import asyncio
 import contextlib
@@ -6,19 +6,21 @@ import ctypes
 import logging
 import os
 import resource
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import ADDRESS_FILE, Config
+from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.kmip_server import bound
-from keyrack.shell.office import AskPassphrase
+from keyrack.shell.office import AskPassphrase, open_key_managers
 from keyrack.shell.pki import fingerprint_of_file
-from keyrack.shell.tls import TlsError
+from keyrack.shell.workers import Worker, run_workers
+from keyrack.shell.workers import serve as serve_worker
 
 log = logging.getLogger(__name__)
 
@@ -44,42 +46,100 @@ class Ready:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-async def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reads the server's certificate again."""
+def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | None = None) -> int:
+    """Serve with as many processes as configured until SIGTERM or SIGINT; the exit code.
+
+    ``ready`` is called in the first process once it takes connections. Raises what keeps a server from starting.
+    """
     keep_memory_private()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with open_house(config, ask) as house, listening(house) as told:
-        loop.add_signal_handler(signal.SIGHUP, _reload, house)
-        ready(told)
-        notify("READY=1")
-        await stop.wait()
-        log.info("stopping", extra={"connections": house.server.connections})
-        notify("STOPPING=1")
-    log.info("stopped")
+    once = None if ask is None else AskedOnce(ask)
+    if once is not None and config.kmip.workers > 1:
+        # Before the processes part, so that a person is asked once and not by each of them.
+        for manager in open_key_managers(config, once).values():
+            asyncio.run(manager.close())
+    kmip = config.kmip
+    return run_workers(
+        lambda worker: _run(config, worker, ready, once), host=kmip.host, port=kmip.port, count=kmip.workers
+    )
+
+
+def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> int:
+    """One process's work. Where it is one of several, nobody above it could tell what it raises."""
+    try:
+        asyncio.run(_work(config, worker, ready, ask))
+    except (ConfigError, CatalogUnavailable) as error:
+        if worker.lifeline is None:
+            raise
+        log.error("worker %d cannot start: %s", worker.index, error)
+        return 1
+    return 0
+
+
+async def _work(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> None:
+    async with open_house(config, ask, worker=worker.index) as house, _watching(house):
+        with contextlib.ExitStack() as stack:
+
+            def begun() -> None:
+                told = stack.enter_context(_announced(house)) if worker.index == 0 else None
+                if told is not None:
+                    ready(told)
+                    notify("READY=1")
+
+            await serve_worker(house.server, worker, grace=GRACE, ready=begun)
+    log.info("stopped", extra={"worker": worker.index})
 
 
 @asynccontextmanager
 async def listening(house: House) -> AsyncIterator[Ready]:
-    """The house with its listener open and its trust kept fresh; the address stands in ``run/kmip.address``."""
-    config = house.config
-    await house.server.start(bound(config.kmip.host, config.kmip.port))
+    """The house with its listener open, within a program that does other things as well."""
+    await house.server.start(bound(house.config.kmip.host, house.config.kmip.port))
+    try:
+        async with _watching(house):
+            with _announced(house) as ready:
+                yield ready
+    finally:
+        await house.server.stop(GRACE)
+
+
+@asynccontextmanager
+async def _watching(house: House) -> AsyncIterator[None]:
     watching = asyncio.create_task(house.watch_trust())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+@contextmanager
+def _announced(house: House) -> Iterator[Ready]:
+    """Tell the address, in the log and in a file that is there as long as the listener is."""
     host, port = house.server.addresses[0]
-    ready = Ready(host, port, fingerprint_of_file(config.path(config.kmip.certificate)), len(house.trusted))
-    file = config.run_directory / ADDRESS_FILE
-    _tell(file, ready.address)
+    certificate = house.config.path(house.config.kmip.certificate)
+    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted))
     log.info("listening", extra={"address": ready.address, "server_certificate": ready.fingerprint})
+    file = house.config.run_directory / ADDRESS_FILE
+    _tell(file, ready.address)
     try:
         yield ready
     finally:
         file.unlink(missing_ok=True)
-        await house.server.stop(GRACE)
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+
+
+class AskedOnce:
+    """Remembers what a person has answered to each question, for as long as the process lives."""
+
+    def __init__(self, ask: AskPassphrase) -> None:
+        """Ask with ``ask``."""
+        self._ask = ask
+        self._answers: dict[str, bytearray] = {}
+
+    def __call__(self, prompt: str) -> bytearray:
+        """The answer; a copy of its own, for the caller to wipe."""
+        if prompt not in self._answers:
+            self._answers[prompt] = self._ask(prompt)
+        return bytearray(self._answers[prompt])
 
 
 def keep_memory_private() -> None:
@@ -105,12 +165,3 @@ def _tell(file: Path, address: str) -> None:
     beside = file.with_suffix(".new")
     beside.write_text(address + "\n", encoding="ascii")
     beside.replace(file)
-
-
-def _reload(house: House) -> None:
-    try:
-        house.server.reload()
-        certificate = fingerprint_of_file(house.config.path(house.config.kmip.certificate))
-        log.info("the server certificate was read again", extra={"server_certificate": certificate})
-    except (TlsError, OSError, ValueError) as error:
-        log.error("the server certificate was not changed: %s", error)

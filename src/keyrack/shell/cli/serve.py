@@ -25,7 +25,6 @@ def serve(
     json: screen.Json = False,
 ) -> None:
     """Serve KMIP. SIGTERM ends it gracefully, SIGHUP reads the server certificate again."""
-    import asyncio
     import os
 
     from keyrack.shell import telemetry
@@ -36,7 +35,7 @@ def serve(
     loaded = load(find(config), environ)
     telemetry.configure(loaded.log.level, loaded.log.format)
     ask = ask_passphrase if sys.stdin.isatty() else None
-    asyncio.run(run(loaded, lambda ready: _show(ready, json), ask))
+    raise typer.Exit(run(loaded, lambda ready: _show(ready, json), ask))
 
 
 def _show(ready: "Ready", json: bool) -> None:
