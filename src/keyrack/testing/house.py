@@ -10,15 +10,19 @@ from typing import Any
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.adapters.key_managers.memory import MemoryKeyManager
+from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
 from keyrack.domain.journal import Entry
+from keyrack.domain.secret import Secret
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.operations._registry import OPERATIONS
-from keyrack.ports.catalog import Unit
+from keyrack.ports.catalog import Catalog, Unit
+from keyrack.ports.key_manager import RootKeyAdministration
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
 from keyrack.service.identity import Peer
-from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultReason, ResultStatus
+from keyrack.spec.enumerations import Operation, ResultReason, ResultStatus
 from keyrack.spec.versions import V1_4, ProtocolVersion
 from keyrack.testing.newness import newer
 from keyrack.wire.messages import (
@@ -58,8 +62,8 @@ class Clock:
 class House:
     """The assembled rooms; ``ask`` goes through real bytes, as a client's request does."""
 
-    catalog: SqliteCatalog
-    key_manager: EmbeddedKeyManager
+    catalog: Catalog
+    key_manager: RootKeyAdministration
     vault: Vault
     desk: Desk
     clock: Clock
@@ -92,34 +96,16 @@ class House:
         self.peers[name] = Peer(fingerprint=fingerprint, address="127.0.0.1:1", tls="TLSv1.3")
         return instance
 
-    async def batch(  # noqa: PLR0913 - a message has many parts
+    async def batch(
         self,
         payloads: Sequence[tuple[Operation, Any]],
         *,
         version: ProtocolVersion = V1_4,
         who: str = "a",
-        option: BatchErrorContinuationOption | None = None,
-        maximum_response_size: int | None = None,
-        ids: bool = True,
+        **more: Any,
     ) -> list[ResponseBatchItem]:
-        """Send one message and read its answer, whose payloads are decoded."""
-        header = RequestHeader(
-            protocol_version=version,
-            batch_error_continuation_option=option,
-            maximum_response_size=maximum_response_size,
-            batch_count=len(payloads),
-        )
-        items = tuple(
-            RequestBatchItem(
-                operation=operation,
-                unique_batch_item_id=number.to_bytes(8, "big") if ids else None,
-                request_payload=payload,
-            )
-            for number, (operation, payload) in enumerate(payloads, 1)
-        )
-        frame = write_request(RequestMessage(request_header=header, batch_items=items))
-        answer = await self.said(bytes(frame), who, version)
-        return [_decoded(item, version) for item in read_response(answer).batch_items]
+        """Send one message and read its answer, whose payloads are decoded; ``more`` as for :func:`frame_of`."""
+        return read_items(await self.said(frame_of(payloads, version=version, **more), who, version))
 
     async def said(self, frame: bytes, who: str = "a", version: ProtocolVersion = V1_4) -> bytes:
         """The answer to a frame, byte for byte; it must be in ``version`` and say nothing that is newer."""
@@ -139,6 +125,43 @@ class House:
         if item.result_status != ResultStatus.SUCCESS:
             raise Refused(item)
         return item.response_payload
+
+
+def frame_of(
+    payloads: Sequence[tuple[Operation | int, Any]],
+    *,
+    version: ProtocolVersion = V1_4,
+    claimed: ProtocolVersion | None = None,
+    ids: bool = True,
+    **header: Any,
+) -> bytes:
+    """A request message; ``header`` are further fields of its header.
+
+    ``claimed`` is a version to name in the place of the one that it is written in: so newer things get into older
+    messages, and messages of versions that nobody speaks are made.
+    """
+    items = tuple(
+        RequestBatchItem(
+            operation=operation,
+            unique_batch_item_id=number.to_bytes(8, "big") if ids else None,
+            request_payload=payload,
+        )
+        for number, (operation, payload) in enumerate(payloads, 1)
+    )
+    written = RequestHeader(protocol_version=version, batch_count=len(items), **header)
+    frame = write_request(RequestMessage(request_header=written, batch_items=items))
+    frame[_MAJOR], frame[_MINOR] = claimed or version
+    return bytes(frame)
+
+
+_MAJOR, _MINOR = 35, 51
+"""Where the last bytes of the Protocol Version's two numbers are in a message."""
+
+
+def read_items(answer: bytes) -> list[ResponseBatchItem]:
+    """The batch items of an answer, with their payloads decoded."""
+    message = read_response(answer)
+    return [_decoded(item, message.protocol_version) for item in message.batch_items]
 
 
 def _decoded(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatchItem:
@@ -170,3 +193,10 @@ async def open_house(directory: Path) -> AsyncIterator[House]:
         vault.close()
         await catalog.close()
         await key_manager.close()
+
+
+def memory_house() -> House:
+    """A house without a disk: quicker, by the same contracts."""
+    key_manager, catalog, clock = MemoryKeyManager(), MemoryCatalog(), Clock()
+    vault = Vault({"embedded": key_manager}, Secret(bytearray(b"integrity root" * 3)), "deployment")
+    return House(catalog, key_manager, vault, Desk(catalog, vault, clock=clock), clock)
