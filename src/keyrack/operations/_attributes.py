@@ -36,10 +36,10 @@ def pairs(given: Sequence[Attribute]) -> tuple[tuple[str, Any], ...]:
     return tuple((each.attribute_name, each.attribute_value) for each in given)
 
 
-async def taken_names(given: Sequence[tuple[str, Any]], context: Context) -> frozenset[str]:
-    """Those of the Name Values in ``given`` that another object of the instance bears already."""
+async def taken_names(given: Sequence[tuple[str, Any]], context: Context, besides: str = "") -> frozenset[str]:
+    """Those of the Name Values in ``given`` that another object of the instance than ``besides`` bears already."""
     wanted = attributes.name_values(given)
-    return frozenset([name for name in wanted if await context.name_taken(name)])
+    return frozenset([name for name in wanted if await context.name_taken(name, besides)])
 
 
 async def given(template: TemplateAttribute, context: Context) -> Sequence[tuple[str, Any]]:

@@ -48,8 +48,8 @@ class Context(Protocol):
         """Objects of the instance that ``decide`` accepts, newest first; ``narrowing`` shortens the look-up."""
         ...
 
-    async def name_taken(self, name: str) -> bool:
-        """Whether another object of the instance already bears this Name Value."""
+    async def name_taken(self, name: str, besides: str) -> bool:
+        """Whether an object of the instance, other than the one with the identifier ``besides``, bears the name."""
         ...
 
     async def add(self, managed: ManagedObject, material: Secret) -> None:

@@ -38,7 +38,7 @@ async def add_attribute(request: AddAttributeRequest, target: ManagedObject, con
         index=given.attribute_index,
         version=context.version,
         now=context.now,
-        taken=await _attributes.taken_names(_attributes.pairs((given,)), context),
+        taken=await _attributes.taken_names(_attributes.pairs((given,)), context, target.unique_identifier),
     )
     context.change(changed)
     return AddAttributeResponse(

@@ -40,7 +40,7 @@ async def modify_attribute(
         index=given.attribute_index,
         version=context.version,
         now=context.now,
-        taken=await _attributes.taken_names(_attributes.pairs((given,)), context),
+        taken=await _attributes.taken_names(_attributes.pairs((given,)), context, target.unique_identifier),
     )
     context.change(changed)
     return ModifyAttributeResponse(

@@ -172,10 +172,11 @@ class ItemContext:
         kept = (each for each in reversed(found) if each.unique_identifier not in changed)
         return [each for each in (*reversed(changed.values()), *kept) if decide(each)]
 
-    async def name_taken(self, name: str) -> bool:
-        """Whether an object of the instance, or of this work, bears the name."""
+    async def name_taken(self, name: str, besides: str) -> bool:
+        """Whether an object of the instance, or of this work, bears the name, but for the one ``besides``."""
         narrowing = Narrowing(equal=(("Name", Name(name_value=name, name_type=NameType.UNINTERPRETED_TEXT_STRING)),))
-        taken = bool(await self.search(narrowing, lambda each: attributes.bears_name(each, name)))
+        bearers = await self.search(narrowing, lambda each: attributes.bears_name(each, name))
+        taken = any(each.unique_identifier != besides for each in bearers)
         if not taken:
             # Free now; another client may take it before this work is committed, and then the commit says so.
             self._work.new_names.append(name)
