@@ -52,7 +52,7 @@ class _Values(dict[str, tuple[Writer, Decoder]]):
     def __missing__(self, name: str) -> tuple[Writer, Decoder]:
         word = ATTRIBUTES.get(name)
         if word is not None and word.since <= self._version:
-            self[name] = item_codec(word.type, Tag.ATTRIBUTE_VALUE, self._version)
+            self[name] = item_codec(word.name, word.type, Tag.ATTRIBUTE_VALUE, self._version)
             return self[name]
         if not is_custom(name):
             raise UnknownAttribute(f"Attribute: the Attribute Name is none of KMIP {self._version}, nor x- or y-")
@@ -81,7 +81,9 @@ def is_sayable(name: str, value: Any, version: ProtocolVersion) -> bool:
 
 def _custom_codec(version: ProtocolVersion) -> tuple[Writer, Decoder]:
     scalars: dict[ItemType, tuple[Writer, Decoder]] = {
-        item_type: item_codec(Annotated[_PYTHON.get(item_type, int), item_type], Tag.ATTRIBUTE_VALUE, version)
+        item_type: item_codec(
+            "Attribute", Annotated[_PYTHON.get(item_type, int), item_type], Tag.ATTRIBUTE_VALUE, version
+        )
         for item_type in ItemType
         if item_type is not ItemType.STRUCTURE
     }

@@ -176,21 +176,26 @@ def structure_head(tag: Tag) -> bytes:
     return (structure_check(tag) << 32).to_bytes(8, "big")
 
 
-def item_codec(hint: Any, tag: Tag, version: ProtocolVersion) -> tuple[Callable[[bytearray, Late, Any], None], Decoder]:
-    """Writer (``out, late, value``) and reader (``buf, pos, end``) of one item alone, as attributes need them."""
+def item_codec(
+    owner: str, hint: Any, tag: Tag, version: ProtocolVersion
+) -> tuple[Callable[[bytearray, Late, Any], None], Decoder]:
+    """Writer (``out, late, value``) and reader (``buf, pos, end``) of one item alone, as attributes need them.
+
+    ``owner`` is what errors name.
+    """
     (choice,) = plan_field(tag.title, "", Annotated[hint, tag]).choices
     scope: dict[str, Any] = {
         **scalars.BASE_SCOPE, "encoders": ENCODERS[version], "decoders": DECODERS[version], "version": version,
         "refuse": refuse, "cannot_say": _cannot_say, "item_type": choice.item_type,
     }  # fmt: skip
-    name = f"{tag.title} {version}"
+    name = f"{owner} {version}"
     writer = compile_function(f"{name} write", "out, late, value", scalars.write(choice, "value", scope), scope)
     body = [
         *PEEK,
         f"if {scalars.condition(choice)}:",
         *_indent(scalars.read(choice, "value", scope)),
         "    if pos == end: return value",
-        f"raise refuse({tag.title!r}, buf, pos, end, {choice.tag.title!r}, item_type)",
+        f"raise refuse({owner!r}, buf, pos, end, {choice.tag.title!r}, item_type)",
     ]
     return writer, compile_function(f"{name} read", "buf, pos, end", body, scope)
 
