@@ -210,9 +210,9 @@ class _Parent:
         place.pid = None
         if self.over is not None:
             return
-        if place.starts == 1 and lived < SETTLED:
+        if code > 0 and place.starts == 1 and lived < SETTLED:
             log.error("worker %d ended with %d before it had started: all workers end", place.index, code)
-            self.code = code if code > 0 else 1
+            self.code = code
             self._end_all()
             return
         place.pause = SHORTEST_PAUSE if lived > LONGEST_PAUSE else min(place.pause * 2, LONGEST_PAUSE)

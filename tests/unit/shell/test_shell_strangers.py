@@ -1,0 +1,52 @@
+"""The list of certificates that were seen and not trusted."""
+
+import pytest
+
+from keyrack.shell.strangers import LONGEST_SUBJECT, Strangers, subject_of
+from keyrack.testing.certificates import issue
+
+
+def test_a_stranger_is_counted_and_dated() -> None:
+    """First and last time, how often, and where from last."""
+    times = iter([10.0, 20.0, 30.0])
+    strangers = Strangers(lambda: next(times))
+    for address in ("a:1", "b:2", "c:3"):
+        strangers.remember(fingerprint="f", der=b"", reason="not trusted", address=address)
+
+    (seen,) = strangers.all()
+
+    assert (3, 10.0, 30.0, "c:3") == (seen.count, seen.first_seen, seen.last_seen, seen.address)
+
+
+def test_strangers_are_few_and_the_oldest_goes_first() -> None:
+    """A flood of certificates does not grow the list; the last seen come first."""
+    strangers = Strangers(lambda: 0.0, capacity=3)
+    for name in "abcda":
+        strangers.remember(fingerprint=name, der=b"", reason="", address="")
+
+    assert ["a", "d", "c"] == [each.fingerprint for each in strangers.all()]
+
+
+def test_a_stranger_that_is_trusted_is_forgotten() -> None:
+    """And one that was never there is no error."""
+    strangers = Strangers(lambda: 0.0)
+    strangers.remember(fingerprint="a", der=b"", reason="", address="")
+    strangers.forget("a")
+    strangers.forget("b")
+
+    assert () == strangers.all()
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"\x30\x82\xff\xff", bytes(64)])
+def test_a_subject_that_cannot_be_read_is_empty(der: bytes) -> None:
+    """Whatever a stranger sends, reading it for display never fails."""
+    assert "" == subject_of(der)
+
+
+def test_a_subject_is_short_and_has_no_control_characters() -> None:
+    """It goes to terminals and logs."""
+    subject = subject_of(issue("\x1b[31m" + "x" * 40 + "\n").der)
+
+    assert subject.isprintable()
+    assert "CN=?[31m" + "x" * 40 + "?" == subject
+    assert LONGEST_SUBJECT >= len(subject)
