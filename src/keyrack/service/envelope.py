@@ -166,14 +166,12 @@ class Vault:
     async def rewrap(self, instance: Instance, managed: ManagedObject) -> bytes:
         """A new blob for the same key under the newest version of the root key, opened and compared already."""
         before = self._checked(instance, managed)
-        material = await self.open(instance, managed)
         aad = before.header.aad()
         manager = self._manager(instance)
         wrapped = await self._asked(instance, manager.rewrap(instance.root_key, before.wrapped, aad))
         unwrapped = await self._asked(instance, manager.unwrap(instance.root_key, wrapped.ciphertext, aad))
         with unwrapped.plaintext:
-            if not _disclosed(unwrapped, before).matches(material):
-                raise CryptographicFailure("the key manager has not rewrapped the key that it was given")
+            _disclosed(unwrapped, before)  # The hash and the key check value of before: it is the same key.
         return self._authenticated(instance, before.header.encode(), wrapped, before.body, before.check_value)
 
     def forget(self, unique_identifier: str) -> None:

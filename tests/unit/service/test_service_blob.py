@@ -133,6 +133,15 @@ def test_a_changed_byte_is_malformed_or_shows_in_what_is_authenticated() -> None
         assert bytes(changed) == parsed.authenticated + parsed.mac
 
 
+def test_a_context_hash_that_does_not_fit_is_malformed() -> None:
+    """Also where somebody has made a MAC over it."""
+    octets = made(PLAIN)
+    hashed = blob.context_hash(PLAIN.encode())
+
+    with pytest.raises(Malformed, match="context hash"):
+        blob.parse(octets.replace(hashed, bytes(32)))
+
+
 @pytest.mark.parametrize(
     "context",
     [

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.errors import CryptographicFailure, GeneralFailure, InvalidField, KmipError
 from keyrack.domain.instances import Storage
 from keyrack.domain.secret import Secret
-from keyrack.ports.key_manager import Unwrapped
+from keyrack.ports.key_manager import Unwrapped, Wrapped
 from keyrack.service import blob as blobs
 from keyrack.service.envelope import context_of
 from keyrack.service.standard_keys import name_of
@@ -327,6 +328,26 @@ async def test_a_rewrapped_key_is_the_same_key_under_the_newest_version(world: V
     world.restart()
     assert octets == await world.opened(rewrapped)
     assert rotated.version == blobs.parse(rewrapped.sealed or b"").wrapped_by
+
+
+async def test_a_key_manager_that_rewraps_another_key_spoils_none(world: VaultWorld) -> None:
+    """What it gives is opened before it takes the place of what is there."""
+    one, other = [await world.sealed(os.urandom(32), uid) for uid in ("object-1", "object-2")]
+    theirs = blobs.parse(other.sealed or b"").header
+    with material(bytes(48)) as chosen:
+        wrapped = await world.manager.wrap(world.instance.root_key, chosen, theirs.aad())
+
+    async def another(root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Wrapped:
+        with material(bytes(48)) as chosen:
+            return await world.manager.wrap(root_key, chosen, aad)
+
+    async def elsewhere(root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Wrapped:
+        return wrapped
+
+    for rewrap in (another, elsewhere):
+        world.manager.rewrap = rewrap  # type: ignore[method-assign]
+        with pytest.raises(CryptographicFailure):
+            await world.vault.rewrap(world.instance, one)
 
 
 async def test_the_vault_takes_nothing_from_its_caller(world: VaultWorld) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.errors import CryptographicFailure, GeneralFailure
-from keyrack.testing.vaults import VaultWorld, an_instance
+from keyrack.ports.key_manager import KeyManagerUnavailable
+from keyrack.service.lease import Lease, Terms
+from keyrack.testing.vaults import SteadyClock, VaultWorld, an_instance
 
 KEK = bytes(range(32))
 
@@ -195,9 +197,55 @@ async def test_a_probe_that_takes_too_long_counts_as_silence() -> None:
     world = await VaultWorld.create(probe_timeout=0.02)
     managed = await world.sealed(KEK)
     world.clock.advance(30)
-    world.manager.delay = 10
+    world.manager.delay = 60
 
-    assert KEK == await world.opened(managed)
+    async with asyncio.timeout(5):
+        assert KEK == await world.opened(managed)
+
+
+async def test_a_proof_is_as_old_as_the_beginning_of_its_call(world: VaultWorld) -> None:
+    """The answer of a probe that was long on its way tells of the time when it was sent, at best."""
+    managed = await world.sealed(KEK)
+    lease = world.vault._lease(world.instance)
+    world.clock.advance(30)
+    world.manager.delay = 0.01
+    opening = asyncio.create_task(world.opened(managed))
+    await asyncio.sleep(0)
+    began = world.clock()
+    world.clock.advance(4)
+
+    await opening
+
+    assert began + 30 == lease.until
+
+
+async def test_an_unwrap_proves_the_root_key_too(world: VaultWorld) -> None:
+    """The first Get after a start takes one call, the second none."""
+    managed = await world.sealed(KEK)
+    world.restart()
+    await world.opened(managed)
+    world.manager.calls.clear()
+
+    await world.opened(managed)
+
+    assert {} == dict(world.manager.calls)
+
+
+async def test_a_lease_without_a_grace_left_says_that_nobody_answers() -> None:
+    """And does not fall silently into asking for every key."""
+
+    async def silent() -> None:
+        raise KeyManagerUnavailable("lost")
+
+    clock = SteadyClock()
+    lease = Lease(silent, lambda: None, clock, Terms(outage_grace=60))
+    lease.proved(clock())
+    clock.advance(59)
+    await lease.hold()
+    clock.advance(1)
+
+    with pytest.raises(KeyManagerUnavailable, match="bridging"):
+        await lease.hold()
 
 
 async def test_a_probe_that_began_before_a_denial_does_not_revive_the_lease(world: VaultWorld) -> None:
