@@ -1,13 +1,20 @@
 """Wires the house: one function puts every room behind its port, from the files to the listener."""
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.domain.errors import KmipError
+from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
+from keyrack.service.reconcile import reconcile
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.kmip_server import KmipServer
@@ -15,6 +22,11 @@ from keyrack.shell.limits import Limits
 from keyrack.shell.office import AskPassphrase, open_catalog, open_key_managers
 from keyrack.shell.tls import TlsError, TlsSettings
 from keyrack.shell.trusted import Trusted
+
+log = logging.getLogger(__name__)
+
+RECONCILE_EVERY: Final = 60.0
+"""Seconds between two looks for what a crash has left between the key manager and the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class House:
     config: Config
     catalog: SqliteCatalog
     key_managers: Mapping[str, EmbeddedKeyManager]
+    vault: Vault
     desk: Desk
     trusted: Trusted
     server: KmipServer
@@ -31,6 +44,17 @@ class House:
     async def watch_trust(self) -> None:
         """Act on changed certificates and instances, for ever."""
         await self.trusted.watch(self._changed)
+
+    async def reconcile(self) -> None:
+        """Settle what crashes have left, now and then, for ever; one process of a deployment is enough."""
+        while True:
+            try:
+                outcome = await reconcile(self.catalog, self.vault, now=int(time.time()))
+                if outcome.completed or outcome.ended:
+                    log.info("reconciled", extra={"completed": outcome.completed, "ended": outcome.ended})
+            except (KmipError, CatalogUnavailable) as error:
+                log.warning("reconciling is put off: %s", error)
+            await asyncio.sleep(RECONCILE_EVERY)
 
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
@@ -50,7 +74,7 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
             desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
             trusted = Trusted(catalog)
             await trusted.refresh()
-            yield House(config, catalog, managers, desk, trusted, _server(config, desk, trusted))
+            yield House(config, catalog, managers, vault, desk, trusted, _server(config, desk, trusted))
         finally:
             await catalog.close()
     finally:

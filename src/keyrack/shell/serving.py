@@ -76,7 +76,8 @@ def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: As
 
 
 async def _work(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> None:
-    async with open_house(config, ask, worker=worker.index) as house, _watching(house):
+    chores = worker.index == 0
+    async with open_house(config, ask, worker=worker.index) as house, _watching(house, chores=chores):
         with contextlib.ExitStack() as stack:
 
             def begun() -> None:
@@ -102,14 +103,17 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 
 
 @asynccontextmanager
-async def _watching(house: House) -> AsyncIterator[None]:
-    watching = asyncio.create_task(house.watch_trust())
+async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
+    """Keep trust fresh; with ``chores`` also do what one process does for all."""
+    tasks = [asyncio.create_task(house.watch_trust())]
+    if chores:
+        tasks.append(asyncio.create_task(house.reconcile()))
     try:
         yield
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
