@@ -1,0 +1,217 @@
+"""Writes the reference pages from the tables that the program itself runs on: ``make docs``.
+
+A test compares what stands in ``docs/`` with what this writes, so a page can never tell of another program.
+"""
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+import keyrack.operations  # noqa: F401 - enters the verbs into the registry
+from keyrack.operations._registry import OPERATIONS, Row
+from keyrack.shell.config import Config
+from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
+from keyrack.spec.enumerations import ObjectType, Operation
+from keyrack.spec.types import Since
+
+HERE = Path(__file__).parent
+NOTICE = "<!-- Written by docs/generate.py; change the program, then run `make docs`. -->\n"
+
+
+def configuration() -> str:
+    """Every key of the configuration, from the models that check it."""
+    lines = [
+        "# Configuration",
+        "",
+        "One TOML file. It is looked for as `$KEYRACK_CONFIG`, `./keyrack.toml`, `~/.config/keyrack/keyrack.toml` and",
+        "`/etc/keyrack/keyrack.toml`; `--config FILE` names one. `keyrack init` writes it.",
+        "Every key is overridden by an environment variable of its name: `[kmip.limits] connections` by",
+        "`KEYRACK_KMIP__LIMITS__CONNECTIONS`. Relative paths are relative to `deployment.directory`.",
+        "",
+    ]
+    return "\n".join([*lines, *_table_of(Config, ())]).rstrip() + "\n"
+
+
+def _table_of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    rows = [(name, field) for name, field in model.model_fields.items() if _model_of(field) is None]
+    if path:
+        yield f"## `[{'.'.join(path)}]`"
+        yield ""
+        yield _sentence(model)
+        yield ""
+    if rows:
+        yield "| key | type | default | meaning |"
+        yield "| --- | --- | --- | --- |"
+        for name, field in rows:
+            yield f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |"
+        yield ""
+    for name, field in model.model_fields.items():
+        inner = _model_of(field)
+        if inner is not None:
+            mapped = typing.get_origin(_bare(field.annotation)) is dict
+            yield from _table_of(inner, (*path, name, "NAME") if mapped else (*path, name))
+
+
+def _bare(annotation: Any) -> Any:
+    while typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if isinstance(annotation, types.UnionType):
+        return next(each for each in typing.get_args(annotation) if each is not type(None))
+    return annotation
+
+
+def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+    annotation = _bare(field.annotation)
+    if typing.get_origin(annotation) is dict:
+        annotation = _bare(typing.get_args(annotation)[1])
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation = _bare(field.annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return ", ".join(f'`"{choice}"`' for choice in typing.get_args(annotation))
+    name = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}[annotation]
+    bounds = {
+        kind: getattr(rule, kind) for rule in field.metadata for kind in ("gt", "ge", "le") if hasattr(rule, kind)
+    }
+    if "le" not in bounds:
+        return name
+    return f"{name}, {bounds['ge']} to {bounds['le']}" if "ge" in bounds else f"{name}, to {bounds['le']}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if isinstance(value, int | float) else f'`"{value}"`'
+
+
+def operations() -> str:
+    """Every operation of KMIP 1.0 to 1.4: what is built, with its payloads, and what is not."""
+    lines = [
+        "# Operations",
+        "",
+        "What Keyrack does of KMIP 1.0 to 1.4. Fields marked with a version are read and written from that version on.",
+        "",
+    ]
+    for row in sorted(OPERATIONS.values(), key=lambda row: int(row.operation)):
+        lines += _operation(row)
+    absent = sorted(each.title for each in Operation if each not in OPERATIONS)
+    lines += ["## Not built", "", "These answer *Operation Not Supported*, and Query does not list them:", ""]
+    return "\n".join([*lines, ", ".join(absent) + "."]) + "\n"
+
+
+def _operation(row: Row) -> Iterator[str]:
+    module = sys.modules[row.handle.__module__].__doc__ or ""
+    since = row.operation.since
+    yield f"## {row.operation.title}"
+    yield ""
+    yield " ".join(module.split("\n\n")[0].split())
+    yield ""
+    later = f", since KMIP {since.major}.{since.minor}" if (since.major, since.minor) > (1, 0) else ""
+    yield f"Needs the right to {row.needs.value}{later}."
+    yield ""
+    for what, payload in (("Request", row.request), ("Response", row.response)):
+        fields = [_payload_field(field) for field in dataclasses.fields(payload)]
+        yield f"{what}: {', '.join(fields) or 'nothing'}."
+        yield ""
+
+
+def _payload_field(field: "dataclasses.Field[Any]") -> str:
+    title = field.name.replace("_", " ").title()
+    hint = str(field.type)
+    marks = [f"{since.version.major}.{since.version.minor}" for since in _sinces(field.type)]
+    optional = field.default is not dataclasses.MISSING
+    repeated = "tuple[" in hint
+    extra = [*(["optional"] if optional and not repeated else []), *(["repeated"] if repeated else []), *marks]
+    return title + (f" ({', '.join(extra)})" if extra else "")
+
+
+def _sinces(hint: Any) -> list[Since]:
+    return [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Since)]
+
+
+def attributes() -> str:
+    """Every attribute of KMIP 1.0 to 1.4 as the program's one table has it."""
+    lines = [
+        "# Attributes",
+        "",
+        "The attributes of KMIP 1.0 to 1.4. Besides these, clients keep custom attributes whose names begin with `x-`;",
+        "`y-` is the server's. *always*: the object has it at all times. Modify and delete: by the client, in states",
+        "that allow it.",
+        "",
+        "| attribute | since | type | several | always | set by | modify | delete | objects | section |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*lines, *(_attribute(word) for word in ATTRIBUTES.values())]) + "\n"
+
+
+def _attribute(word: AttributeWord) -> str:
+    kinds = [kind.title for kind in sorted(word.applies_to, key=int)]
+    objects = "all" if len(kinds) == len(ObjectType) else ", ".join(kinds)
+    cells = (
+        word.name,
+        f"{word.since.major}.{word.since.minor}",
+        _type_name(word.type),
+        _yes(word.multiple),
+        _yes(word.always),
+        " or ".join(sorted(word.set_by)),
+        _yes(word.modifiable_by_client),
+        _yes(word.deletable_by_client),
+        objects,
+        word.section,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _type_name(kind: Any) -> str:
+    metadata = getattr(kind, "__metadata__", ())
+    if metadata and hasattr(metadata[0], "name"):
+        return str(metadata[0].name).replace("_", " ").title()
+    plain = {str: "Text String", int: "Integer", bool: "Boolean", bytes: "Byte String"}
+    return plain.get(kind) or str(getattr(kind, "__name__", kind))
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else ""
+
+
+def _sentence(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "operations.md": operations,
+    "attributes.md": attributes,
+}
+"""Pages by the name of their file."""
+
+
+def written(name: str) -> str:
+    """A page, whole."""
+    title, _, rest = PAGES[name]().partition("\n")
+    return f"{title}\n\n{NOTICE}{rest}"
+
+
+def main() -> None:
+    """Write all pages."""
+    for name in PAGES:
+        (HERE / name).write_text(written(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
