@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum, IntFlag
 from functools import cache, lru_cache
-from json import JSONDecoder, JSONEncoder, loads
+from json import JSONDecoder, loads
+from json.encoder import encode_basestring_ascii as quoted
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
@@ -20,15 +21,23 @@ from keyrack.spec.types import CustomValue, ItemType
 
 Reader = Callable[[Any], Any]
 """Makes a typed value from what JSON holds."""
+Writer = Callable[[Any], str]
+"""Makes the JSON text of a value."""
 
 
 def encode_attributes(attributes: Attributes) -> str:
     """The JSON text of an object's attributes; raises ``TypeError`` for a name or a value that is no attribute's."""
     if isinstance(attributes, StoredAttributes):
         return attributes.text
-    for name in attributes:
-        reader(name)
-    return _ENCODER.encode(attributes if type(attributes) is dict else dict(attributes))
+    texts = []
+    for name, held in attributes.items():
+        mark = _MARKS.get(name)
+        if mark is None:
+            if not is_custom(name):
+                raise TypeError(f"{name!r} is no attribute of the standard, nor a custom one")
+            mark = f"{quoted(name)}:["
+        texts.append(f"{mark}{','.join([f'[{index},{_text(value)}]' for index, value in held])}]")
+    return f"{{{','.join(texts)}}}"
 
 
 class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
@@ -106,7 +115,7 @@ _scan: Final = JSONDecoder().raw_decode
 
 @lru_cache(1024)
 def _stands_as_it_is(name: str) -> bool:
-    return JSONEncoder().encode(name) == f'"{name}"'
+    return quoted(name) == f'"{name}"'
 
 
 def reader(name: str) -> Reader:
@@ -177,22 +186,48 @@ def _read_custom(held: Any) -> CustomValue:
     return CustomValue(_ITEM_TYPES[item_type], read(value))
 
 
-def _write(value: Any) -> Any:
-    """What JSON knows nothing of: structures, custom values, bytes."""
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
-    if isinstance(value, CustomValue):
-        big = value.item_type is ItemType.BIG_INTEGER
-        return [int(value.item_type), hex(value.value) if big else value.value]  # type: ignore[arg-type]
-    if is_dataclass(value):
-        names = _field_names(value.__class__)
-        return {name: held for name in names if (held := getattr(value, name)) is not None}
-    raise TypeError(f"{type(value).__name__} is no type of an attribute's value")
+def _write_custom(held: CustomValue) -> str:
+    value: Any = hex(cast(int, held.value)) if held.item_type is ItemType.BIG_INTEGER else held.value
+    return f"[{int(held.item_type)},{_text(value)}]"
 
 
-@cache
-def _field_names(structure: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(structure))
+_WRITERS: Final[dict[type, Writer]] = {
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    str: quoted,
+    bytes: lambda value: f'"{value.hex()}"',
+    tuple: lambda value: f"[{','.join([_text(each) for each in value])}]",
+    CustomValue: _write_custom,
+}
+"""By class; the structures and enumerations that are met join them."""
 
 
-_ENCODER: Final = JSONEncoder(separators=(",", ":"), default=_write, check_circular=False)
+def _text(value: Any) -> str:
+    """The JSON text of one value."""
+    kind = value.__class__
+    return (_WRITERS.get(kind) or _writer_of(kind))(value)
+
+
+def _writer_of(kind: type) -> Writer:
+    if is_dataclass(kind):
+        writer = _writer_of_structure(kind)
+    elif issubclass(kind, int):
+        writer = int.__repr__
+    else:
+        raise TypeError(f"{kind.__name__} is no type of an attribute's value")
+    _WRITERS[kind] = writer
+    return writer
+
+
+def _writer_of_structure(structure: Any) -> Writer:
+    """The fields that are set; a repeated field is set even when it is empty."""
+    marks = [(each.name, f'"{each.name}":') for each in fields(structure)]
+
+    def write(value: Any) -> str:
+        held = [(mark, getattr(value, name)) for name, mark in marks]
+        return f"{{{','.join([mark + _text(each) for mark, each in held if each is not None])}}}"
+
+    return write
+
+
+_MARKS: Final = {name: f'"{name}":[' for name in ATTRIBUTES}

@@ -58,10 +58,10 @@ def index_name(name: str) -> str:
 def index_rows(managed: ManagedObject) -> list[tuple[str, str]]:
     """The (name, text) pairs that an object is found by, without repetition."""
     rows: dict[tuple[str, str], None] = {}
-    for name in managed.attributes:
+    for name, instances in managed.attributes.items():
         if name in _TEXT_OF or is_custom(name):
-            for held in managed.attributes[name]:
-                text = index_text(name, held.value)
+            for _, value in instances:
+                text = index_text(name, value)
                 if text is not None:
                     rows[index_name(name), text] = None
     return list(rows)

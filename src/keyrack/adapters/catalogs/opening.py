@@ -86,10 +86,10 @@ def _refuse_network(path: Path) -> None:
         )
 
 
-def file_system(path: Path) -> str:
+def file_system(path: Path, mounts_file: Path = _MOUNTS) -> str:
     """The kind of file system that holds ``path`` (``"ext4"``), or ``""`` where the system does not tell."""
     try:
-        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        mounts = mounts_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return ""
     where = path.absolute().parent.resolve()

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from json import dumps, loads
+from json import loads
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
@@ -23,7 +24,7 @@ class Row:
         """Encode; raises ``TypeError`` for what is no attribute."""
         self.managed = managed
         self.rows = index_rows(managed)
-        self.indexed = dumps(self.rows, separators=(",", ":"))
+        self.indexed = f"[{','.join([f'[{quoted(name)},{quoted(text)}]' for name, text in self.rows])}]"
         form = managed.form
         self.columns: tuple[Any, ...] = (
             form.key_format_type,
