@@ -23,7 +23,6 @@ import pytest
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.journals.chain import verify
 from keyrack.ports.catalog import JournalRecord
-from keyrack.testing.certificates import client
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import Promise, broken
 from keyrack.testing.nursery import Nursery
@@ -54,15 +53,9 @@ class Trial:
     def begin(cls, directory: Path) -> "Trial":
         """Initialise the deployment; the seed may be given as ``KEYRACK_TEST_SEED``."""
         deployment = Deployment(directory=directory / "deployment").initialise()
-        contexts = {}
-        for name, storage in (("a", "catalog"), ("b", "key_manager")):
-            identity = client(deployment.authority, name)
-            deployment.run("instance", "create", name, "--storage", storage)
-            deployment.add_client(name, identity)
-            contexts[name] = deployment.context(identity)
         seed = os.environ.get("KEYRACK_TEST_SEED") or str(random.SystemRandom().randrange(2**32))
         print(f"KEYRACK_TEST_SEED={seed}")  # noqa: T201 - pytest shows it where the test fails
-        return cls(deployment, contexts, random.Random(seed))
+        return cls(deployment, deployment.furnish(), random.Random(seed))
 
     def live(self, nursery: Nursery) -> None:
         """One life: start, be judged on the life before, take load, be killed."""

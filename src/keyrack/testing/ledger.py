@@ -4,6 +4,7 @@ A promise is made by a complete answer. What was asked and not answered before t
 the ledger allows both, and nothing else.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +34,8 @@ class Promise:
     """``None`` until a client has seen it."""
     states: set[State] = field(default_factory=lambda: {State.PRE_ACTIVE})
     """Each that the object may have: one, or two while a change is under way or was not answered."""
+    at: float = field(default_factory=time.time)
+    """When the answer was there that made the promise, in seconds since 1970."""
     gets: int = 0
     """How often a client was given the material."""
 

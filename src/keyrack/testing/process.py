@@ -94,6 +94,16 @@ class Deployment:
         path.write_bytes(identity.pem)
         self.run("cert", "add", instance, str(path))
 
+    def furnish(self) -> dict[str, ssl.SSLContext]:
+        """Two instances: ``a`` keeps its keys in the catalog, ``b`` in the key manager too; a client's context each."""
+        contexts = {}
+        for name, storage in (("a", "catalog"), ("b", "key_manager")):
+            identity = client(self.authority, name)
+            self.run("instance", "create", name, "--storage", storage)
+            self.add_client(name, identity)
+            contexts[name] = self.context(identity)
+        return contexts
+
     def context(self, identity: Identity | None, tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
         """A TLS context of a client that presents ``identity`` and trusts the server."""
         return client_context(identity, [self.authority.pem], tls=tls)

@@ -126,6 +126,7 @@ class Streams:
     contexts: dict[str, ssl.SSLContext]
     group: str
     number: int = 6
+    flows: Sequence[Callable[[Writer], None]] = FLOWS
     writers: list[Writer] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     """What ended a thread, other than the end of its connection."""
@@ -158,7 +159,7 @@ class Streams:
                 writer = Writer(client, name, self.group)
                 self.writers.append(writer)
                 while not self._stop.is_set():
-                    FLOWS[first % len(FLOWS)](writer)
+                    self.flows[first % len(self.flows)](writer)
                     first += 1
         except (OSError, ConnectionEnded):
             pass  # the server was killed
