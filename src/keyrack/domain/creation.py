@@ -291,9 +291,10 @@ def new_object(
     elif kind in ATTRIBUTES["Key Value Present"].applies_to:
         changes["Key Value Present"] = True
     if digest is not None and kind in ATTRIBUTES["Digest"].applies_to:
-        changes["Digest"] = Digest(
-            hashing_algorithm=HashingAlgorithm.SHA_256, digest_value=digest, key_format_type=draft.form.key_format_type
-        )
+        kept = draft.form.key_format_type
+        # The digest is over the bytes of the key, and a key in a transparent structure has the same bytes Raw (3.17).
+        raw = KeyFormatType.RAW if kept == KeyFormatType.TRANSPARENT_SYMMETRIC_KEY else kept
+        changes["Digest"] = Digest(hashing_algorithm=HashingAlgorithm.SHA_256, digest_value=digest, key_format_type=raw)
     for name, usual in (("Sensitive", False), ("Extractable", True)):
         value = _or(given, name, usual)
         changes |= {name: value, **companions(name, value, {})}
