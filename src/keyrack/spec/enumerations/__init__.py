@@ -1,5 +1,36 @@
-"""The enumerations and masks of KMIP 1.0 to 1.4 (section 9.1.3), each value with its title and the first version that has it."""
+"""The enumerations and masks of KMIP 1.0 to 1.4 (section 9.1.3): each value with its title and its first version."""
 
+from keyrack.spec.enumerations.cryptography import (
+    BlockCipherMode,
+    CryptographicAlgorithm,
+    DerivationMethod,
+    DigitalSignatureAlgorithm,
+    DRBGAlgorithm,
+    EncodingOption,
+    Fips186Variation,
+    HashingAlgorithm,
+    MaskGenerator,
+    PaddingMethod,
+    RNGAlgorithm,
+    RNGMode,
+    WrappingMethod,
+)
+from keyrack.spec.enumerations.curves import (
+    RecommendedCurve,
+)
+from keyrack.spec.enumerations.masks import CryptographicUsageMask, StorageStatusMask
+from keyrack.spec.enumerations.messages import (
+    AttestationType,
+    BatchErrorContinuationOption,
+    CancellationResult,
+    CredentialType,
+    Operation,
+    PutFunction,
+    QueryFunction,
+    ResultReason,
+    ResultStatus,
+    ValidityIndicator,
+)
 from keyrack.spec.enumerations.objects import (
     AlternativeNameType,
     CertificateRequestType,
@@ -20,36 +51,6 @@ from keyrack.spec.enumerations.objects import (
     State,
     UsageLimitsUnit,
 )
-from keyrack.spec.enumerations.cryptography import (
-    BlockCipherMode,
-    CryptographicAlgorithm,
-    DRBGAlgorithm,
-    DerivationMethod,
-    DigitalSignatureAlgorithm,
-    EncodingOption,
-    Fips186Variation,
-    HashingAlgorithm,
-    MaskGenerator,
-    PaddingMethod,
-    RNGAlgorithm,
-    RNGMode,
-    WrappingMethod,
-)
-from keyrack.spec.enumerations.curves import (
-    RecommendedCurve,
-)
-from keyrack.spec.enumerations.messages import (
-    AttestationType,
-    BatchErrorContinuationOption,
-    CancellationResult,
-    CredentialType,
-    Operation,
-    PutFunction,
-    QueryFunction,
-    ResultReason,
-    ResultStatus,
-    ValidityIndicator,
-)
 from keyrack.spec.enumerations.servers import (
     ClientRegistrationMethod,
     DestroyAction,
@@ -58,7 +59,6 @@ from keyrack.spec.enumerations.servers import (
     ValidationAuthorityType,
     ValidationType,
 )
-from keyrack.spec.enumerations.masks import CryptographicUsageMask, StorageStatusMask
 
 __all__ = [
     "AlternativeNameType",

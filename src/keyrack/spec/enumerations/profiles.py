@@ -1,5 +1,7 @@
 """The profile names that a server may claim in Query (KMIP 1.4, 9.1.3.2.42)."""
 
+# ruff: noqa: E501 - one row a line, as the table of the standard has it
+
 from keyrack.spec.versions import V1_3, V1_4
 from keyrack.spec.word import Word
 
@@ -38,13 +40,25 @@ class ProfileName(Word):
     RNG_CRYPTOGRAPHIC_CLIENT_KMIP_V1_2 = 0x1D, "RNG Cryptographic Client KMIP v1.2", V1_3
     RNG_CRYPTOGRAPHIC_SERVER_KMIP_V1_2 = 0x1E, "RNG Cryptographic Server KMIP v1.2", V1_3
     BASIC_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_0 = 0x1F, "Basic Symmetric Key Foundry Client KMIP v1.0", V1_3
-    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_0 = 0x20, "Intermediate Symmetric Key Foundry Client KMIP v1.0", V1_3
+    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_0 = (
+        0x20,
+        "Intermediate Symmetric Key Foundry Client KMIP v1.0",
+        V1_3,
+    )
     ADVANCED_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_0 = 0x21, "Advanced Symmetric Key Foundry Client KMIP v1.0", V1_3
     BASIC_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_1 = 0x22, "Basic Symmetric Key Foundry Client KMIP v1.1", V1_3
-    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_1 = 0x23, "Intermediate Symmetric Key Foundry Client KMIP v1.1", V1_3
+    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_1 = (
+        0x23,
+        "Intermediate Symmetric Key Foundry Client KMIP v1.1",
+        V1_3,
+    )
     ADVANCED_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_1 = 0x24, "Advanced Symmetric Key Foundry Client KMIP v1.1", V1_3
     BASIC_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_2 = 0x25, "Basic Symmetric Key Foundry Client KMIP v1.2", V1_3
-    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_2 = 0x26, "Intermediate Symmetric Key Foundry Client KMIP v1.2", V1_3
+    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_2 = (
+        0x26,
+        "Intermediate Symmetric Key Foundry Client KMIP v1.2",
+        V1_3,
+    )
     ADVANCED_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_2 = 0x27, "Advanced Symmetric Key Foundry Client KMIP v1.2", V1_3
     SYMMETRIC_KEY_FOUNDRY_SERVER_KMIP_V1_0 = 0x28, "Symmetric Key Foundry Server KMIP v1.0", V1_3
     SYMMETRIC_KEY_FOUNDRY_SERVER_KMIP_V1_1 = 0x29, "Symmetric Key Foundry Server KMIP v1.1", V1_3
@@ -67,12 +81,36 @@ class ProfileName(Word):
     SUITE_B_MINLOS_192_SERVER_KMIP_V1_0 = 0x3A, "Suite B minLOS_192 Server KMIP v1.0", V1_3
     SUITE_B_MINLOS_192_SERVER_KMIP_V1_1 = 0x3B, "Suite B minLOS_192 Server KMIP v1.1", V1_3
     SUITE_B_MINLOS_192_SERVER_KMIP_V1_2 = 0x3C, "Suite B minLOS_192 Server KMIP v1.2", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_0 = 0x3D, "Storage Array with Self Encrypting Drive Client KMIP v1.0", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_1 = 0x3E, "Storage Array with Self Encrypting Drive Client KMIP v1.1", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_2 = 0x3F, "Storage Array with Self Encrypting Drive Client KMIP v1.2", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_0 = 0x40, "Storage Array with Self Encrypting Drive Server KMIP v1.0", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_1 = 0x41, "Storage Array with Self Encrypting Drive Server KMIP v1.1", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_2 = 0x42, "Storage Array with Self Encrypting Drive Server KMIP v1.2", V1_3
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_0 = (
+        0x3D,
+        "Storage Array with Self Encrypting Drive Client KMIP v1.0",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_1 = (
+        0x3E,
+        "Storage Array with Self Encrypting Drive Client KMIP v1.1",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_2 = (
+        0x3F,
+        "Storage Array with Self Encrypting Drive Client KMIP v1.2",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_0 = (
+        0x40,
+        "Storage Array with Self Encrypting Drive Server KMIP v1.0",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_1 = (
+        0x41,
+        "Storage Array with Self Encrypting Drive Server KMIP v1.1",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_2 = (
+        0x42,
+        "Storage Array with Self Encrypting Drive Server KMIP v1.2",
+        V1_3,
+    )
     HTTPS_CLIENT_KMIP_V1_0 = 0x43, "HTTPS Client KMIP v1.0", V1_3
     HTTPS_CLIENT_KMIP_V1_1 = 0x44, "HTTPS Client KMIP v1.1", V1_3
     HTTPS_CLIENT_KMIP_V1_2 = 0x45, "HTTPS Client KMIP v1.2", V1_3
@@ -110,7 +148,11 @@ class ProfileName(Word):
     RNG_CRYPTOGRAPHIC_CLIENT_KMIP_V1_3 = 0x65, "RNG Cryptographic Client KMIP v1.3", V1_3
     RNG_CRYPTOGRAPHIC_SERVER_KMIP_V1_3 = 0x66, "RNG Cryptographic Server KMIP v1.3", V1_3
     BASIC_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_3 = 0x67, "Basic Symmetric Key Foundry Client KMIP v1.3", V1_3
-    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_3 = 0x68, "Intermediate Symmetric Key Foundry Client KMIP v1.3", V1_3
+    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_3 = (
+        0x68,
+        "Intermediate Symmetric Key Foundry Client KMIP v1.3",
+        V1_3,
+    )
     ADVANCED_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_3 = 0x69, "Advanced Symmetric Key Foundry Client KMIP v1.3", V1_3
     SYMMETRIC_KEY_FOUNDRY_SERVER_KMIP_V1_3 = 0x6A, "Symmetric Key Foundry Server KMIP v1.3", V1_3
     OPAQUE_MANAGED_OBJECT_STORE_CLIENT_KMIP_V1_3 = 0x6B, "Opaque Managed Object Store Client KMIP v1.3", V1_3
@@ -119,8 +161,16 @@ class ProfileName(Word):
     SUITE_B_MINLOS_128_SERVER_KMIP_V1_3 = 0x6E, "Suite B minLOS_128 Server KMIP v1.3", V1_3
     SUITE_B_MINLOS_192_CLIENT_KMIP_V1_3 = 0x6F, "Suite B minLOS_192 Client KMIP v1.3", V1_3
     SUITE_B_MINLOS_192_SERVER_KMIP_V1_3 = 0x70, "Suite B minLOS_192 Server KMIP v1.3", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_3 = 0x71, "Storage Array with Self Encrypting Drive Client KMIP v1.3", V1_3
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_3 = 0x72, "Storage Array with Self Encrypting Drive Server KMIP v1.3", V1_3
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_3 = (
+        0x71,
+        "Storage Array with Self Encrypting Drive Client KMIP v1.3",
+        V1_3,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_3 = (
+        0x72,
+        "Storage Array with Self Encrypting Drive Server KMIP v1.3",
+        V1_3,
+    )
     HTTPS_CLIENT_KMIP_V1_3 = 0x73, "HTTPS Client KMIP v1.3", V1_3
     HTTPS_SERVER_KMIP_V1_3 = 0x74, "HTTPS Server KMIP v1.3", V1_3
     JSON_CLIENT_KMIP_V1_3 = 0x75, "JSON Client KMIP v1.3", V1_3
@@ -146,7 +196,11 @@ class ProfileName(Word):
     RNG_CRYPTOGRAPHIC_CLIENT_KMIP_V1_4 = 0x89, "RNG Cryptographic Client KMIP v1.4", V1_4
     RNG_CRYPTOGRAPHIC_SERVER_KMIP_V1_4 = 0x8A, "RNG Cryptographic Server KMIP v1.4", V1_4
     BASIC_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_4 = 0x8B, "Basic Symmetric Key Foundry Client KMIP v1.4", V1_4
-    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_4 = 0x8C, "Intermediate Symmetric Key Foundry Client KMIP v1.4", V1_4
+    INTERMEDIATE_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_4 = (
+        0x8C,
+        "Intermediate Symmetric Key Foundry Client KMIP v1.4",
+        V1_4,
+    )
     ADVANCED_SYMMETRIC_KEY_FOUNDRY_CLIENT_KMIP_V1_4 = 0x8D, "Advanced Symmetric Key Foundry Client KMIP v1.4", V1_4
     SYMMETRIC_KEY_FOUNDRY_SERVER_KMIP_V1_4 = 0x8E, "Symmetric Key Foundry Server KMIP v1.4", V1_4
     OPAQUE_MANAGED_OBJECT_STORE_CLIENT_KMIP_V1_4 = 0x8F, "Opaque Managed Object Store Client KMIP v1.4", V1_4
@@ -155,8 +209,16 @@ class ProfileName(Word):
     SUITE_B_MINLOS_128_SERVER_KMIP_V1_4 = 0x92, "Suite B minLOS_128 Server KMIP v1.4", V1_4
     SUITE_B_MINLOS_192_CLIENT_KMIP_V1_4 = 0x93, "Suite B minLOS_192 Client KMIP v1.4", V1_4
     SUITE_B_MINLOS_192_SERVER_KMIP_V1_4 = 0x94, "Suite B minLOS_192 Server KMIP v1.4", V1_4
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_4 = 0x95, "Storage Array with Self Encrypting Drive Client KMIP v1.4", V1_4
-    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_4 = 0x96, "Storage Array with Self Encrypting Drive Server KMIP v1.4", V1_4
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_CLIENT_KMIP_V1_4 = (
+        0x95,
+        "Storage Array with Self Encrypting Drive Client KMIP v1.4",
+        V1_4,
+    )
+    STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE_SERVER_KMIP_V1_4 = (
+        0x96,
+        "Storage Array with Self Encrypting Drive Server KMIP v1.4",
+        V1_4,
+    )
     HTTPS_CLIENT_KMIP_V1_4 = 0x97, "HTTPS Client KMIP v1.4", V1_4
     HTTPS_SERVER_KMIP_V1_4 = 0x98, "HTTPS Server KMIP v1.4", V1_4
     JSON_CLIENT_KMIP_V1_4 = 0x99, "JSON Client KMIP v1.4", V1_4
