@@ -44,7 +44,10 @@ def _walk(item: Item, version: ProtocolVersion, path: str, attribute: str | None
     if own is not None and is_custom(own):
         return  # A client's own: whatever it holds, it put there.
     operation = item.find(Tag.OPERATION)
+    failed = tag == Tag.BATCH_ITEM and item.find(Tag.RESULT_REASON) is not None
     for child in item:
+        if failed and child.tag == Tag.OPERATION:
+            continue  # The client's own word, given back to say what failed (KMIP 1.4, 7.2).
         parent = value_tag(tag, attribute)
         if parent == Tag.BATCH_ITEM and child.tag == Tag.RESPONSE_PAYLOAD and operation is not None:
             yield from _payload(child, int(str(operation.value)), version, here)
