@@ -1,6 +1,6 @@
 # Keyrack. `make` alone explains itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format docs bench fuzz requirements clean
+.PHONY: help demo serve test check format docs bench faults fuzz requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,10 @@ docs: $(VENV)/.dev ## Write the generated reference pages anew
 bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP
 	@requirements/debian gcc libssl-dev make
 	$(BIN)/python -m bench $(ARGS)
+
+faults: $(VENV)/.dev ## Kill, starve and besiege the server at length (half an hour)
+	@requirements/debian $(TEST_PACKAGES)
+	$(BIN)/python -m pytest tests/faults -m slow --timeout 3600 -s $(ARGS)
 
 fuzz: $(VENV)/.dev ## Feed mutated messages to the codec
 	$(BIN)/python -m fuzz $(ARGS)

@@ -22,7 +22,7 @@ from keyrack.testing.streams import Writer
 
 ROUNDS = 10
 ROUNDS_LONG = 200
-SIZE = 96
+SIZE = 256
 """Mebibytes of the disk."""
 ANSWER_WITHIN = 2.0
 RECOVER_WITHIN = 5.0
