@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyrack.domain.secret import Secret, randomize
+from keyrack.domain.secret import Secret
 from keyrack.service.blob import CHECK, Blob, context_hash
 from keyrack.service.cache import Vanishing
+from keyrack.service.generation import generate
 
 DIRECT = 64
 """Bytes of the longest material that the root key wraps itself; longer material goes under a data key."""
@@ -69,12 +70,10 @@ def enclose(material: Secret, header: bytes) -> tuple[Secret, bytes]:
     bound = context_hash(header)
     if len(material) <= DIRECT:
         return _joined(material.reveal(), bound), b""
-    data_key = bytearray(_DATA_KEY)
-    randomize(data_key)
-    with Secret(data_key):
+    with generate(_DATA_KEY) as data_key:
         nonce = os.urandom(_NONCE)
-        body = nonce + AESGCM(data_key).encrypt(nonce, material.reveal(), bound)
-        return _joined(data_key, bound), body
+        body = nonce + AESGCM(data_key.reveal()).encrypt(nonce, material.reveal(), bound)
+        return _joined(data_key.reveal(), bound), body
 
 
 def disclose(plaintext: Secret, blob: Blob) -> Secret:

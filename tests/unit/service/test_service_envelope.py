@@ -132,6 +132,23 @@ async def test_a_wrapped_key_moved_to_another_object_does_not_open(world: VaultW
         await world.vault.open(world.instance, replace(one, sealed=other.sealed))
 
 
+async def test_every_long_object_has_a_data_key_of_its_own(world: VaultWorld) -> None:
+    """Of 32 random bytes; a fixed one would open all bodies."""
+    wrap, data_keys = world.manager.wrap, set()
+
+    async def watched(root_key: str, plaintext: Secret, aad: Sequence[str]) -> Wrapped:
+        data_keys.add(bytes(plaintext.reveal()[:32]))
+        return await wrap(root_key, plaintext, aad)
+
+    world.manager.wrap = watched  # type: ignore[method-assign]
+
+    for _ in range(20):
+        await world.sealed(bytes(100))
+
+    assert 20 == len(data_keys)
+    assert bytes(32) not in data_keys
+
+
 async def test_a_key_manager_that_gives_back_another_plaintext_makes_no_key(world: VaultWorld) -> None:
     """What was wrapped is unwrapped and compared before anything is answered."""
 

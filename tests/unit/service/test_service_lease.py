@@ -299,6 +299,18 @@ async def test_memory_is_bounded_in_bytes_too() -> None:
     assert [False, False, True, True, True] == cached
 
 
+async def test_what_has_left_memory_makes_room() -> None:
+    """The bound counts what is there, however often it was exchanged."""
+    world = await VaultWorld.create(most_bytes=1000)
+
+    for _ in range(100):
+        managed = await world.sealed(bytes(100))
+
+    assert world.vault.cached(world.instance, managed) is not None
+    other = await world.sealed(bytes(900), "object-2")
+    assert [True, True] == [world.vault.cached(world.instance, each) is not None for each in (managed, other)]
+
+
 async def test_a_changed_blob_is_not_served_from_memory(world: VaultWorld) -> None:
     """What is in memory was opened from other bytes than the catalog holds now."""
     managed = await world.sealed(KEK)
