@@ -120,7 +120,7 @@ class TrustPlane:
         verdict = Verdict(fingerprint=fingerprint_of(der), der=der, outdated=noted.outdated)
         self._judge(verdict)
         if not (verdict.known and noted.known and verdict.fingerprint == noted.fingerprint):
-            verdict.reason = verdict.reason or "certificate not trusted"
+            verdict.reason = verdict.reason or noted.reason or "not asked about in this handshake"
             raise Refused(verdict)
         return verdict
 
@@ -129,27 +129,28 @@ class TrustPlane:
         if depth > 0:
             return True  # what stands above the leaf proves nothing about a pinned certificate, good or bad
         try:
-            return self._admit(tls.get_app_data(), certificate, error)
+            verdict: Verdict = tls.get_app_data()
+            if verdict.fingerprint is None:
+                verdict.der = _der(certificate)
+                verdict.fingerprint = fingerprint_of(verdict.der)
+                self._judge(verdict)
+            if error not in FORGIVEN:
+                self._object(verdict, error)
         except Exception as failure:
             tls.set_app_data(Verdict(reason=f"the check failed: {type(failure).__name__}"))
             return False
+        return verdict.known
 
-    def _admit(self, verdict: Verdict, certificate: crypto.X509, error: int) -> bool:
-        if verdict.fingerprint is None:
-            verdict.der = _der(certificate)
-            verdict.fingerprint = fingerprint_of(verdict.der)
-            self._judge(verdict)
-        if not verdict.known:
-            verdict.reason = verdict.reason or "certificate not trusted"
-            return False
+    def _object(self, verdict: Verdict, error: int) -> None:
+        """An objection of OpenSSL's that a pin does not overrule, or only as the policy says."""
         if error in DATES:
             verdict.outdated = True
-            verdict.known = self._settings.outdated is Outdated.WARN
-            verdict.reason = "" if verdict.known else "certificate expired or not yet valid"
-        elif error not in FORGIVEN:
+            if self._settings.outdated is Outdated.REFUSE and verdict.known:
+                verdict.known = False
+                verdict.reason = "certificate expired or not yet valid"
+        elif verdict.known:
             verdict.known = False
             verdict.reason = f"certificate unfit (OpenSSL verify error {error})"
-        return verdict.known
 
     def _judge(self, verdict: Verdict) -> None:
         assert verdict.fingerprint is not None
@@ -158,6 +159,8 @@ class TrustPlane:
         except Exception as failure:
             verdict.known = False
             verdict.reason = f"trust could not be asked: {type(failure).__name__}"
+        else:
+            verdict.reason = "" if verdict.known else "certificate not trusted"
 
 
 VerifyCallback = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]
