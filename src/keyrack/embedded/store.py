@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,13 +84,6 @@ class StandardKeys:
             (prefix, KeyState.DESTROYED.value, after, limit),
         )
         return [_record(row) for row in rows]
-
-    def pages(self, prefix: str) -> Iterator[list[StandardKeyRecord]]:
-        """All of them, page by page."""
-        after = ""
-        while page := self.page(prefix, after):
-            yield page
-            after = page[-1].identifier
 
     def delete(self, identifier: str, *, at: int) -> None:
         """Delete one; its payload is kept, as Key Protect keeps it for a restore. Harmless when repeated."""

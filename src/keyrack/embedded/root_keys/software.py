@@ -151,7 +151,10 @@ class SoftwareKeystore:
         cipher = self._ciphers.get(version)
         if cipher is None:
             # The material lives on in OpenSSL's key schedule alone, which OpenSSL clears when the cipher goes.
-            with self._sealing.open(self._document.material[version], f"root key version {version}") as material:
+            sealed = self._document.material.get(version)
+            if sealed is None:
+                raise KeyNotFound(f"there is no root key version {version}")
+            with self._sealing.open(sealed, f"root key version {version}") as material:
                 cipher = self._ciphers[version] = AESGCM(material.reveal())
         return cipher
 
