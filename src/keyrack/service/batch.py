@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 8
 """How often an item is decided anew when another change came first."""
-HEADER: Final = 120
-"""Bytes of a response header and a batch item's frame, allowed for when the Maximum Response Size is weighed."""
+HEADER: Final = 88
+"""Bytes of a response message before its first batch item."""
 
 
 class Desk:
@@ -130,15 +130,19 @@ class Conversation:
 
     def _execution(self) -> Execution:
         header = self._message.request_header
-        return Execution(self._session, header.protocol_version, int(self._now), header.maximum_response_size)
+        most = header.maximum_response_size
+        room = None if most is None else most - HEADER
+        return Execution(self._session, header.protocol_version, int(self._now), room)
 
     async def _alone(self, item: RequestBatchItem, execution: Execution) -> ResponseBatchItem:
         """One item in a transaction of its own."""
         before = execution.placeholder, execution.room
         (answer,) = await self._committed((item,), execution)
         if answer.result_status != ResultStatus.SUCCESS:
-            # A failed item hands nothing on, and what it would have said takes no room.
+            # A failed item hands nothing on, and of the room only what its refusal takes is gone.
             execution.placeholder, execution.room = before
+            if execution.room is not None:
+                execution.room -= encoded_length(answer, execution.version)
         return answer
 
     async def _together(self) -> list[ResponseBatchItem]:
@@ -229,15 +233,15 @@ class Conversation:
             if item.critical_extension:
                 raise FeatureNotSupported("Keyrack knows no Message Extension, and this one is marked critical")
             payload = await self._desk.executor.execute(item, execution, work)
-            _weigh(payload, execution)
+            answer = ResponseBatchItem(
+                operation=item.operation,
+                unique_batch_item_id=item.unique_batch_item_id,
+                result_status=ResultStatus.SUCCESS,
+                response_payload=payload,
+            )
+            _weigh(answer, execution)
         except KmipError as error:
             return _failed(item, error), self._entry(item, execution, None, error.reason.title)
-        answer = ResponseBatchItem(
-            operation=item.operation,
-            unique_batch_item_id=item.unique_batch_item_id,
-            result_status=ResultStatus.SUCCESS,
-            response_payload=payload,
-        )
         return answer, self._entry(item, execution, payload, "success")
 
     def _entry(self, item: RequestBatchItem, execution: Execution, payload: Any, outcome: str) -> Entry:
@@ -263,10 +267,10 @@ def _title(operation: int) -> str:
     return operation.title if isinstance(operation, Operation) else f"0x{operation:08X}"
 
 
-def _weigh(payload: Any, execution: Execution) -> None:
+def _weigh(answer: ResponseBatchItem, execution: Execution) -> None:
     """Refuse before anything is committed if the answer would not fit (KMIP 1.4, 6.3)."""
     if execution.room is not None:
-        execution.room -= HEADER + encoded_length(payload, execution.version)
+        execution.room -= encoded_length(answer, execution.version)
         if execution.room < 0:
             raise ResponseTooLarge("the answer is longer than the Maximum Response Size of the request")
 

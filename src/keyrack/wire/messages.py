@@ -334,8 +334,8 @@ def _sayable(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatch
     return item
 
 
-def encoded_length(payload: Any, version: ProtocolVersion) -> int:
-    """How many bytes a response payload will take, its header included; no secret is copied."""
+def encoded_length(item: ResponseBatchItem, version: ProtocolVersion) -> int:
+    """How many bytes a batch item will take in a response, its header included; no secret is copied."""
     out = bytearray()
-    write_item(out, [], payload, version, Tag.RESPONSE_PAYLOAD)
+    write_item(out, [], _sayable(item, version), version, Tag.BATCH_ITEM)
     return len(out)
