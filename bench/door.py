@@ -1,6 +1,6 @@
 """The door alone: the listener before a desk with canned answers, to measure against the floor.
 
-    python bench/door.py --cert server.pem --key server.key --client client.pem --port 5700 [--loop uvloop]
+    python bench/door.py --cert server.pem --key server.key --client client.pem [--loop uvloop] [--poller loop]
 
 It answers Get, Create, Activate, Locate and Discover Versions as ``bench/load/floor.c`` does, so what it costs is TLS,
 framing and the event loop.
@@ -8,6 +8,7 @@ framing and the event loop.
 
 import argparse
 import asyncio
+import select
 import signal
 import sys
 import time
@@ -115,7 +116,10 @@ def main() -> None:
     parser.add_argument("--client", action="append", required=True)
     parser.add_argument("--port", type=int, default=5700)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    parser.add_argument("--poller", choices=["epoll", "loop"], default="epoll")
     options = parser.parse_args()
+    if options.poller == "loop":
+        del select.epoll  # as on systems that have none: readers and writers of the loop itself
     factory = None
     if options.loop == "uvloop":
         import uvloop  # noqa: PLC0415 - only where it is asked for
