@@ -35,7 +35,7 @@ docs: $(VENV)/.dev ## Write the generated reference pages anew
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP
-	@requirements/debian gcc libssl-dev make
+	@requirements/debian gcc libc6-dev libssl-dev make openssl
 	$(BIN)/python -m bench $(ARGS)
 
 faults: $(VENV)/.dev ## Kill, starve and besiege the server at length (half an hour)

@@ -110,14 +110,14 @@ async def _root_key(instance: Instance, key_managers: Mapping[str, KeyManager]) 
     return Finding(what, Level.OK, f"{instance.key_manager} wraps and unwraps")
 
 
-def server_certificate(days_left: int, fingerprint: str) -> Finding:
+def server_certificate(days_left: int) -> Finding:
     """What the days that are left to the server's certificate call for."""
     what = "server certificate"
     if days_left < 0:
         return Finding(what, Level.FAILED, f"expired {-days_left} days ago; make another and have vCenter trust it")
     if days_left <= SOON_DAYS:
         return Finding(what, Level.WARNING, f"expires in {days_left} days; plan its renewal, vCenter has to trust it")
-    return Finding(what, Level.OK, f"{days_left} days left, SHA-256 {fingerprint}")
+    return Finding(what, Level.OK, f"{days_left} days left")
 
 
 def _count(number: int, noun: str) -> str:

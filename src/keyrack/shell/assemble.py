@@ -20,7 +20,7 @@ from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
 from keyrack.shell.office import AskPassphrase, open_catalog, open_key_managers
-from keyrack.shell.tls import TlsError, TlsSettings
+from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.trusted import Trusted
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,10 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:
     kmip = config.kmip
     tls = TlsSettings(
-        certificate=config.path(kmip.certificate), key=config.path(kmip.key), legacy_rsa_kx=kmip.legacy_rsa_kx
+        certificate=config.path(kmip.certificate),
+        key=config.path(kmip.key),
+        outdated=Outdated(kmip.expired_clients),
+        legacy_rsa_kx=kmip.legacy_rsa_kx,
     )
     try:
         return KmipServer(desk, trusted, tls, limits_of(kmip))

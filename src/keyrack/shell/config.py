@@ -104,6 +104,11 @@ class Kmip(_Table):
     workers: int = Field(
         default=1, ge=1, le=64, description="Processes that serve; at most one for each core is of use."
     )
+    expired_clients: Literal["warn", "refuse"] = Field(
+        default="warn",
+        description="What happens to a client whose pinned certificate has expired or is not yet valid. A lapsed "
+        "certificate that is refused keeps hosts from starting.",
+    )
     legacy_rsa_kx: bool = Field(
         default=False,
         description="Also offer TLS 1.2 suites without forward secrecy, for clients that know nothing else.",

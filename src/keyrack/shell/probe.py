@@ -9,7 +9,7 @@ from cryptography import x509
 
 from keyrack.service.health import Finding, Level, server_certificate
 from keyrack.shell.config import ADDRESS_FILE, Config
-from keyrack.shell.pki import fingerprint_of_file, spaced
+from keyrack.shell.pki import fingerprint_of_file
 
 PATIENCE = 3.0
 """Seconds that a listener may take to answer."""
@@ -32,7 +32,7 @@ def look_at_certificate(path: Path, at: int) -> Finding:
     except (OSError, ValueError) as error:
         return Finding("server certificate", Level.FAILED, f"{path} cannot be read: {error}")
     days = (int(certificate.not_valid_after_utc.timestamp()) - at) // 86_400
-    return server_certificate(days, spaced(fingerprint_of_file(path)))
+    return server_certificate(days)
 
 
 def look_at_listener(config: Config) -> Finding:

@@ -248,4 +248,4 @@ async def test_what_should_be_looked_after_is_a_warning(work: Administration, ca
 )
 def test_the_server_certificate_calls_for_attention_in_time(days: int, level: Level) -> None:
     """vCenter has to be told of the next one before this one ends."""
-    assert judged(days, "AA").level is level
+    assert judged(days).level is level

@@ -3,6 +3,7 @@
 Nothing here imports the house before a command needs it: ``keyrack --help`` answers at once.
 """
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; answers the exit code. Whatever goes wrong is told in a line, never as a traceback."""
     from keyrack.shell.cli import failures
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no ✓ shows a question mark, and nothing fails for it.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     try:

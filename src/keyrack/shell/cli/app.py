@@ -6,7 +6,7 @@ import typer
 
 app = typer.Typer(
     name="keyrack",
-    help="The key management server that VMware vSphere and vSAN encryption connect to.",
+    help="The key management server for VMware vSphere and vSAN encryption.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -39,8 +39,6 @@ def keyrack(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an unexpected failure; may stand anywhere.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 unhealthy."""

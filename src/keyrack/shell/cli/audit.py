@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keyrack.ports.catalog import JournalRecord
     from keyrack.shell.office import Office
 
-app = typer.Typer(name="audit", help="The journal of operations and administrative acts.", no_args_is_help=True)
+app = typer.Typer(name="audit", help="The journal: who did what.", no_args_is_help=True)
 
 _PAGE = 2000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -34,7 +34,10 @@ def verify(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Walk the whole journal: exit code 0 when it is as it was written, 1 when not."""
+    """See whether the journal is as written.
+
+    Exit code 0 when it is, 1 when not.
+    """
     import asyncio
 
     from keyrack.adapters.journals.chain import verify as walk
@@ -70,7 +73,10 @@ def list_all(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """List the last records: when, what, with which outcome, on which key, by whom and from where."""
+    """List the last records.
+
+    When, what, with which outcome, on which key, by whom and from where.
+    """
     from collections import deque
 
     async def look(office: "Office") -> list[dict[str, Any]]:

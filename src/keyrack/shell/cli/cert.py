@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from keyrack.service.certificates import Offered
     from keyrack.shell.office import Office
 
-app = typer.Typer(
-    name="cert", help="Client certificates: each may use every key of its instance.", no_args_is_help=True
-)
+app = typer.Typer(name="cert", help="Client certificates of instances.", no_args_is_help=True)
 
 _LARGEST = 1_048_576
 """Bytes of input that are read: a certificate has a few thousand."""
@@ -33,7 +31,10 @@ def add(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Add a client certificate; it counts at once, without a restart."""
+    """Add a client certificate, at once.
+
+    What it is gets shown before it counts; no restart is needed.
+    """
     from keyrack.service.certificates import read
 
     material = _material(file)
@@ -120,7 +121,10 @@ def remove(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Remove a client certificate; it counts at once, on open connections too."""
+    """Remove a client certificate, at once.
+
+    It counts on open connections too.
+    """
 
     async def act(office: "Office") -> "tuple[ClientCertificate, int]":
         found = await office.administration.instance(instance)
@@ -153,7 +157,7 @@ def issue(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Make a client certificate and its key, and add the certificate.
+    """Make a certificate and key, and add it.
 
     For vCenter's method "KMS certificate and private key", and for other KMIP clients.
     """

@@ -35,9 +35,10 @@ def demo(
     ] = None,
     json: screen.Json = False,
 ) -> None:
-    """Show everything at work: no root, no network, nothing left behind.
+    """Show everything at work.
 
-    A pretended vCenter encrypts virtual machines and reboots hosts against the real listener on 127.0.0.1.
+    No root, no network, nothing left behind. A pretended vCenter encrypts virtual machines and reboots hosts against
+    the real listener on 127.0.0.1.
     """
     import asyncio
 

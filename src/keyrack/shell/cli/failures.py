@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -43,8 +44,9 @@ def tell(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     lines, code = _known(error)
-    if not lines:
-        lines = [f"unexpected {type(error).__name__}; " + ("it is printed above" if debug else _logged(error))]
+    if code is None:
+        details = "it is printed above" if debug else _logged(error)
+        lines, code = [f"unexpected {type(error).__name__}; {details}"], FAILED
     for line in lines:
         _print(f"keyrack: {line}")
     return code
@@ -56,23 +58,34 @@ def broken_pipe() -> int:
     return OK
 
 
-def _known(error: Exception) -> tuple[list[str], int]:
-    from typer._click.exceptions import ClickException, UsageError
+def _known(error: Exception) -> tuple[list[str], int | None]:
+    """The lines that tell a foreseen failure, and its exit code; ``None`` for one that nobody foresaw."""
+    from typer._click.exceptions import ClickException
 
     if isinstance(error, Failed):
         return str(error).splitlines(), error.code
     if isinstance(error, typer.Abort):
         return ["stopped; nothing was changed"], FAILED
-    if isinstance(error, UsageError):
-        where = error.ctx.command_path if error.ctx else "keyrack"
-        return [f"{_sentence(error.format_message())}; see '{where} --help'"], USAGE
     if isinstance(error, ClickException):
-        return [_sentence(error.format_message())], FAILED
+        return _misused(error)
     for kind in type(error).__mro__:
         code = FORESEEN.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
             return str(error).splitlines() or [kind.__name__], code
-    return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], FAILED)
+    return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], None)
+
+
+def _misused(error: Any) -> tuple[list[str], int]:
+    """What the reader of the command line has against it; a command without its sub-command gets its help."""
+    from typer._click.exceptions import NoArgsIsHelpError, UsageError
+
+    if isinstance(error, NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+        return [], USAGE
+    if isinstance(error, UsageError):
+        where = error.ctx.command_path if error.ctx else "keyrack"
+        return [f"{_sentence(error.format_message())}; see '{where} --help'"], USAGE
+    return [_sentence(error.format_message())], FAILED
 
 
 def _system(error: OSError) -> str:

@@ -58,7 +58,10 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take options and defaults.")] = False,
     json: screen.Json = False,
 ) -> None:
-    """Make a deployment: configuration, keystore, certificates and catalog. Overwrites nothing."""
+    """Make a deployment, with a few questions.
+
+    Configuration, keystore, certificates and catalog. Nothing is ever overwritten.
+    """
     from keyrack.shell import deployment as room
 
     ask = not yes and sys.stdin.isatty()

@@ -10,9 +10,7 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, insta
 if TYPE_CHECKING:
     from keyrack.shell.office import Office
 
-app = typer.Typer(
-    name="instance", help="Instances: each has its own root key, client certificates and keys.", no_args_is_help=True
-)
+app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
 
 
 @app.command()
@@ -55,9 +53,10 @@ def create(
         ]
     )
     screen.say()
-    screen.say("Next, let a client in:")
-    screen.say(f"  keyrack cert add {made.name} FILE       the certificate that vCenter shows you")
-    screen.say(f"  keyrack cert issue {made.name} --out DIR  or a certificate and key made here")
+    option = f" --config {config}" if config else ""
+    screen.say("Next, let a client in, by the certificate that vCenter shows, or by a pair that is made here:")
+    screen.say(f"  keyrack cert add {made.name} FILE{option}")
+    screen.say(f"  keyrack cert issue {made.name} --out DIR{option}")
 
 
 @app.command("list")
@@ -85,7 +84,7 @@ def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
 
 @app.command()
 def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = False) -> None:
-    """Show one instance: its root key, its certificates, how many keys in which state."""
+    """Show one instance: root key, certificates, keys by state."""
     from collections import Counter
 
     async def look(office: "Office") -> dict[str, object]:

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from keyrack.shell.office import Office
     from keyrack.spec.enumerations import State
 
-app = typer.Typer(
-    name="key", help="Keys: what an instance holds, in which state, and who fetched it last.", no_args_is_help=True
-)
+app = typer.Typer(name="key", help="Keys: what an instance holds.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -57,7 +55,10 @@ def show(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Show one key with all its attributes, never its material."""
+    """Show one key with all its attributes.
+
+    Its material is never shown.
+    """
 
     async def look(office: "Office") -> tuple[dict[str, Any], dict[str, Any]]:
         found = await office.administration.instance(instance)

@@ -24,7 +24,10 @@ def serve(
     ] = None,
     json: screen.Json = False,
 ) -> None:
-    """Serve KMIP. SIGTERM ends it gracefully, SIGHUP reads the server certificate again."""
+    """Serve KMIP until told to stop.
+
+    SIGTERM ends it gracefully, SIGHUP reads the server certificate again.
+    """
     import os
 
     from keyrack.shell import telemetry

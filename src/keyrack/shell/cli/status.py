@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: ConfigFile = None, json: screen.Json = False) -> None:
-    """Look whether all is well: exit code 0, or 3 when something failed."""
+    """Tell whether all is well.
+
+    Exit code 0 when it is, 3 when something failed.
+    """
     import asyncio
 
     from keyrack.shell.config import find, load
@@ -32,6 +35,8 @@ def status(config: ConfigFile = None, json: screen.Json = False) -> None:
         screen.say(f"{loaded.deployment.id}, configured by {file}")
         for finding in health.findings:
             screen.say(f"  {_mark(finding)} {finding.what:<24} {finding.told}")
+        for name, fingerprint in _fingerprints(loaded).items():
+            screen.say(f"  · {'server ' + name:<24} {fingerprint}")
         if not health.ok:
             screen.say(screen.paint("unhealthy", "red"))
     raise typer.Exit(OK if health.ok else UNHEALTHY)
@@ -72,6 +77,21 @@ def _key_managers(config: "Config") -> "tuple[Any, list[Finding]]":
         return {}, [Finding("key manager", Level.WARNING, f"not looked at: {error}")]
 
 
+def _fingerprints(config: "Config") -> dict[str, str]:
+    """Of the server certificate, to be compared with what vCenter shows: which of the two depends on its version."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    from keyrack.shell.pki import spaced
+
+    try:
+        certificate = x509.load_pem_x509_certificate(config.path(config.kmip.certificate).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    kinds = {"SHA-256": hashes.SHA256(), "SHA-1": hashes.SHA1()}
+    return {name: spaced(certificate.fingerprint(kind).hex()) for name, kind in kinds.items()}
+
+
 def _mark(finding: "Finding") -> str:
     marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
     text, colour = marks[finding.level]
@@ -82,6 +102,7 @@ def _json(config: "Config", health: "Health") -> dict[str, Any]:
     return {
         "healthy": health.ok,
         "deployment": config.deployment.id,
+        "server_certificate": _fingerprints(config),
         "findings": [{"what": each.what, "level": str(each.level), "told": each.told} for each in health.findings],
         **health.numbers,
     }
