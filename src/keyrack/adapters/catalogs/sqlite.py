@@ -4,10 +4,12 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
@@ -45,7 +47,8 @@ class SqliteCatalog:
         self._read = self._reading.cursor().execute
         self._searching: list[sqlite3.Connection] = []
         self._versions = Versions()
-        self._writer = Writer(connect(path), chain, self._versions, deadline=deadline)
+        checkpointer = Checkpointer(partial(connect, path, wait=CHECKPOINT_WAIT))
+        self._writer = Writer(connect(path), chain, self._versions, checkpointer=checkpointer, deadline=deadline)
 
     @classmethod
     def create(cls, path: Path) -> None:

@@ -70,6 +70,8 @@ class Prepared:
             or unit.certificates
             or unit.removed_certificates
         )
+        self.inserted: Sequence[Row] = ()
+        self.updated: Sequence[Row] = ()
         if not self.changes:
             return
         self.inserted = [Row(managed) for managed in unit.inserted] if unit.inserted else ()

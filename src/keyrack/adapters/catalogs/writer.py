@@ -1,7 +1,8 @@
-"""Group commit: every unit that waits goes into one transaction, and one thread waits for the disk.
+"""Group commit: every unit that waits goes into one transaction, and the disk is waited for once.
 
-The statements run on the loop's thread, where they take microseconds; only ``COMMIT``, which syncs, runs in the
-thread, while the next units queue. A unit is answered when the commit that holds it has returned, never before. One
+The statements run on the loop's thread, where they take microseconds. ``COMMIT``, which syncs, runs there too while the
+disk is quick, because a thread's help would cost more than the wait; on a slow disk it runs in a thread, while the next
+units queue. A unit is answered when the commit that holds it has returned, never before. One
 that fails its checks is refused alone; when the database fails, nobody of the batch is told a lie: the transaction is
 rolled back and all hear :class:`CatalogUnavailable`. See ``docs/adr/0004-group-commit.md``.
 """
@@ -16,6 +17,8 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.checkpoint import Checkpointer
+from keyrack.adapters.catalogs.pace import Pace
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
 from keyrack.adapters.journals.chain import genesis
 from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict, NotAuthorised, OutcomeUnknown
@@ -36,9 +39,20 @@ class Writer:
     """The one writing connection of this process, and its journal chain."""
 
     def __init__(
-        self, connection: sqlite3.Connection, chain: str, versions: Versions, *, deadline: float = DEADLINE
+        self,
+        connection: sqlite3.Connection,
+        chain: str,
+        versions: Versions,
+        *,
+        checkpointer: Checkpointer | None = None,
+        deadline: float = DEADLINE,
     ) -> None:
-        """Own ``connection``; write the journal under the name ``chain``."""
+        """Own ``connection``; journal under the name ``chain``; without ``checkpointer``, SQLite's own works."""
+        if checkpointer is not None:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self._checkpointer = checkpointer
+        self._pace = Pace()
+        self._written = 0
         self._connection = connection
         self._execute = connection.cursor().execute
         self._application = Application(connection.cursor(), versions)
@@ -103,12 +117,16 @@ class Writer:
         jobs = self._take()
         try:
             self._committing = self._write(jobs)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: who waits must hear of it, and not wait for ever
             self._roll_back()
             self._fail([(future, since) for _, future, since in jobs], error)
             return
         self._busy = True
-        self._orders.put(self._loop)
+        self._pace.begin()
+        if self._pace.quick:
+            self._committed(self._commit())
+        else:
+            self._orders.put(self._loop)
 
     def _take(self) -> list[Job]:
         jobs = self._waiting
@@ -128,6 +146,7 @@ class Writer:
                 self._roll_back()
                 self._execute("BEGIN IMMEDIATE")
         self._journal(texts)
+        self._written = len(texts)
         return [(future, refused.get(n), since) for n, (_, future, since) in enumerate(jobs)]
 
     def _apply(self, jobs: Sequence[Job], refused: dict[int, Exception]) -> list[str]:
@@ -166,14 +185,18 @@ class Writer:
         else:
             self._connection.executemany(queries.ADD_RECORD, rows)
 
+    def _commit(self) -> Exception | None:
+        """Sync; what went wrong is returned, whatever it is: the loop must hear of it."""
+        try:
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001
+            return error
+        return None
+
     def _sync(self) -> None:
         """The thread: wait for an order, commit, tell the loop."""
         while (loop := self._orders.get()) is not None:
-            error: Exception | None = None
-            try:
-                self._connection.execute("COMMIT")
-            except Exception as raised:  # noqa: BLE001 - whatever it is, the loop must hear of it
-                error = raised
+            error = self._commit()
             try:
                 loop.call_soon_threadsafe(self._committed, error)
             except RuntimeError:
@@ -183,10 +206,13 @@ class Writer:
         """On the loop again: answer the batch, begin the next."""
         batch, self._committing = self._committing, []
         self._busy = False
+        self._pace.end()
         if error is None:
             if self._failing:
                 self._failing = False
                 log.info("the catalog commits again")
+            if self._checkpointer is not None:
+                self._checkpointer.wrote(self._written)
             for future, reason, _ in batch:
                 if not future.done():
                     if reason is None:
@@ -246,6 +272,8 @@ class Writer:
             await asyncio.wait([self._idle], timeout=self._deadline)
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join, self._deadline)
+        if self._checkpointer is not None:
+            await asyncio.to_thread(self._checkpointer.close)
         self._connection.close()
 
 
