@@ -6,97 +6,32 @@ class TestMine(CatalogContract):
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from keyrack.adapters.journals.chain import verify
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, Storage
-from keyrack.domain.journal import Entry
-from keyrack.domain.objects import Form, Indexed, ManagedObject
+from keyrack.domain.instances import InstanceStatus, Principal
+from keyrack.domain.objects import Form
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, NotAuthorised, Unit
-from keyrack.spec.enumerations import KeyFormatType, LinkType, NameType, ObjectType, State
-from keyrack.spec.structures import AlternativeName, ApplicationSpecificInformation, Link, Name
+from keyrack.spec.enumerations import LinkType, ObjectType, State
+from keyrack.spec.structures import AlternativeName, ApplicationSpecificInformation, Link
 from keyrack.spec.types import CustomValue, ItemType
-
-ONE: Final = "11111111-1111-4111-8111-111111111111"
-TWO: Final = "22222222-2222-4222-8222-222222222222"
-FINGERPRINT: Final = "a" * 64
-KEY: Final = "00000000-0000-4000-8000-000000000001"
-OTHER_KEY: Final = "00000000-0000-4000-8000-000000000002"
-
-
-def entry(action: str = "Get", **changes: Any) -> Entry:
-    """A journal entry."""
-    fields: dict[str, Any] = {
-        "at": 1_700_000_000_000,
-        "action": action,
-        "outcome": "success",
-        "initiator": f"CertificateID-{FINGERPRINT}",
-        "address": "192.0.2.1:4711",
-        "instance": ONE,
-        "target": KEY,
-        "detail": {"kmip": "1.4"},
-    }
-    return Entry(**fields | changes)
-
-
-def instance(identifier: str = ONE, name: str = "one", status: InstanceStatus = InstanceStatus.INSTALLED) -> Instance:
-    """An instance that serves."""
-    return Instance(
-        identifier=identifier,
-        name=name,
-        status=status,
-        key_manager="embedded",
-        root_key="root",
-        storage=Storage.CATALOG,
-        created_at=1_700_000_000,
-    )
-
-
-def certificate(fingerprint: str = FINGERPRINT, of: str = ONE) -> ClientCertificate:
-    """A client certificate of an instance."""
-    return ClientCertificate(
-        fingerprint=fingerprint,
-        instance=of,
-        subject="CN=vcenter",
-        not_before=1_600_000_000,
-        not_after=1_900_000_000,
-        der=b"\x30\x00",
-        added_at=1_700_000_000,
-    )
-
-
-def key(
-    identifier: str = KEY,
-    of: str = ONE,
-    attributes: Mapping[str, Any] = MappingProxyType({}),
-    *,
-    date: int = 1_700_000_000,
-    **more: Any,
-) -> ManagedObject:
-    """An active symmetric key; further attributes by name, with one value each."""
-    held = {"Initial Date": date, **attributes, **more}
-    return ManagedObject(
-        unique_identifier=identifier,
-        instance=of,
-        object_type=ObjectType.SYMMETRIC_KEY,
-        state=State.ACTIVE,
-        attributes={name: (Indexed(0, value),) for name, value in held.items()},
-        form=Form(key_format_type=KeyFormatType.RAW),
-        sealed=b"sealed " + identifier.encode(),
-    )
-
-
-def named(text: str) -> Name:
-    """A Name."""
-    return Name(name_value=text, name_type=NameType.UNINTERPRETED_TEXT_STRING)
-
-
-PRINCIPAL: Final = Principal(fingerprint=FINGERPRINT, instance=ONE)
+from keyrack.testing.catalog_values import (
+    FINGERPRINT,
+    KEY,
+    ONE,
+    OTHER_KEY,
+    PRINCIPAL,
+    TWO,
+    certificate,
+    entry,
+    instance,
+    key,
+    named,
+    numbered,
+)
 
 
 class CatalogContract:
@@ -154,6 +89,7 @@ class CatalogContract:
         await house.commit(Unit(entries=(), principal=PRINCIPAL, seen={KEY: 0}, inserted=(made,)))
 
         assert await house.load(ONE, KEY) == made
+        assert await house.stored_blob(ONE, KEY) == made.sealed
 
     async def test_catalog_hides_foreign_objects_like_absent_ones(self, house: Catalog) -> None:
         """Another instance's object is not there; neither is one that never was."""
@@ -205,19 +141,13 @@ class CatalogContract:
         assert not any("lost" in record.text for record in await house.journal())
 
     async def test_catalog_refuses_to_release_what_has_changed(self, house: Catalog) -> None:
-        """A unit that only reads, a Get, conflicts too if the object it saw was changed."""
+        """A unit that only reads, a Get, conflicts too if the object it saw was changed, or was not there (0)."""
         await house.commit(Unit(entries=(), inserted=(key(),)))
         await house.commit(Unit(entries=(), seen={KEY: 1}, updated=(replace(key(), version=2),)))
 
-        with pytest.raises(Conflict):
-            await house.commit(Unit(entries=(entry(),), principal=PRINCIPAL, seen={KEY: 1}))
-
-    async def test_catalog_conflicts_on_what_must_not_exist(self, house: Catalog) -> None:
-        """Version 0 means that there must be no such object."""
-        await house.commit(Unit(entries=(), inserted=(key(),)))
-
-        with pytest.raises(Conflict):
-            await house.commit(Unit(entries=(), seen={KEY: 0}))
+        for version in (0, 1, 3):
+            with pytest.raises(Conflict):
+                await house.commit(Unit(entries=(entry(),), principal=PRINCIPAL, seen={KEY: version}))
 
     async def test_catalog_updates_only_what_is_there(self, house: Catalog) -> None:
         """A change of an absent object, or of another instance's, is a conflict."""
@@ -245,15 +175,15 @@ class CatalogContract:
 
     async def test_catalog_keeps_the_others_of_a_batch(self, house: Catalog) -> None:
         """A unit that fails does not hurt those that are committed with it."""
-        units = [Unit(entries=(entry(str(n)),), principal=PRINCIPAL, inserted=(key(_number(n)),)) for n in range(6)]
+        units = [Unit(entries=(entry(str(n)),), principal=PRINCIPAL, inserted=(key(numbered(n)),)) for n in range(6)]
         units[1] = replace(units[1], principal=Principal(fingerprint="b" * 64, instance=ONE))
-        units[3] = replace(units[3], inserted=(key(_number(3)), key(_number(0))))
-        units[4] = replace(units[4], inserted=(key(_number(4)), key(_number(9), "no such instance")))
+        units[3] = replace(units[3], inserted=(key(numbered(3)), key(numbered(0))))
+        units[4] = replace(units[4], inserted=(key(numbered(4)), key(numbered(9), "no such instance")))
         outcomes = await asyncio.gather(*(house.commit(unit) for unit in units), return_exceptions=True)
 
         kinds = [type(outcome) for outcome in outcomes]
         assert kinds == [type(None), NotAuthorised, type(None), AlreadyThere, Conflict, type(None)]
-        kept = [n for n in range(6) if await house.load(ONE, _number(n))]
+        kept = [n for n in range(6) if await house.load(ONE, numbered(n))]
         assert kept == [0, 2, 5]
         journal = [record.text for record in await house.journal()]
         assert [n for n in range(6) if any(f'"action":"{n}"' in text for text in journal)] == [0, 2, 5]
@@ -288,7 +218,7 @@ class CatalogContract:
         units = [
             Unit(entries=(), inserted=(key(KEY, Name=named("n")),), new_names=("n",)),
             Unit(entries=(), inserted=(key(OTHER_KEY, Name=named("n")),), new_names=("n",)),
-            Unit(entries=(), inserted=(key(_number(7), TWO, Name=named("n")),), new_names=("n",)),
+            Unit(entries=(), inserted=(key(numbered(7), TWO, Name=named("n")),), new_names=("n",)),
         ]
         outcomes = await asyncio.gather(*(house.commit(unit) for unit in units), return_exceptions=True)
 
@@ -305,11 +235,11 @@ class CatalogContract:
     async def test_catalog_searches_oldest_first(self, house: Catalog) -> None:
         """By Initial Date, then in the order of creation; of this instance alone."""
         dates = [30, 10, 20, 10]
-        made = [key(_number(n), date=date) for n, date in enumerate(dates)]
-        await house.commit(Unit(entries=(), inserted=(*made, key(_number(9), TWO))))
+        made = [key(numbered(n), date=date) for n, date in enumerate(dates)]
+        await house.commit(Unit(entries=(), inserted=(*made, key(numbered(9), TWO))))
 
         found = await house.search(ONE, Candidates())
-        assert [each.unique_identifier for each in found] == [_number(n) for n in (1, 3, 2, 0)]
+        assert [each.unique_identifier for each in found] == [numbered(n) for n in (1, 3, 2, 0)]
 
     @pytest.mark.parametrize(
         ("name", "value", "text"),
@@ -331,7 +261,7 @@ class CatalogContract:
     async def test_catalog_finds_by_equality(self, house: Catalog, name: str, value: Any, text: str) -> None:
         """An indexed attribute finds by the whole value and by its text; a near one does not; an update moves it."""
         await house.commit(
-            Unit(entries=(), inserted=(key(attributes={name: value}), key(OTHER_KEY), key(_number(9), TWO)))
+            Unit(entries=(), inserted=(key(attributes={name: value}), key(OTHER_KEY), key(numbered(9), TWO)))
         )
 
         for wanted in (value, text):
@@ -370,12 +300,12 @@ class CatalogContract:
 
     async def test_catalog_pages_objects(self, house: Catalog) -> None:
         """Pages follow each other without gap or repetition, in the order of creation."""
-        await house.commit(Unit(entries=(), inserted=[key(_number(n), date=100 - n) for n in range(7)]))
+        await house.commit(Unit(entries=(), inserted=[key(numbered(n), date=100 - n) for n in range(7)]))
         seen: list[str] = []
         while page := await house.objects(ONE, seen[-1] if seen else "", 3):
             seen += [each.unique_identifier for each in page]
 
-        assert seen == [_number(n) for n in range(7)]
+        assert seen == [numbered(n) for n in range(7)]
         assert await house.count(ONE) == 7
         assert await house.count(TWO) == 0
 
@@ -390,12 +320,6 @@ class CatalogContract:
         assert await house.intents() == []
         assert await house.load(ONE, KEY) == key()
         assert await house.load(ONE, OTHER_KEY) is None
-
-    async def test_catalog_reads_the_blob_back(self, house: Catalog) -> None:
-        """What was sealed is there when the commit returns."""
-        await house.commit(Unit(entries=(), inserted=(key(),)))
-
-        assert await house.stored_blob(ONE, KEY) == key().sealed
 
     async def test_catalog_lists_instances_and_certificates(self, house: Catalog) -> None:
         """Every field comes back; an instance that is put again is replaced."""
@@ -470,10 +394,6 @@ class CatalogContract:
 
         assert await house.count(ONE) == 0
         assert not any("lost" in record.text for record in await house.journal())
-
-
-def _number(n: int) -> str:
-    return f"00000000-0000-4000-8000-{n:012x}"
 
 
 def _action(text: str) -> str:
