@@ -13,7 +13,7 @@ import pytest
 
 from keyrack.adapters.catalogs.opening import connect, prepare
 from keyrack.adapters.catalogs.sqlite import AT_ONCE, SqliteCatalog
-from keyrack.adapters.catalogs.units import Prepared, Versions
+from keyrack.adapters.catalogs.units import Application, Prepared, Versions
 from keyrack.adapters.catalogs.writer import Writer
 from keyrack.adapters.journals.chain import verify
 from keyrack.ports.catalog import Candidates, CatalogUnavailable, Conflict, NotAuthorised, OutcomeUnknown, Unit
@@ -288,3 +288,33 @@ async def test_searches_use_the_index(intruder: sqlite3.Connection) -> None:
     for statement in [*statements, queries.search(("identifier",), 0), queries.COUNT]:
         plan = intruder.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")).fetchall()
         assert not [step for *_, step in plan if step.startswith("SCAN") and "generation" not in step]
+
+
+class BrokenApplication(Application):
+    """Applies units with a mistake of ours in it."""
+
+    def begin(self, generation: int, changes: int) -> None:
+        """Fail as no database would."""
+        raise AssertionError("a mistake")
+
+
+async def test_a_mistake_of_ours_leaves_nobody_waiting(house: SqliteCatalog) -> None:
+    """Whatever goes wrong inside a transaction, it is rolled back and who waits is told; the next one works."""
+    application = house._writer._application
+    house._writer._application = BrokenApplication(house._reading.cursor(), Versions())
+    with pytest.raises(CatalogUnavailable):
+        await asyncio.wait_for(house.commit(GET), 2)
+    house._writer._application = application
+
+    await house.commit(GET)
+    assert len(await house.journal()) == 1
+
+
+async def test_a_transaction_left_open_is_ended(house: SqliteCatalog) -> None:
+    """If the writing connection is found inside a transaction, that one is rolled back and the next commit works."""
+    house._writer._connection.execute("BEGIN")
+    with pytest.raises(CatalogUnavailable):
+        await house.commit(GET)
+
+    await house.commit(GET)
+    assert len(await house.journal()) == 1

@@ -23,6 +23,9 @@ from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
 AT_ONCE: Final = 200
 """Objects that a search reads before it lets the loop breathe."""
 
+SEARCHES_KEPT: Final = 4
+"""Connections that stay open for searches; each long search has one of its own, because it holds a snapshot."""
+
 _OBJECT_TYPES: Final = {int(each): each for each in ObjectType}
 _STATES: Final = {int(each): each for each in State}
 _KEY_FORMAT_TYPES: Final = {int(each): each for each in KeyFormatType}
@@ -98,7 +101,10 @@ class SqliteCatalog:
         except BaseException:
             connection.close()
             raise
-        self._searching.append(connection)
+        if len(self._searching) < SEARCHES_KEPT:
+            self._searching.append(connection)
+        else:
+            connection.close()
         return found
 
     async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:

@@ -112,6 +112,7 @@ class Writer:
                 self._scheduled = True
                 self._loop.call_later(LOCK_RETRY, self._flush)
             else:
+                self._roll_back()
                 self._fail([(future, since) for _, future, since in self._take()], error)
             return
         jobs = self._take()
@@ -240,6 +241,8 @@ class Writer:
         if not self._failing:
             self._failing = True
             log.error("the catalog cannot commit: %s; requests are refused until it can", error)
+            if not isinstance(error, sqlite3.Error):
+                log.error("this is a mistake in the catalog itself", exc_info=error)
         for future, _ in waiting:
             if not future.done():
                 refused = CatalogUnavailable(f"the catalog cannot commit: {error}")
