@@ -3,9 +3,9 @@
 import time
 from typing import Final
 
-QUICK: Final = 0.001
+QUICK: Final = 0.003
 """Seconds: while a commit takes less on average, waiting for it costs less than handing it to a thread and back."""
-SLOW: Final = 0.002
+SLOW: Final = 0.006
 """Seconds: from here on a thread waits, so that the loop goes on with handshakes and reads."""
 WEIGHT: Final = 0.1
 """Of the newest commit in the average."""
