@@ -22,7 +22,7 @@ from keyrack.spec.enumerations import (
 from keyrack.spec.enumerations.profiles import ProfileName
 from keyrack.spec.structures import RNGParameters
 from keyrack.spec.types import Since
-from keyrack.spec.versions import V1_1, V1_3, V1_4, ProtocolVersion
+from keyrack.spec.versions import V1_1, V1_3, V1_4, VERSIONS, ProtocolVersion
 from keyrack.wire.codec import structure
 
 VENDOR: Final = "Keyrack"
@@ -133,8 +133,22 @@ FUNCTIONS: Final[Mapping[int, Callable[[ProtocolVersion], dict[str, Any]]]] = {
 }
 """What answers each Query Function (9.1.3.2.24); a function of a newer version than the request's is refused."""
 
-PROFILES: Final[tuple[ProfileName, ...]] = ()
-"""The profiles whose mandatory parts the test suite shows to hold."""
+PROFILES: Final[tuple[ProfileName, ...]] = tuple(
+    ProfileName[f"{profile}_SERVER_KMIP_V{version.major}_{version.minor}"]
+    for profile in (
+        "SYMMETRIC_KEY_LIFECYCLE",
+        "SYMMETRIC_KEY_FOUNDRY",
+        "OPAQUE_MANAGED_OBJECT_STORE",
+        "STORAGE_ARRAY_WITH_SELF_ENCRYPTING_DRIVE",
+        "TAPE_LIBRARY",
+    )
+    for version in reversed(VERSIONS)
+)
+"""The profiles whose mandatory parts ``tests/profiles`` shows to hold.
+
+Baseline Server is not named though its operations, attributes and messages hold: its names are those of authentication
+suites that want TLS without forward secrecy, which the listener speaks only where the configuration says so.
+"""
 
 
 @operation(Operation.QUERY, needs=Permission.ASK)

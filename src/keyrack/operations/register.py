@@ -13,6 +13,7 @@ from keyrack.operations._context import Context
 from keyrack.operations._registry import operation
 from keyrack.operations._translate import Incoming
 from keyrack.spec.enumerations import ObjectType, Operation
+from keyrack.spec.versions import V1_0
 from keyrack.wire.codec import structure
 from keyrack.wire.objects import (
     Certificate,
@@ -87,7 +88,8 @@ async def _template(
     """A template has attributes and no material (KMIP 1.4, 2.2.6; deprecated since 1.3)."""
     if request.object_type != ObjectType.TEMPLATE:
         raise InvalidField("the object that was sent is not of the Object Type that was named")
-    if any(each.attribute_name == "Name" for each in template.attribute):
+    # From 1.1 on (11.4); the 1.0 cases of the storage array profile name their template inside.
+    if context.version > V1_0 and any(each.attribute_name == "Name" for each in template.attribute):
         raise InvalidField("a template's own Name stands in the Template-Attribute, not in the template")
     draft = creation.register(
         ObjectType.TEMPLATE,
