@@ -175,6 +175,22 @@ def test_bytes_that_are_no_request_end_the_connection(tmp_path: Path, me: Identi
             talking.receive()
 
 
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", bytes(64), b"\x16\x03\x01\xff\xff" + b"x" * 64, FRAME])
+def test_bytes_that_are_no_tls_are_refused_without_noise(
+    tmp_path: Path, me: Identity, caplog: pytest.LogCaptureFixture, junk: bytes
+) -> None:
+    """A browser, a scanner, a client that forgot TLS: counted, a line of information at most, no harm."""
+    with listening(tmp_path, Pins(me), limits=QUICK) as listener:
+        with plain(listener) as odd:
+            odd.sendall(junk)
+            closed_after(odd)
+        with connected(listener, me) as talking:
+            assert FRAME == talking.exchange(FRAME)
+
+        assert 1 == listener.count("refused")
+        assert [] == [each for each in caplog.records if each.levelname in ("WARNING", "ERROR")]
+
+
 def test_requests_sent_ahead_are_answered_one_by_one_in_order(tmp_path: Path, me: Identity) -> None:
     """Strictly request, response: a client may send ahead, its requests wait."""
     desk = EchoDesk()
@@ -456,6 +472,22 @@ def test_accepted_sockets_have_no_delay_and_keep_alive(tmp_path: Path, me: Ident
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert 60 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "shown"), [("::1", "::1", "[::1]:"), ("::", "::1", "[::1]:"), ("::", "127.0.0.1", "127.0.0.1:")]
+)
+def test_ipv6_is_served_and_clients_are_named_as_they_came(
+    tmp_path: Path, me: Identity, host: str, target: str, shown: str
+) -> None:
+    """The host "::" is everybody's address; an IPv4 client on it is not shown as an IPv6 one."""
+    desk = EchoDesk()
+    with listening(tmp_path, Pins(me), desk, host=host) as listener:
+        context = client_context(me, [listener.identity.pem])
+        with Client((target, listener.address[1]), context) as talking:
+            assert FRAME == talking.exchange(FRAME)
+
+    assert desk.peers[0].address.startswith(shown)
 
 
 def test_many_clients_at_once_all_get_their_own_answers(tmp_path: Path, me: Identity) -> None:

@@ -179,7 +179,8 @@ class KmipServer:
         except OSError as error:
             self._out_of_breath(error)
             return
-        self._welcome(sock, address)
+        # A client of IPv4 on a socket of IPv6 is counted and named as what it is.
+        self._welcome(sock, (address[0].removeprefix("::ffff:"), address[1]))
 
     def _out_of_breath(self, error: OSError) -> None:
         """No file descriptor is left: what is open goes on, and accepting too in a moment."""
@@ -284,6 +285,7 @@ class KmipServer:
 def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket bound to an address, with the options that its connections inherit; not listening yet.
 
+    The host ``"::"`` stands for all addresses, of IPv4 too.
     ``shared``: other sockets may be bound to the same port (SO_REUSEPORT), and the kernel deals connections out among
     them. Raises :class:`OSError`.
     """
@@ -295,6 +297,8 @@ def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # "::" means everybody
         # The kernel hands these on to accepted sockets, which saves four calls for each connection.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -112,9 +112,10 @@ def listening(
     algorithm: Algorithm = Algorithm.EC_P256,
     outdated: Outdated = Outdated.WARN,
     legacy_rsa_kx: bool = False,
+    host: str = "127.0.0.1",
     sabotage: Iterable[Callable[[KmipServer], None]] = (),
 ) -> Iterator[Listener]:
-    """A listener on a free port of the loopback; its PEM files go to ``directory``.
+    """A listener on a free port of a loopback address; its PEM files go to ``directory``.
 
     ``sabotage``: done to the server before it starts, to show that a test notices when a protection is taken out.
     """
@@ -129,7 +130,7 @@ def listening(
     thread.start()
     listener = Listener(server, identity, loop)
     try:
-        listener.run(server.start(bound("127.0.0.1", 0)))
+        listener.run(server.start(bound(host, 0)))
         yield listener
         listener.run(server.stop(1.0))
     finally:
