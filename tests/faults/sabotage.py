@@ -4,6 +4,7 @@ Run by the nursery under the name of one of them, or as a program: ``python sabo
 """
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,11 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.catalogs.units import Prepared
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
+from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.ports.catalog import Unit
-from keyrack.service.envelope import context_of
+from keyrack.service.envelope import Vault, context_of
 from keyrack.service.executor import ItemContext
+from keyrack.shell import assemble
 
 
 def answer_before_commit() -> None:
@@ -63,8 +66,43 @@ def unsynced() -> None:
     opening._setting = setting
 
 
+def purge_on_signal() -> None:
+    """No harm: on SIGUSR1 the vault lets go of every unwrapped key, so that a test can look for what stays."""
+
+    class Purging(Vault):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.purge)
+
+    vars(assemble)["Vault"] = Purging
+
+
+class Sabotage(Exception):
+    """What a sabotaged handler fails with."""
+
+
+def every_handler_raises() -> None:
+    """Each handler works, and then fails with all that it was given in the text."""
+
+    def failing(row: Row) -> Row:
+        async def handle(*arguments: Any) -> Any:
+            response = await row.handle(*arguments)
+            raise Sabotage(f"{arguments!r} {response!r} {[vars_of(each) for each in arguments]!r}")
+
+        return replace(row, handle=handle)
+
+    OPERATIONS.update({number: failing(row) for number, row in OPERATIONS.items()})
+
+
+def vars_of(value: object) -> dict[str, object]:
+    """What an exception's author might print of a value: its fields."""
+    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return {name: getattr(value, name, None) for name in names}
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (answer_before_commit, row_before_key, unsynced)
+    each.__name__: each
+    for each in (answer_before_commit, row_before_key, unsynced, purge_on_signal, every_handler_raises)
 }
 
 if __name__ == "__main__":

@@ -64,6 +64,19 @@ def wipe(material: bytearray | memoryview) -> None:
     material[:] = bytes(len(material))
 
 
+def overwrite(data: bytes) -> None:
+    """Overwrite ``bytes`` in place, which Python does not want: only for what came in from outside and nobody keeps.
+
+    A request message may hold a key, and the ``bytes`` that it came in would stay readable in freed memory.
+    """
+    if len(data) > 1:  # Python shares the shorter ones among all
+        ctypes.memset(id(data) + _BYTES_HEAD, 0, len(data))
+
+
+_BYTES_HEAD = bytes.__basicsize__ - 1
+"""Where the content of a ``bytes`` object begins in it; one byte is counted for the zero that ends it."""
+
+
 def randomize(material: bytearray) -> None:
     """Fill a buffer with random bytes of the operating system (getrandom, which waits for its seed after a boot).
 

@@ -1,24 +1,15 @@
-"""Unwrapped keys in memory: bounded, the least used go first, and each is overwritten when nobody holds it any more."""
+"""Unwrapped keys in memory: bounded, the least used go first, and each is overwritten when nobody holds it any more.
+
+The cache hands out its own secrets, in :class:`~keyrack.spec.types.Vanishing` arrays. Were it to wipe what it drops,
+an answer that is being written at that moment would carry zeros for a key. So it lets go, and whoever holds last,
+wipes: at once where nobody else holds.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
-from keyrack.domain.secret import Secret, wipe
+from keyrack.domain.secret import Secret
 from keyrack.service.lease import Lease
-
-
-class Vanishing(bytearray):
-    """Key material that overwrites itself with zeros when its last holder lets go.
-
-    The cache hands out its own secrets. Were it to wipe them when it drops them, an answer that is being written at
-    that moment would carry zeros for a key. So it lets go, and whoever holds last, wipes: at once where nobody else
-    holds.
-    """
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        wipe(self)
 
 
 class Entry:

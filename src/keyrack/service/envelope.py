@@ -19,12 +19,13 @@ from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerU
 from keyrack.service import blob as blobs
 from keyrack.service import sealing, standard_keys
 from keyrack.service.blob import MOST_MATERIAL, Blob, Header, Malformed, SealContext
-from keyrack.service.cache import Cache, Entry, Vanishing
+from keyrack.service.cache import Cache, Entry
 from keyrack.service.description import describe
 from keyrack.service.lease import Lease, Terms
 from keyrack.service.sealing import Integrity, NotOpened
 from keyrack.service.single_flight import SingleFlight
 from keyrack.service.standard_keys import NotKept
+from keyrack.spec.types import Vanishing
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keyrack.domain.secret import Secret
 from keyrack.service.blob import CHECK, Blob, context_hash
-from keyrack.service.cache import Vanishing
 from keyrack.service.generation import generate
+from keyrack.spec.types import Vanishing
 
 DIRECT = 64
 """Bytes of the longest material that the root key wraps itself; longer material goes under a data key."""
@@ -79,7 +79,7 @@ def enclose(material: Secret, header: bytes) -> tuple[Secret, bytes]:
 def disclose(plaintext: Secret, blob: Blob) -> Secret:
     """The material out of what the root key has unwrapped; raises :class:`NotOpened`. The plaintext stays the caller's.
 
-    The secret's bytes overwrite themselves when the last holder lets go (``service.cache.Vanishing``).
+    The secret's bytes overwrite themselves when the last holder lets go (``spec.types.Vanishing``).
     """
     with memoryview(plaintext.reveal()) as whole:
         inner = len(whole) - BOUND

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
-from keyrack.domain.secret import wipe
+from keyrack.domain.secret import overwrite, wipe
 from keyrack.service.identity import Peer
 from keyrack.shell.deadlines import Deadlines
 from keyrack.shell.limits import Limits
 from keyrack.shell.readiness import READ, WRITE, Ready, Watch
-from keyrack.shell.tls import Refused, TrustPlane, reason_of
+from keyrack.shell.tls import Intake, Refused, TrustPlane, reason_of
 from keyrack.shell.verdicts import Verdict
 from keyrack.wire.connection import Framing, FramingError, Progress
 
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 READ_SIZE = 16 * 1024
 """Bytes asked of TLS at a time: a whole record, so that none of it stays behind inside OpenSSL unseen."""
+INTAKE = Intake(READ_SIZE)
 
 
 class Desk(Protocol):
@@ -192,7 +193,7 @@ class Connection:
         tls = self._tls
         assert tls is not None
         try:
-            data = tls.recv(READ_SIZE)
+            data = INTAKE.read(tls)
         except SSL.WantReadError:
             return
         except SSL.ZeroReturnError:
@@ -201,6 +202,7 @@ class Connection:
         except (SSL.Error, OSError):  # a reset, an end without close_notify, a bad record
             self._end("lost")
             return
+        frame: bytes | None = None
         try:
             if self.busy:
                 self._framing.feed(data)
@@ -211,6 +213,9 @@ class Connection:
             log.debug("%s: %s", self.address, error)
             self._hang_up("not a request")
             return
+        finally:
+            if frame is not data:
+                overwrite(data)
         if frame is None:
             self._await_rest()
         else:
@@ -241,6 +246,8 @@ class Connection:
             log.error("a request of %s failed in the desk: %s", self.address, type(error).__name__)
             log.debug("the fault", exc_info=error)
             response = None
+        finally:
+            overwrite(frame)
         self._around.answering.discard(self)
         self._task = None
         if self.stage is Stage.ENDED or self.stage is Stage.LINGERING:
@@ -382,6 +389,7 @@ class Connection:
         if self._out is not None:
             wipe(self._out)
             self._out = None
+        self._framing.clear()
         self._tls = None
         self._socket.close()
         self._around.observer.ended(self, why)

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
+from OpenSSL._util import ffi, lib
 
 from keyrack.domain.secret import wipe
 from keyrack.shell.verdicts import DATES, DEPTH_LIMIT, FORGIVEN, Verdict
@@ -161,6 +162,28 @@ class TrustPlane:
             verdict.reason = f"trust could not be asked: {type(failure).__name__}"
         else:
             verdict.reason = "" if verdict.known else "certificate not trusted"
+
+
+class Intake:
+    """Reads deciphered bytes, all connections into one buffer that is wiped at once.
+
+    ``SSL.Connection.recv`` reads into a buffer of its own and frees it with what it holds, the keys that clients
+    register among it; hence the way around it, through pyOpenSSL's own bindings.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Read at most ``size`` bytes at a time."""
+        self._size = size
+        self._buffer = ffi.new("char[]", size)
+        self._view = memoryview(ffi.buffer(self._buffer))
+
+    def read(self, tls: SSL.Connection) -> bytes:
+        """What has come in, in bytes that nobody else holds; raises as ``SSL.Connection.recv`` does."""
+        got = lib.SSL_read(tls._ssl, self._buffer, self._size)
+        tls._raise_ssl_error(tls._ssl, got)
+        data = bytes(self._view[:got])
+        self._view[:got] = bytes(got)
+        return data
 
 
 VerifyCallback = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]

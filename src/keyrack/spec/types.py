@@ -36,9 +36,22 @@ DateTime = Annotated[int, ItemType.DATE_TIME]
 Interval = Annotated[int, ItemType.INTERVAL]
 """A duration in seconds, 32 bits unsigned."""
 SecretBytes = Annotated[bytearray, ItemType.BYTE_STRING]
-"""A Byte String that is secret: decoded into an array of its own, which can be wiped, and never shown in a ``repr``."""
+"""A Byte String that is secret: decoded into a :class:`Vanishing` array of its own, and never shown in a ``repr``."""
 SecretText = Annotated[bytearray, ItemType.TEXT_STRING]
 """A Text String that is secret, as its UTF-8 bytes: treated like :data:`SecretBytes`."""
+
+
+class Vanishing(bytearray):
+    """Key material that overwrites itself with zeros when its last holder lets go.
+
+    What is decoded for a request that is refused later on, or shared with an answer that is being written, is nobody's
+    to wipe at a known moment.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self[:] = bytes(len(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,15 @@ class Framing:
     as the header shows that the bytes are no request, or one longer than ``max_message`` bytes.
     """
 
-    __slots__ = ("_buffer", "_max_message", "_needed")
+    __slots__ = ("_buffer", "_filled", "_max_message", "_needed")
 
     def __init__(self, max_message: int = DEFAULT_MAX_MESSAGE) -> None:
         """Allow messages of at most ``max_message`` bytes, header included."""
         if not HEADER_LENGTH <= max_message <= LARGEST_MAX_MESSAGE:
             raise ValueError(f"a message's limit is {HEADER_LENGTH} to {LARGEST_MAX_MESSAGE} bytes, not {max_message}")
         self._buffer = bytearray()
+        self._filled = 0
+        """How many bytes of the buffer have come in; what is behind them is zero."""
         self._max_message = max_message
         self._needed = 0
         """Length of the message that the buffer begins with, 0 while its header is incomplete."""
@@ -61,43 +63,61 @@ class Framing:
     @property
     def progress(self) -> Progress:
         """Whether a message waits, has begun, or neither."""
-        if not self._buffer:
+        if not self._filled:
             return Progress.IDLE
-        return Progress.READY if 0 < self._needed <= len(self._buffer) else Progress.PARTIAL
+        return Progress.READY if 0 < self._needed <= self._filled else Progress.PARTIAL
 
     @property
     def buffered(self) -> int:
         """Bytes held, of complete and incomplete messages."""
-        return len(self._buffer)
+        return self._filled
 
     def exchange(self, data: bytes) -> bytes | None:
         """:meth:`feed` and :meth:`take` in one, without a copy where ``data`` is one whole message, as usual."""
-        if not self._buffer and len(data) >= HEADER_LENGTH and self._length_of(data) == len(data):
+        if not self._filled and len(data) >= HEADER_LENGTH and self._length_of(data) == len(data):
             return data
         self.feed(data)
         return self.take()
 
     def feed(self, data: bytes) -> None:
         """Add what came in. A wrong beginning is told from the first bytes on, before the header is complete."""
-        self._buffer += data
+        end = self._filled + len(data)
+        if end > len(self._buffer):
+            self._grow(end)
+        self._buffer[self._filled : end] = data
+        self._filled = end
         if not self._needed:
             self._look()
 
     def take(self) -> bytes | None:
         """The next whole message, or ``None`` while it is incomplete."""
-        if not 0 < self._needed <= len(self._buffer):
+        if not 0 < self._needed <= self._filled:
             return None
         message = bytes(memoryview(self._buffer)[: self._needed])
-        del self._buffer[: self._needed]
-        self._needed = 0
+        rest = self._filled - self._needed
+        self._buffer[:rest] = self._buffer[self._needed : self._filled]
+        self._buffer[rest : self._filled] = bytes(self._needed)
+        self._filled, self._needed = rest, 0
         self._look()
         return message
 
+    def clear(self) -> None:
+        """Forget what has come in, and overwrite it: it may hold half a key."""
+        self._buffer[:] = bytes(len(self._buffer))
+        self._filled = self._needed = 0
+
+    def _grow(self, end: int) -> None:
+        """Make room for ``end`` bytes and, within reason, for the rest of the message; nothing stays where it was."""
+        grown = bytearray(max(end, min(self._needed, 2 * end)))
+        grown[: self._filled] = memoryview(self._buffer)[: self._filled]
+        self._buffer[:] = bytes(len(self._buffer))
+        self._buffer = grown
+
     def _look(self) -> None:
         """Read the header at the start of the buffer, as far as it has come."""
-        if len(self._buffer) >= HEADER_LENGTH:
+        if self._filled >= HEADER_LENGTH:
             self._needed = self._length_of(self._buffer)
-        elif not REQUEST_HEADER.startswith(self._buffer[: len(REQUEST_HEADER)]):
+        elif not REQUEST_HEADER.startswith(self._buffer[: min(self._filled, len(REQUEST_HEADER))]):
             raise NotARequest("the message does not begin with the tag of a Request Message and the type Structure")
 
     def _length_of(self, data: bytes | bytearray) -> int:

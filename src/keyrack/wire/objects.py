@@ -16,7 +16,7 @@ from keyrack.spec.enumerations import (
 )
 from keyrack.spec.structures import CryptographicParameters, Name
 from keyrack.spec.tags import Tag
-from keyrack.spec.types import BigInteger, ItemType, SecretBytes
+from keyrack.spec.types import BigInteger, ItemType, SecretBytes, Vanishing
 from keyrack.spec.versions import ProtocolVersion
 from keyrack.wire.attributes import Attribute
 from keyrack.wire.codec import Buffer, Decoder, Encoder, Late, structure
@@ -243,10 +243,10 @@ def _transparent_codec(version: ProtocolVersion) -> tuple[Encoder, Decoder]:
         stop = pos + 8 + size
         if head >> 32 != _KEY or stop + (-size & 7) != end:
             check_items(buf, pos, end)
-            return TransparentKey(content=bytearray(memoryview(buf)[pos:end]))
+            return TransparentKey(content=Vanishing(memoryview(buf)[pos:end]))
         if size & 7 and buf[stop:end] != PADDING[size & 7]:
             raise not_zero(pos)
-        return TransparentSymmetricKey(key=bytearray(memoryview(buf)[pos + 8 : stop]))
+        return TransparentSymmetricKey(key=Vanishing(memoryview(buf)[pos + 8 : stop]))
 
     return encode, decode
 

@@ -12,7 +12,7 @@ from functools import partial
 from struct import Struct
 from typing import Any, Final
 
-from keyrack.spec.types import ItemType
+from keyrack.spec.types import ItemType, Vanishing
 from keyrack.spec.versions import ProtocolVersion
 from keyrack.spec.word import Word
 from keyrack.wire.declare import Choice
@@ -68,6 +68,7 @@ BASE_SCOPE: Final[Mapping[str, Any]] = {
     "put_QiI": Struct(">QiI").pack,
     "put_I_into": Struct(">I").pack_into,
     "PADDING": PADDING,
+    "Vanishing": Vanishing,
     "big_integer": big_integer,
     "from_bytes": int.from_bytes,
     "not_zero": not_zero,
@@ -170,7 +171,7 @@ def _read_big_integer(choice: Choice, into: str, scope: dict[str, Any]) -> Lines
 def _read_string(expression: str) -> Callable[[Choice, str, dict[str, Any]], Lines]:
     def emit(choice: Choice, into: str, scope: dict[str, Any]) -> Lines:
         # A secret is copied once, from a view, so that no slice of it is left behind.
-        source = "bytearray(memoryview(buf)[pos + 8:stop])" if choice.python is bytearray else expression
+        source = "Vanishing(memoryview(buf)[pos + 8:stop])" if choice.python is bytearray else expression
         return [
             "size = h & 0xFFFFFFFF",
             "stop = pos + 8 + size",
