@@ -67,6 +67,8 @@ def play(base: Path, synchronous: str, chance: random.Random) -> int:
     trace, acknowledged = recorded(path, synchronous)
     assert len(acknowledged) == COMMITS
     count = sum(1 for _ in disks(trace, before))
+    (database,) = (each for each in before if each.name == path.name)
+    assert path.read_bytes() != before[database], "no checkpoint has happened"
     chosen = set(chance.sample(range(count), min(INSTANTS, count)))
     return sum(
         cut(disk, base, torn, acknowledged)

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from keyrack.adapters.catalogs.checkpoint import EVERY
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.journals.chain import verify
 from keyrack.domain.objects import ManagedObject
@@ -78,15 +79,17 @@ async def commit_slowly(path: Path, count: int, synchronous: str) -> None:
     Tells each number with the time, in seconds since 1970, when it was acknowledged.
     """
     catalog = SqliteCatalog(path, "kmip-0")
-    writing = catalog._writer._connection
-    writing.execute(f"PRAGMA synchronous = {synchronous}")
-    writing.execute("PRAGMA wal_autocheckpoint = 40")
+    catalog._writer._connection.execute(f"PRAGMA synchronous = {synchronous}")
+    checkpointer = catalog._writer._checkpointer
+    assert checkpointer is not None
     numbers = iter(range(count))
 
     async def work() -> None:
         for number in numbers:
             await catalog.commit(creation(number))
             os.write(1, b"%d %f\n" % (number, time.time()))
+            if number % 20 == 19:
+                checkpointer.wrote(EVERY)
 
     await asyncio.gather(work(), work(), work())
     # Without a good-bye: closing would check-point, and sync what a power cut is to lose.
