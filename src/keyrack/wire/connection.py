@@ -16,6 +16,9 @@ DEFAULT_MAX_MESSAGE = 64 * 1024
 LARGEST_MAX_MESSAGE = 1024 * 1024
 """No configuration allows a longer message than this, in bytes."""
 
+KEPT = 2048
+"""Bytes of an empty buffer that an idle connection keeps for its next message."""
+
 
 class FramingError(ValueError):
     """The bytes cannot be a request message; the connection has to be closed."""
@@ -93,11 +96,14 @@ class Framing:
         """The next whole message, or ``None`` while it is incomplete."""
         if not 0 < self._needed <= self._filled:
             return None
-        message = bytes(memoryview(self._buffer)[: self._needed])
+        held = memoryview(self._buffer)
+        message = bytes(held[: self._needed])
         rest = self._filled - self._needed
-        self._buffer[:rest] = self._buffer[self._needed : self._filled]
-        self._buffer[rest : self._filled] = bytes(self._needed)
+        held[:rest] = held[self._needed : self._filled]
+        held[rest : self._filled] = bytes(self._needed)
         self._filled, self._needed = rest, 0
+        if not rest and len(self._buffer) > KEPT:
+            self._buffer = bytearray()
         self._look()
         return message
 

@@ -125,3 +125,14 @@ def test_framing_knows_a_message_that_has_begun() -> None:
     seen.append(framing.progress)
 
     assert [Progress.IDLE, Progress.PARTIAL, Progress.PARTIAL, Progress.READY, Progress.IDLE] == seen
+
+
+def test_framing_keeps_no_large_buffer_for_an_idle_connection() -> None:
+    """A long message that came in pieces leaves nothing behind, neither bytes nor room for them."""
+    whole = message(60_000)
+    framing = Framing()
+    for start in range(0, len(whole), 1000):
+        framing.feed(whole[start : start + 1000])
+
+    assert whole == framing.take()
+    assert 0 == len(framing._buffer)
