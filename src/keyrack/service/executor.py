@@ -166,11 +166,13 @@ class ItemContext:
 
     async def search(self, narrowing: Narrowing, decide: Callable[[ManagedObject], bool]) -> list[ManagedObject]:
         """What the catalog finds and ``decide`` accepts; what this work has changed counts as changed."""
-        changed = {each.unique_identifier: each for each in self._work.changes()}
         candidates = Candidates(object_type=narrowing.object_type, state=narrowing.state, equal=narrowing.equal)
         found = await self._executor.catalog.search(self.instance.identifier, candidates)
-        kept = (each for each in reversed(found) if each.unique_identifier not in changed)
-        return [each for each in (*reversed(changed.values()), *kept) if decide(each)]
+        changes = self._work.changes()
+        if changes:
+            current = {each.unique_identifier: each for each in (*found, *changes)}
+            found = sorted(current.values(), key=lambda each: each.value("Initial Date") or 0)
+        return [each for each in reversed(found) if decide(each)]
 
     async def name_taken(self, name: str, besides: str) -> bool:
         """Whether an object of the instance, or of this work, bears the name, but for the one ``besides``."""
