@@ -40,18 +40,55 @@ def encode_attributes(attributes: Attributes) -> str:
     return f"{{{','.join(texts)}}}"
 
 
+GLANCE: Final[Mapping[str, int]] = {
+    name: place
+    for place, name in enumerate(
+        (
+            "Cryptographic Algorithm",
+            "Cryptographic Length",
+            "Activation Date",
+            "Deactivation Date",
+            "Fresh",
+            "Sensitive",
+            "Extractable",
+            "Usage Limits",
+        )
+    )
+}
+"""Attributes that nearly every request looks at, with their places in the text of :func:`glance`."""
+
+
+def glance(attributes: Attributes) -> str:
+    """The attributes of :data:`GLANCE` that are numbers or flags, in short: ``"3,256,,,0,0,1,"``.
+
+    Empty stands for none, ``?`` for one to look for in the JSON text.
+    """
+    if isinstance(attributes, StoredAttributes):
+        return ",".join(attributes.at_a_glance)
+    return ",".join([_at_a_glance(attributes.get(name)) for name in GLANCE])
+
+
+def _at_a_glance(held: tuple[Indexed, ...] | None) -> str:
+    if held is None:
+        return ""
+    if len(held) > 1 or held[0].index or not isinstance(held[0].value, int):
+        return "?"
+    return str(int(held[0].value))
+
+
 class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
     """Attributes as they came from the database, parsed where somebody looks.
 
-    A Get looks at a date or two. So a name is searched in the text, and only its value is parsed; who wants more of
-    them, or all, gets all parsed.
+    A Get looks at what stands in the glance. Another name is searched in the text, and only its value is parsed; who
+    wants more of them, or all, gets all parsed.
     """
 
-    __slots__ = ("_looks", "_raw", "_typed", "text")
+    __slots__ = ("_looks", "_raw", "_typed", "at_a_glance", "text")
 
-    def __init__(self, text: str) -> None:
-        """Hold the JSON ``text`` that :func:`encode_attributes` wrote."""
+    def __init__(self, text: str, short: str | None = None) -> None:
+        """Hold the JSON ``text`` that :func:`encode_attributes` wrote, and what :func:`glance` did."""
         self.text = text
+        self.at_a_glance = UNSEEN if short is None else short.split(",")
         self._looks = 0
         self._raw: dict[str, Any] | None = None
         self._typed: dict[str, tuple[Indexed, ...]] = {}
@@ -66,6 +103,14 @@ class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
         """The instances of an attribute, or ``default``."""
         typed = self._typed.get(name)
         if typed is None:
+            place = GLANCE.get(name)
+            if place is not None:
+                short = self.at_a_glance[place]
+                if not short:
+                    return default
+                if short != "?":
+                    typed = self._typed[name] = (Indexed(0, _GLANCED[name](int(short))),)
+                    return typed
             held = self._look(name) if self._raw is None else self._raw.get(name)
             if held is None:
                 return default
@@ -107,6 +152,7 @@ class StoredAttributes(Mapping[str, tuple[Indexed, ...]]):
         return self._raw
 
 
+UNSEEN: Final = ["?"] * len(GLANCE)
 MANY_LOOKS: Final = 6
 """Looks for single names that cost about as much as parsing all."""
 
@@ -231,3 +277,8 @@ def _writer_of_structure(structure: Any) -> Writer:
 
 
 _MARKS: Final = {name: f'"{name}":[' for name in ATTRIBUTES}
+
+_GLANCED: Final[Mapping[str, Reader]] = {
+    name: bool if ATTRIBUTES[name].type is bool else _reader_of_word(name) for name in GLANCE
+}
+"""Makes typed values from the numbers of a glance."""

@@ -33,7 +33,7 @@ REMOVE_CERTIFICATE: Final = "DELETE FROM certificate WHERE fingerprint = ?"
 
 OBJECT_COLUMNS: Final = (
     "identifier, instance, object_type, state, version, key_format_type, key_compression_type, subtype, wrapped,"
-    " attributes, sealed, standard_key"
+    " glance, attributes, sealed, standard_key"
 )
 # Last the count of changes, so that the version read here is known to stand while the count does.
 LOAD: Final = f"""
@@ -49,11 +49,11 @@ SEALED: Final = "SELECT sealed FROM object WHERE identifier = ? AND instance = ?
 SEEN: Final = "SELECT number, instance, version, indexed FROM object WHERE identifier = ?"
 INSERT_OBJECT: Final = """
     INSERT INTO object (identifier, instance, object_type, state, version, initial_date, key_format_type,
-        key_compression_type, subtype, wrapped, attributes, indexed, sealed, standard_key)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 UPDATE_OBJECT: Final = """
     UPDATE object SET state = ?, version = ?, key_format_type = ?, key_compression_type = ?, subtype = ?, wrapped = ?,
-        attributes = ?, indexed = ?, sealed = ?, standard_key = ?
+        glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?
     WHERE number = ? AND version = ?"""
 ADD_ATTRIBUTE: Final = "INSERT INTO attribute (instance, name, value, object) VALUES (?, ?, ?, ?)"
 REMOVE_ATTRIBUTE: Final = "DELETE FROM attribute WHERE instance = ? AND name = ? AND value = ? AND object = ?"
@@ -64,7 +64,7 @@ OTHER_BEARER: Final = """
         AND object.state NOT IN (5, 6) LIMIT 1"""
 
 PUT_INTENT: Final = f"""
-    INSERT INTO intent ({OBJECT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO intent ({OBJECT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SETTLE: Final = "DELETE FROM intent WHERE identifier = ?"
 INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY rowid"
 

@@ -188,9 +188,8 @@ def _unreadable(error: sqlite3.Error) -> CatalogUnavailable:
 
 def _managed(row: Sequence[Any]) -> ManagedObject:
     """An object from a row of ``queries.OBJECT_COLUMNS``."""
-    identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, text, sealed, key = (
-        row[:12]
-    )
+    identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, *kept = row
+    short, text, sealed, key = kept
     if key_format == KeyFormatType.RAW and compression is None and subtype is None and not wrapped:
         form = _RAW
     else:
@@ -205,7 +204,7 @@ def _managed(row: Sequence[Any]) -> ManagedObject:
         instance=instance,
         object_type=_OBJECT_TYPES[object_type],
         state=_STATES[state],
-        attributes=StoredAttributes(text),
+        attributes=StoredAttributes(text, short),
         form=form,
         sealed=sealed,
         standard_key=key,

@@ -7,7 +7,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
-from keyrack.adapters.catalogs.encoding import encode_attributes
+from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
 from keyrack.adapters.journals.chain import canonical
 from keyrack.domain.instances import ClientCertificate, Instance, Principal
@@ -31,6 +31,7 @@ class Row:
             form.key_compression_type,
             form.subtype,
             form.wrapped,
+            glance(managed.attributes),
             encode_attributes(managed.attributes),
             self.indexed,
             managed.sealed,

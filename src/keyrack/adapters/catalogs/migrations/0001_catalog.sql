@@ -40,7 +40,7 @@ CREATE TRIGGER certificate_added AFTER INSERT ON certificate BEGIN UPDATE genera
 CREATE TRIGGER certificate_changed AFTER UPDATE ON certificate BEGIN UPDATE generation SET number = number + 1; END;
 CREATE TRIGGER certificate_removed AFTER DELETE ON certificate BEGIN UPDATE generation SET number = number + 1; END;
 
--- "number" is the order of creation. "attributes" is JSON, "indexed" the JSON list of this object's rows in "attribute".
+-- "number" is the order of creation. "attributes" is JSON, "glance" a few of them again in short, "indexed" the JSON list of this object's rows in "attribute".
 CREATE TABLE object (
     number                INTEGER PRIMARY KEY,
     identifier            TEXT NOT NULL UNIQUE,
@@ -53,6 +53,7 @@ CREATE TABLE object (
     key_compression_type  INTEGER,
     subtype               INTEGER,
     wrapped               INTEGER NOT NULL,
+    glance                TEXT NOT NULL,
     attributes            TEXT NOT NULL,
     indexed               TEXT NOT NULL,
     sealed                BLOB,
@@ -75,6 +76,7 @@ CREATE TABLE intent (
     key_compression_type  INTEGER,
     subtype               INTEGER,
     wrapped               INTEGER NOT NULL,
+    glance                TEXT NOT NULL,
     attributes            TEXT NOT NULL,
     sealed                BLOB,
     standard_key          TEXT
