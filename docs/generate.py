@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
+from keyrack.domain import lifecycle as table
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
@@ -189,6 +190,23 @@ def _yes(value: bool) -> str:
     return "yes" if value else ""
 
 
+def lifecycle() -> str:
+    """The one table that every change of state goes by, as a picture and as a table."""
+    return "\n".join(
+        [
+            "# Lifecycle",
+            "",
+            "The states of an object (KMIP 1.4, 3.22) and what leads from one to the next. A step that is not in the",
+            "table is refused. Opaque Objects and Templates have no State to show; they are destroyed all the same.",
+            "",
+            "```mermaid",
+            f"{table.mermaid()}```",
+            "",
+            table.markdown(),
+        ]
+    )
+
+
 def _sentence(thing: Any) -> str:
     return (thing.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
@@ -197,6 +215,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "operations.md": operations,
     "attributes.md": attributes,
+    "lifecycle.md": lifecycle,
 }
 """Pages by the name of their file."""
 
