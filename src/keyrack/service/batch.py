@@ -245,7 +245,7 @@ class Conversation:
         return answer, self._entry(item, execution, payload, "success")
 
     def _entry(self, item: RequestBatchItem, execution: Execution, payload: Any, outcome: str) -> Entry:
-        target = getattr(payload, "unique_identifier", None)
+        found = getattr(payload, "unique_identifier", None)
         return Entry(
             at=int(self._now * 1000),
             action=_title(item.operation),
@@ -253,7 +253,7 @@ class Conversation:
             initiator=self._session.initiator,
             address=self._peer.address,
             instance=self._session.principal.instance,
-            target=target if isinstance(target, str) else "",
+            target=found if isinstance(found, str) else execution.target,
             detail={"kmip": str(execution.version), "tls": self._peer.tls},
         )
 
@@ -275,7 +275,7 @@ def _weigh(answer: ResponseBatchItem, execution: Execution) -> None:
             raise ResponseTooLarge("the answer is longer than the Maximum Response Size of the request")
 
 
-def _failed(item: RequestBatchItem, error: KmipError) -> ResponseBatchItem:
+def _failed(item: RequestBatchItem | ResponseBatchItem, error: KmipError) -> ResponseBatchItem:
     return ResponseBatchItem(
         operation=item.operation,
         unique_batch_item_id=item.unique_batch_item_id,
@@ -286,7 +286,20 @@ def _failed(item: RequestBatchItem, error: KmipError) -> ResponseBatchItem:
 
 
 def _write(version: ProtocolVersion, now: float, items: list[ResponseBatchItem]) -> bytearray:
-    return write_response(ResponseMessage(protocol_version=version, time_stamp=int(now), batch_items=tuple(items)))
+    message = ResponseMessage(protocol_version=version, time_stamp=int(now), batch_items=tuple(items))
+    try:
+        return write_response(message)
+    except WireError:
+        return write_response(replace(message, batch_items=[_sayable(item, version) for item in items]))
+
+
+def _sayable(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatchItem:
+    """The item, or a failure where it holds what was registered in a newer version and has no words in this one."""
+    try:
+        encoded_length(item, version)
+    except WireError as error:
+        return _failed(item, GeneralFailure(f"KMIP {version} has no words for the answer, ask in a newer one: {error}"))
+    return item
 
 
 def _unreadable(error: WireError, now: int) -> bytearray | None:

@@ -39,13 +39,15 @@ from keyrack.wire.messages import RequestBatchItem, decode_payload
 
 log = logging.getLogger(__name__)
 
+LONGEST_TARGET: Final = 64
+"""Characters of an identifier that the journal keeps where no object has it."""
 UNEXPECTED: Final = "the server could not do it; its log says why, under the time of this answer"
 
 
 class Execution:
     """One batch's way through the executor: who asks, in which version, when, and what its items hand on."""
 
-    __slots__ = ("now", "placeholder", "room", "session", "version")
+    __slots__ = ("now", "placeholder", "room", "session", "target", "version")
 
     def __init__(self, session: Session, version: ProtocolVersion, now: int, room: int | None = None) -> None:
         """Begin a batch; ``now`` is in seconds since 1970."""
@@ -56,6 +58,8 @@ class Execution:
         """Bytes that are left of the Maximum Response Size; ``None`` where the client has set none."""
         self.placeholder: str | None = None
         """The ID Placeholder (KMIP 1.4, 4)."""
+        self.target = ""
+        """What the item that is being executed asks for, as far as it could be read; for the journal."""
 
 
 class Executor:
@@ -71,12 +75,15 @@ class Executor:
 
         Raises a ``KmipError`` for whatever is refused, and what the catalog raises; no other exception.
         """
+        execution.target = ""
         try:
             row = self._row(item.operation, execution.version)
             request: Any = decode_payload(row.request, item.request_payload, execution.version)
             context = ItemContext(self, execution, work)
             if row.targeted:
-                target = await context.find(self._target(request.unique_identifier, execution))
+                meant = self._target(request.unique_identifier, execution)
+                execution.target = meant[:LONGEST_TARGET]
+                target = await context.find(meant)
                 return await row.handle(request, target, context)
             response = await row.handle(request, context)
         except (KmipError, Conflict, NotAuthorised, CatalogUnavailable):
