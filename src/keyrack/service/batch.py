@@ -38,7 +38,7 @@ from keyrack.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 8
+ATTEMPTS: Final = 32
 """How often an item is decided anew when another change came first."""
 HEADER: Final = 88
 """Bytes of a response message before its first batch item."""
