@@ -4,21 +4,18 @@ Everything of the deployment lies on that disk, the log of the server too.
 """
 
 import random
-import ssl
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from keyrack.spec.enumerations import Operation, ResultReason
-from keyrack.testing.client import Client, Refused
-from keyrack.testing.ledger import Promise, broken
+from keyrack.spec.enumerations import Operation
+from keyrack.testing.client import Client
+from keyrack.testing.patient import Patients
 from keyrack.testing.process import Deployment
 from keyrack.testing.small_disk import CannotMount, SmallDisk, small_disk
-from keyrack.testing.streams import Writer
 
 ROUNDS = 10
 ROUNDS_LONG = 200
@@ -28,68 +25,6 @@ ANSWER_WITHIN = 2.0
 RECOVER_WITHIN = 5.0
 FULL_FOR = (0.1, 0.4)
 """Seconds with no room, counted from the first refusal."""
-PAUSE = 0.005
-"""Seconds between two requests of one client, so that the disk lasts."""
-
-
-@dataclass(slots=True)
-class Patient:
-    """A client that goes on asking, takes refusals for an answer, and notes how long each answer took."""
-
-    client: Client
-    instance: str
-    stop: threading.Event
-    writer: Writer = field(init=False)
-    slowest: float = 0.0
-    refused: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    created_at: float = 0.0
-    refused_at: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.writer = Writer(self.client, self.instance, "patient")
-
-    def run(self) -> None:
-        """Create, Get and Register in turn, until told to stop."""
-        try:
-            while not self.stop.is_set():
-                self._try("Create", self.writer.create)
-                if self.writer.promises:
-                    self._try("Get", lambda: self.writer.get(self.writer.promises[0]))
-                self._try("Register", self.writer.register)
-        except (OSError, AssertionError) as error:
-            self.problems.append(f"{type(error).__name__}: {error}")
-
-    def _try(self, what: str, ask: Callable[[], object]) -> None:
-        began = time.monotonic()
-        try:
-            ask()
-            self.created_at = time.monotonic()
-        except Refused as refusal:
-            self.refused[what] += 1
-            self.refused_at = time.monotonic()
-            if refusal.answer.reason != ResultReason.GENERAL_FAILURE:
-                self.problems.append(f"{what}: {refusal}")
-        self.slowest = max(self.slowest, time.monotonic() - began)
-        time.sleep(PAUSE)
-
-
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
-    """A disk that can be filled."""
-    try:
-        with small_disk(tmp_path_factory.mktemp("small") / "disk", SIZE) as mounted:
-            yield mounted
-    except CannotMount as error:
-        pytest.skip(f"no tmpfs can be mounted here, which needs root: {error}")
-
-
-@pytest.fixture
-def deployment(disk: SmallDisk) -> Iterator[Deployment]:
-    """A deployment with everything on that disk, its log too."""
-    made = Deployment(directory=disk.path / "deployment").initialise()
-    yield made
-    made.stop()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,50 +44,57 @@ class Seen:
     broken_after_restart: list[str]
 
 
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    """A disk that can be filled."""
+    try:
+        with small_disk(tmp_path_factory.mktemp("small") / "disk", SIZE) as mounted:
+            yield mounted
+    except CannotMount as error:
+        pytest.skip(f"no tmpfs can be mounted here, which needs root: {error}")
+
+
+@pytest.fixture
+def deployment(disk: SmallDisk, request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """A deployment with everything on that disk."""
+    made = Deployment(directory=disk.path / request.node.name).initialise()
+    yield made
+    made.stop()
+
+
 def endure(disk: SmallDisk, deployment: Deployment, rounds: int) -> Seen:
     """Fill and free the disk so many times under load."""
     contexts = deployment.furnish()
     address = deployment.start()
-    stop = threading.Event()
-    patients = [Patient(Client(address, contexts[name]), name, stop) for name in ("a", "a", "b", "b")]
-    idle = Client(address, contexts["a"])
-    threads = [threading.Thread(target=patient.run, daemon=True) for patient in patients]
-    for thread in threads:
-        thread.start()
     discover: Counter[str] = Counter()
-    recovery = max(_one_round(disk, patients, idle, discover) for _ in range(rounds))
-    stop.set()
-    for thread in threads:
-        thread.join(15)
-    promises = [promise for patient in patients for promise in patient.writer.promises]
-    broken_now = _judged(address, contexts, promises)
-    for client in (idle, *(patient.client for patient in patients)):
-        client.close()
+    with Client(address, contexts["a"]) as idle, Patients(address, contexts) as patients:
+        recovery = max(_one_round(disk, patients, idle, discover) for _ in range(rounds))
+    broken = patients.broken(address)
     deployment.stop()
     return Seen(
-        promises=len(promises),
-        refused=sum((patient.refused for patient in patients), Counter()),
+        promises=len(patients.promises),
+        refused=patients.refused,
         discover=discover,
-        slowest=max(patient.slowest for patient in patients),
+        slowest=patients.slowest,
         recovery=recovery,
-        problems=[problem for patient in patients for problem in patient.problems],
-        broken=broken_now,
-        broken_after_restart=_judged(deployment.start(), contexts, promises),
+        problems=patients.problems,
+        broken=broken,
+        broken_after_restart=patients.broken(deployment.start()),
     )
 
 
-def _one_round(disk: SmallDisk, patients: list[Patient], idle: Client, discover: Counter[str]) -> float:
+def _one_round(disk: SmallDisk, patients: Patients, idle: Client, discover: Counter[str]) -> float:
     """Fill, let everybody be refused, free; seconds until everybody has had a key made again."""
     time.sleep(random.uniform(0.02, 0.2))
     disk.fill()
     full = time.monotonic()
-    _until(lambda: all(patient.refused_at > full for patient in patients))
+    _until(lambda: all(patient.refused_at > full for patient in patients.all))
     time.sleep(random.uniform(*FULL_FOR))
     discover[idle.try_(Operation.DISCOVER_VERSIONS).status.name] += 1
     disk.free()
     free = time.monotonic()
-    _until(lambda: all(patient.created_at > free for patient in patients))
-    return max(patient.created_at for patient in patients) - free
+    _until(lambda: all(patient.made_at > free for patient in patients.all))
+    return max(patient.made_at for patient in patients.all) - free
 
 
 def _until(true: Callable[[], bool]) -> None:
@@ -160,14 +102,6 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < until, "nothing happens"
         time.sleep(0.002)
-
-
-def _judged(address: tuple[str, int], contexts: Mapping[str, ssl.SSLContext], promises: list[Promise]) -> list[str]:
-    problems = []
-    for name, context in contexts.items():
-        with Client(address, context, timeout=60) as asking:
-            problems += broken(asking, [promise for promise in promises if promise.instance == name])
-    return problems
 
 
 def check(seen: Seen) -> None:

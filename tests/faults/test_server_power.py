@@ -5,9 +5,7 @@ For some instants, chosen at random, the files are written as a power cut would 
 what was not synced, and opened: every key that a client had been promised by then is in them.
 """
 
-import os
 import random
-import signal
 import sqlite3
 import ssl
 import sys
@@ -21,7 +19,7 @@ import pytest
 from keyrack.spec.enumerations import State
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import Promise, broken
-from keyrack.testing.power import Disk, disks, strace, traced
+from keyrack.testing.power import Disk, disks, pull_the_plug, strace, traced
 from keyrack.testing.process import Deployment
 from keyrack.testing.streams import Streams, batch, boot, bring
 
@@ -98,22 +96,12 @@ def record(directory: Path, *command: str) -> Recorded:
         streams = Streams(address=address, contexts=contexts, group="traced", flows=(boot, batch, bring))
         with streams:
             time.sleep(SECONDS)
-            _pull_the_plug(deployment)
+            pull_the_plug(deployment)
     finally:
-        _pull_the_plug(deployment)
+        pull_the_plug(deployment)
     deployment.wrapper, deployment.command = (), ordinary
     assert [] == streams.failures
     return Recorded(deployment, contexts, list(streams.promises()), directory / "trace", base)
-
-
-def _pull_the_plug(deployment: Deployment) -> None:
-    """Kill what ``strace`` has started; then it ends too, its record complete."""
-    if deployment.process is None:
-        return
-    tracer, deployment.process = deployment.process, None
-    for child in Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split():
-        os.kill(int(child), signal.SIGKILL)
-    tracer.wait(15)
 
 
 def _missing(directory: Path, due: Sequence[Promise]) -> list[str]:

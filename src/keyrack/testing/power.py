@@ -5,12 +5,16 @@ sync covers is sure to survive; of the rest a power cut keeps any part, in secto
 which was made or removed is there, or gone, is taken for granted.
 """
 
+import os
 import random
 import re
 import shutil
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from keyrack.testing.process import Deployment
 
 SECTOR = 512
 _CALLS = "write,pwrite64,pwritev,pwritev2,ftruncate,fallocate,fsync,fdatasync,sync_file_range,unlink,rename,msync"
@@ -36,6 +40,15 @@ def traced(files: Sequence[Path], trace: Path) -> tuple[str, ...]:
     chosen = [word for file in files for word in ("-P", str(file))]
     return (strace() or "strace", "-f", "-qq", "-ttt", "-T", "-y", "-xx", "-s", "1000000", "-e", "signal=none",
             "-e", f"trace={_CALLS}", *chosen, "-o", str(trace))  # fmt: skip
+
+
+def pull_the_plug(deployment: Deployment) -> None:
+    """Kill a server that runs under ``strace``, which ends too then, its record complete; harmless when repeated."""
+    tracer, deployment.process = deployment.process, None
+    if tracer is not None:
+        for child in Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+        tracer.wait(15)
 
 
 @dataclass(frozen=True, slots=True)
