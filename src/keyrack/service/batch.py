@@ -65,14 +65,18 @@ class Desk:
             message = read_request(frame, self._batch_limit)
         except WireError as error:
             return _unreadable(error, int(now))
-        version = message.request_header.protocol_version
+        header = message.request_header
+        items = await self._items(message, peer, now)
+        return _write(header.protocol_version, now, items, header.client_correlation_value)
+
+    async def _items(self, message: RequestMessage, peer: Peer, now: float) -> list[ResponseBatchItem]:
         try:
             session = await self.sessions.of(peer)
         except NotAuthorised:
-            return _write(version, now, await self.refuse(message.batch_items, peer, now))
+            return await self.refuse(message.batch_items, peer, now)
         except CatalogUnavailable:
-            return _write(version, now, [_failed(item, GeneralFailure(BUSY)) for item in message.batch_items])
-        return _write(version, now, await Conversation(self, session, peer, message, now).items())
+            return [_failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
+        return await Conversation(self, session, peer, message, now).items()
 
     async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
         """The items of a client whose certificate was removed since its handshake: it is told so, and recorded."""
@@ -95,6 +99,8 @@ class Desk:
         return [_failed(item, refusal) for item in items]
 
 
+LONGEST_CORRELATION: Final = 128
+"""Characters of a Client Correlation Value that the journal keeps."""
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
 CONTESTED: Final = "the object is being changed by many at once; ask again"
 
@@ -254,8 +260,15 @@ class Conversation:
             address=self._peer.address,
             instance=self._session.principal.instance,
             target=found if isinstance(found, str) else execution.target,
-            detail={"kmip": str(execution.version), "tls": self._peer.tls},
+            detail=self._detail(execution),
         )
+
+    def _detail(self, execution: Execution) -> dict[str, str | int]:
+        detail: dict[str, str | int] = {"kmip": str(execution.version), "tls": self._peer.tls}
+        correlation = self._message.request_header.client_correlation_value
+        if correlation is not None:
+            detail["correlation"] = correlation[:LONGEST_CORRELATION]
+        return detail
 
     async def _commit(self, work: Work) -> None:
         await self._desk.catalog.commit(work.unit())
@@ -285,8 +298,16 @@ def _failed(item: RequestBatchItem | ResponseBatchItem, error: KmipError) -> Res
     )
 
 
-def _write(version: ProtocolVersion, now: float, items: list[ResponseBatchItem]) -> bytearray:
-    message = ResponseMessage(protocol_version=version, time_stamp=int(now), batch_items=tuple(items))
+def _write(
+    version: ProtocolVersion, now: float, items: list[ResponseBatchItem], correlation: str | None = None
+) -> bytearray:
+    """The message, with the client's own mark on it where it has set one (KMIP 1.4, 6.18)."""
+    message = ResponseMessage(
+        protocol_version=version,
+        time_stamp=int(now),
+        batch_items=tuple(items),
+        client_correlation_value=correlation,
+    )
     try:
         return write_response(message)
     except WireError:

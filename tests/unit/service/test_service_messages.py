@@ -24,7 +24,7 @@ from keyrack.testing.conversation import (
 from keyrack.testing.house import House, frame_of, read_items
 from keyrack.wire.credentials import Authentication, Credential, UsernameAndPassword
 from keyrack.wire.headers import MessageExtension, VendorExtension
-from keyrack.wire.messages import RequestBatchItem, RequestHeader, RequestMessage, write_request
+from keyrack.wire.messages import RequestBatchItem, RequestHeader, RequestMessage, read_response, write_request
 
 CONTINUE, STOP, UNDO = BatchErrorContinuationOption
 SUCCESS, FAILED, _, UNDONE = ResultStatus
@@ -217,3 +217,14 @@ async def test_64_items_are_taken(client: Client) -> None:
 async def test_what_is_no_message_gets_no_answer(house: House, octets: bytes) -> None:
     """Nobody can tell in which version to answer: the connection goes."""
     assert None is await house.desk.answer(octets, house.peers["a"])
+
+
+async def test_a_clients_own_mark_comes_back_and_is_journaled(house: House) -> None:
+    """Client Correlation Value (KMIP 1.4, 6.18): echoed in the header, and in the journal for who looks for it."""
+    frame = frame_of([locate()], client_correlation_value="ticket 42")
+
+    answer = read_response(await house.said(frame))
+
+    records = [json.loads(record.text) for record in await house.catalog.journal()]
+    assert "ticket 42" == answer.client_correlation_value
+    assert "ticket 42" == records[-1]["detail"]["correlation"]
