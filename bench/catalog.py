@@ -2,8 +2,8 @@
 
     python bench/catalog.py [--keys 1000 100000] [--directory DIR] [--seconds 2]
 
-CPU is that of the whole process, the committing thread included, in microseconds for each operation; p50 and p99 are what a
-caller waits. The directory decides what is measured: a sync on a memory file system costs nothing.
+CPU is that of the whole process, the committing thread included, in microseconds for each operation; p50 and p99 are
+what a caller waits. The directory decides what is measured: a sync on a memory file system costs nothing.
 """
 
 import argparse
@@ -104,9 +104,7 @@ async def fill(catalog: SqliteCatalog, keys: int) -> None:
         await catalog.commit(Unit(entries=(), inserted=[key(n) for n in range(begin, min(keys, begin + 1000))]))
 
 
-async def measure(
-    name: str, concurrency: int, seconds: float, act: Callable[[], Awaitable[object]], between: bool = True
-) -> None:
+async def measure(name: str, concurrency: int, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
     """Run ``act`` in as many tasks for a while, and print what it cost."""
     waits: list[float] = []
     end = time.perf_counter() + seconds
@@ -133,58 +131,66 @@ async def measure(
     )
 
 
+class Acts:
+    """What is measured, over a catalog of so many keys."""
+
+    def __init__(self, catalog: SqliteCatalog, keys: int) -> None:
+        self.catalog = catalog
+        self.keys = keys
+        self.identifiers = [identifier(n) for n in range(keys)]
+        self.choose = random.Random(1).choice
+        self.created = iter(range(10_000_000, 20_000_000))
+
+    async def authorise(self) -> None:
+        for _ in range(100):
+            await self.catalog.authorise(FINGERPRINT)
+
+    async def load(self) -> None:
+        for _ in range(100):
+            await self.catalog.load(INSTANCE, self.choose(self.identifiers))
+
+    async def load_and_look(self) -> None:
+        for _ in range(100):
+            held = await self.catalog.load(INSTANCE, self.choose(self.identifiers))
+            assert held is not None
+            held.value("Activation Date")
+            held.value("Deactivation Date")
+
+    async def get(self) -> None:
+        target = self.choose(self.identifiers)
+        await self.catalog.load(INSTANCE, target)
+        await self.catalog.commit(Unit(entries=(entry("Get", target),), principal=PRINCIPAL, seen={target: 1}))
+
+    async def journal(self) -> None:
+        target = self.choose(self.identifiers)
+        await self.catalog.commit(Unit(entries=(entry("Get", target),), principal=PRINCIPAL, seen={target: 1}))
+
+    async def create(self) -> None:
+        made = key(next(self.created))
+        record = entry("Create", made.unique_identifier)
+        await self.catalog.commit(Unit(entries=(record,), principal=PRINCIPAL, inserted=(made,)))
+
+    async def locate(self) -> None:
+        name = Name(name_value=f"key {self.choose(range(self.keys))}", name_type=NameType.UNINTERPRETED_TEXT_STRING)
+        assert len(await self.catalog.search(INSTANCE, Candidates(equal=(("Name", name),)))) == 1
+
+
 async def run(path: Path, keys: int, seconds: float) -> None:
     """All measurements at one size."""
     catalog = SqliteCatalog(path, "bench")
     began = time.perf_counter()
     await fill(catalog, keys)
     print(f"--- {keys} keys (filled in {time.perf_counter() - began:.1f} s)")
-    identifiers = [identifier(n) for n in range(keys)]
-    choose = random.Random(1).choice
-    created = iter(range(10_000_000, 20_000_000))
-
-    async def authorise() -> None:
-        for _ in range(100):
-            await catalog.authorise(FINGERPRINT)
-
-    async def load() -> None:
-        for _ in range(100):
-            await catalog.load(INSTANCE, choose(identifiers))
-
-    async def load_and_look() -> None:
-        for _ in range(100):
-            held = await catalog.load(INSTANCE, choose(identifiers))
-            assert held is not None
-            held.value("Activation Date")
-            held.value("Deactivation Date")
-
-    async def get() -> None:
-        target = choose(identifiers)
-        await catalog.load(INSTANCE, target)
-        await catalog.commit(Unit(entries=(entry("Get", target),), principal=PRINCIPAL, seen={target: 1}))
-
-    async def journal() -> None:
-        target = choose(identifiers)
-        await catalog.commit(Unit(entries=(entry("Get", target),), principal=PRINCIPAL, seen={target: 1}))
-
-    async def create() -> None:
-        made = key(next(created))
-        record = entry("Create", made.unique_identifier)
-        await catalog.commit(Unit(entries=(record,), principal=PRINCIPAL, inserted=(made,)))
-
-    async def locate() -> None:
-        name = Name(name_value=f"key {choose(range(keys))}", name_type=NameType.UNINTERPRETED_TEXT_STRING)
-        assert len(await catalog.search(INSTANCE, Candidates(equal=(("Name", name),)))) == 1
-
-    await measure("100 authorise", 1, seconds / 2, authorise)
-    await measure("100 load", 1, seconds / 2, load)
-    await measure("100 load + look at two dates", 1, seconds / 2, load_and_look)
-    await measure("Locate by name", 1, seconds / 2, locate)
+    acts = Acts(catalog, keys)
+    await measure("100 authorise", 1, seconds / 2, acts.authorise)
+    await measure("100 load", 1, seconds / 2, acts.load)
+    await measure("100 load + look at two dates", 1, seconds / 2, acts.load_and_look)
+    await measure("Locate by name", 1, seconds / 2, acts.locate)
     for concurrency in (1, 8, 64):
-        await measure("journaled commit", concurrency, seconds, journal)
-    await measure("load + journaled commit", 8, seconds, get)
+        await measure("journaled commit", concurrency, seconds, acts.journal)
+    await measure("load + journaled commit", 8, seconds, acts.get)
     for concurrency in (1, 8):
-        await measure("Create", concurrency, seconds, create)
+        await measure("Create", concurrency, seconds, acts.create)
     await catalog.close()
 
 
