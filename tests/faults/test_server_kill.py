@@ -13,7 +13,6 @@ import sqlite3
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from keyrack.testing.streams import Streams
 
 LIVES = 200
 LIVES_LONG = 1000
+LIVES_OF_TWO = 15
 CONTROL_LIVES = 60
 """A broken server must be found out within this many."""
 SABOTAGE = Path(__file__).parent / "sabotage.py"
@@ -50,9 +50,9 @@ class Trial:
     lives: int = 0
 
     @classmethod
-    def begin(cls, directory: Path) -> "Trial":
+    def begin(cls, directory: Path, **environment: str) -> "Trial":
         """Initialise the deployment; the seed may be given as ``KEYRACK_TEST_SEED``."""
-        deployment = Deployment(directory=directory / "deployment").initialise()
+        deployment = Deployment(directory=directory / "deployment", environment=environment).initialise()
         seed = os.environ.get("KEYRACK_TEST_SEED") or str(random.SystemRandom().randrange(2**32))
         print(f"KEYRACK_TEST_SEED={seed}")  # noqa: T201 - pytest shows it where the test fails
         return cls(deployment, deployment.furnish(), random.Random(seed))
@@ -120,22 +120,12 @@ def trial(tmp_path: Path) -> Trial:
     return Trial.begin(tmp_path)
 
 
-@pytest.fixture
-def killed(trial: Trial) -> Iterator[Callable[[int], Trial]]:
-    """Gives the trial after so many lives."""
+def check(trial: Trial, lives: int) -> None:
+    """Through so many lives the server keeps its promises, and its files are sound."""
     with Nursery() as nursery:
-
-        def after(lives: int) -> Trial:
-            for _ in range(lives):
-                trial.live(nursery)
-            trial.judge_all(nursery)
-            return trial
-
-        yield after
-
-
-def check(trial: Trial) -> None:
-    """The server kept its promises, and its files are sound."""
+        for _ in range(lives):
+            trial.live(nursery)
+        trial.judge_all(nursery)
     print(f"{trial.lives} lives, {len(trial.promises)} acknowledged keys")  # noqa: T201
     assert [] == trial.problems
     assert [("ok",)] == _integrity(trial.deployment.directory / "catalog.db")
@@ -159,16 +149,21 @@ def _integrity(database: Path) -> list[tuple[str]]:
         connection.close()
 
 
-def test_no_acknowledged_key_is_lost_to_kills(killed: Callable[[int], Trial]) -> None:
+def test_no_acknowledged_key_is_lost_to_kills(trial: Trial) -> None:
     """200 kills: every key is back with its bytes and its state, none is half-made, each release is in the journal."""
-    check(killed(LIVES))
+    check(trial, LIVES)
+
+
+def test_no_acknowledged_key_is_lost_when_several_workers_are_killed(tmp_path: Path) -> None:
+    """Two processes that serve one catalog, killed together with their parent."""
+    check(Trial.begin(tmp_path, KEYRACK_KMIP__WORKERS="2"), LIVES_OF_TWO)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_no_acknowledged_key_is_lost_to_a_thousand_kills(killed: Callable[[int], Trial]) -> None:
+def test_no_acknowledged_key_is_lost_to_a_thousand_kills(trial: Trial) -> None:
     """The same a thousand times."""
-    check(killed(LIVES_LONG))
+    check(trial, LIVES_LONG)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ For tests that start and kill a server hundreds of times. What runs in the child
 line on; only the import of its modules, two thirds of its start, was done before. Linux only (pidfd).
 """
 
+import contextlib
 import json
 import os
 import select
@@ -32,19 +33,35 @@ class Child:
 
     def address(self) -> tuple[str, int]:
         """Where it serves, once it is ready; raises :class:`~keyrack.testing.process.DidNotStart`."""
-        return self._deployment.await_address(lambda: not self._ended(0))
+        return self._deployment.await_address(lambda: not _ended(self._handle, 0))
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Signal it and wait for its end; harmless when it has ended. Raises :class:`TimeoutError`."""
-        try:
-            signal.pidfd_send_signal(self._handle, how)
-        except ProcessLookupError:
-            return
-        if not self._ended(END_WITHIN):
-            raise TimeoutError(f"the server {self.pid} does not end")
+        """Signal it and wait for its end; harmless when it has ended. Raises :class:`TimeoutError`.
 
-    def _ended(self, within: float) -> bool:
-        return bool(select.select([self._handle], [], [], within)[0])
+        SIGKILL kills its workers too, if it has any: nobody is left to end in good order.
+        """
+        doomed = [self._handle, *self._workers()] if how is signal.SIGKILL else [self._handle]
+        try:
+            for handle in doomed:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, how)
+            if not all(_ended(handle, END_WITHIN) for handle in doomed):
+                raise TimeoutError(f"the server {self.pid} does not end")
+        finally:
+            for handle in doomed[1:]:
+                os.close(handle)
+
+    def _workers(self) -> list[int]:
+        """Handles of the processes that it has forked."""
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        except FileNotFoundError:
+            return []
+        handles = []
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                handles.append(os.pidfd_open(int(child)))
+        return handles
 
     def close(self) -> None:
         """Kill it, and let go of its handle."""
@@ -92,3 +109,7 @@ class Nursery:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Child(int(self._process.stdout.readline()), deployment)
+
+
+def _ended(handle: int, within: float) -> bool:
+    return bool(select.select([handle], [], [], within)[0])
