@@ -100,3 +100,23 @@ def test_a_checkpoint_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) 
     checkpointer.close()
 
     assert "could not be emptied: disk I/O error" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(0.0, 2), (60.0, 1)])
+def test_a_checkpoint_that_failed_is_tried_again_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, tries: int
+) -> None:
+    """Not only after as many records again: on a full disk the log would grow into all room that there is."""
+    tried: list[int] = []
+
+    def fail() -> sqlite3.Connection:
+        tried.append(len(tried))
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("keyrack.adapters.catalogs.checkpoint.RETRY", seconds)
+    checkpointer = Checkpointer(fail)
+    for records in (EVERY, 1):
+        checkpointer.wrote(records)
+        checkpointer.close()
+
+    assert tries == len(tried)
