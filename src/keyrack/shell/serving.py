@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keyrack.ports.catalog import CatalogUnavailable
+from keyrack.service.generation import check_health
 from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
@@ -52,6 +53,7 @@ def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | N
     ``ready`` is called in the first process once it takes connections. Raises what keeps a server from starting.
     """
     keep_memory_private()
+    check_health()
     once = None if ask is None else AskedOnce(ask)
     if once is not None and config.kmip.workers > 1:
         # Before the processes part, so that a person is asked once and not by each of them.

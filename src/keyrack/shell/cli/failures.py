@@ -35,6 +35,7 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.ports.key_manager.KeyManagerRefused": FAILED,
     "keyrack.ports.key_manager.KeyManagerUnavailable": FAILED,
     "keyrack.embedded.errors.KeystoreError": FAILED,
+    "keyrack.service.generation.UnhealthyGenerator": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 
