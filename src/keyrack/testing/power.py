@@ -25,8 +25,8 @@ _DONE = re.compile(
 _BEGUN = re.compile(r"^(?P<thread>\d+) +(?P<at>[\d.]+) (?P<rest>\w+\(.*?) *<unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(?P<thread>\d+) +(?P<at>[\d.]+) <\.\.\. \w+ resumed>(?P<rest>.*)$")
 _REMOVED = re.compile(r'^\d+ +(?P<at>[\d.]+) unlink\("(?P<file>[^"]*)"\) += 0 <[\d.]+>$')
-_NOT_DONE = re.compile(r"\) += (-1 E\w+ .*<[\d.]+>|\?.*)$")
-"""Failed, or never returned."""
+_NOT_DONE = re.compile(r"\) += (-1 E\w+ .*<[\d.]+>|\?.*)$|<detached \.\.\.>$|\+\+\+$")
+"""Failed, or never returned: the plug was pulled in the middle of it."""
 _SYNCS = frozenset({"fsync", "fdatasync"})
 
 
