@@ -3,6 +3,7 @@
 ``python -m keyrack.testing.cradle [FILE RUN_NAME]``: FILE is run first, as a module of that name.
 """
 
+import ctypes
 import json
 import os
 import runpy
@@ -18,6 +19,9 @@ from keyrack.shell.cli.app import command
 
 IMPORTED = (keyrack.shell.serving, keyrack.shell.telemetry, command)
 """What ``serve`` would import when it runs."""
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main(words: Sequence[str]) -> None:
@@ -36,6 +40,8 @@ def main(words: Sequence[str]) -> None:
 def become(order: Mapping[str, Any]) -> None:
     """In the child: be the command that was ordered, and never return."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Whoever ordered it may have died: then nobody is left to end it but the nursery's own end.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     os.environ.clear()
     os.environ.update(order["environment"])
     nothing = os.open(os.devnull, os.O_RDONLY)
