@@ -56,7 +56,7 @@ class Vault:
         probe_timeout: float = 5,
         outage_grace: float = 900,
         entry_seconds: float = 8 * 3600,
-        most_entries: int = 100_000,
+        most_entries: int = 200_000,
         most_bytes: int = 64 * 2**20,
     ) -> None:
         """``integrity_root`` becomes the vault's; ``clock`` is steady seconds, not the time of day."""
