@@ -56,7 +56,7 @@ clean: ## Remove the virtual environment and what tools left behind
 
 # What only tests call: the openssl command as a client we did not write, and strace to watch the order of syncs.
 TEST_PACKAGES := openssl strace
-COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 # The development environment holds all of the runtime's, so it stands for both.
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
