@@ -1,42 +1,78 @@
-"""Where root keys live: software today, a PKCS#11 token later. Their material never crosses this line."""
+"""Where the material of root keys lives: a keeper, software or an HSM. The material never crosses this line."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from keyrack.domain.secret import Secret
-from keyrack.embedded.keys import Action, RootKeyRecord
 
 
-class RootKeys(Protocol):
-    """Holds root keys with all their versions, and enciphers with them (AES-256-GCM).
+@dataclass(frozen=True, slots=True)
+class VersionName:
+    """Which version of which root key: three UUIDs. A keeper binds the material to all of them."""
 
-    Raises the refusals of ``embedded.errors``; ``KeystoreError`` or ``OSError`` when the store itself fails.
+    instance: str
+    key: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.instance}/{self.key}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Enciphered:
+    """What a keeper has enciphered: the nonce of AES-GCM, empty for AES key wrap, and the ciphertext with its tag."""
+
+    iv: bytes
+    ciphertext: bytes
+
+
+class Keeper(Protocol):
+    """Keeps the material of root key versions and enciphers with it. Thread-safe; every call may wait.
+
+    What :meth:`generate` and :meth:`take` answer is kept in the key manager's database beside the version and handed
+    back with each use: sealed material, or nothing where the material itself lies in an HSM under the version's name.
+
+    Raises ``UnprocessableCiphertext`` for a ciphertext that does not open, ``KeeperUnavailable`` when the keeper does
+    not answer now (a lost token, a wrong PIN, a stopped process) and ``KeystoreDamaged`` for sealed material that was
+    changed. It recovers without a restart.
     """
 
-    def all(self) -> Sequence[RootKeyRecord]:
-        """Every root key that was ever created, oldest first."""
+    @property
+    def name(self) -> str:
+        """``"software"`` or ``"pkcs11"``: what the database notes beside each version."""
         ...
 
-    def get(self, identifier: str) -> RootKeyRecord:
-        """The root key as it is now; :class:`~keyrack.embedded.errors.KeyNotFound` where there is none."""
+    @property
+    def prompt(self) -> bool:
+        """Whether it enciphers within microseconds, so that an event loop may wait for it."""
         ...
 
-    def create_root_key(self, name: str, *, at: int) -> RootKeyRecord:
-        """A new active root key; durable when this returns."""
+    def generate(self, version: VersionName) -> bytes:
+        """Make 32 bytes of new material; what the database is to keep. Durable when it returns."""
         ...
 
-    def rotate(self, identifier: str, *, at: int) -> RootKeyRecord:
-        """Give the root key another version, which wraps from now on; durable when this returns."""
+    def take(self, version: VersionName, material: Secret) -> bytes:
+        """Keep imported material of 16, 24 or 32 bytes. Repeated for a version that it has already, it is harmless
+        where the material is the same and raises ``KeystoreDamaged`` where it is another.
+        """
         ...
 
-    def change(self, identifier: str, action: Action) -> RootKeyRecord:
-        """Disable, enable or delete; durable when this returns."""
+    def encipher(self, version: VersionName, kept: bytes, plaintext: Secret, bound: bytes) -> Enciphered:
+        """Encipher so that it opens only under the same version and the same ``bound``."""
         ...
 
-    def encipher(self, version: str, nonce: bytes, plaintext: Secret, aad: bytes) -> bytes:
-        """AES-256-GCM under one version: ciphertext and 16 bytes of tag."""
+    def decipher(self, version: VersionName, kept: bytes, enciphered: Enciphered, bound: bytes) -> Secret:
+        """The reverse; the caller wipes the plaintext."""
         ...
 
-    def decipher(self, version: str, nonce: bytes, ciphertext: bytes, aad: bytes) -> Secret:
-        """The reverse; ``UnprocessableCiphertext`` where the tag does not fit."""
+    def destroy(self, version: VersionName, kept: bytes) -> None:
+        """Destroy the material for ever; harmless when repeated."""
+        ...
+
+    def probe(self) -> None:
+        """Return when it works just now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
         ...
