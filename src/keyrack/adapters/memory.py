@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
-from keyrack.adapters.journals.chain import canonical, genesis, link
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal
+from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import (
     AlreadyThere,

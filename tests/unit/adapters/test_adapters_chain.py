@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyrack.adapters.journals.chain import Checkpoint, canonical, genesis, link, verify
+from keyrack.adapters.journals.chain import Checkpoint, verify
 from keyrack.domain.journal import Entry
+from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.ports.catalog import JournalRecord
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

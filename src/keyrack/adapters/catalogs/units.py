@@ -9,8 +9,8 @@ from typing import Any, Final
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
-from keyrack.adapters.journals.chain import canonical
 from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.journal_chain import canonical
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Conflict, NotAuthorised, Unit
 

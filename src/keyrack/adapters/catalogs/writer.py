@@ -20,7 +20,7 @@ from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.checkpoint import Checkpointer
 from keyrack.adapters.catalogs.pace import Pace
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
-from keyrack.adapters.journals.chain import genesis
+from keyrack.domain.journal_chain import genesis
 from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict, NotAuthorised, OutcomeUnknown
 
 log = logging.getLogger(__name__)

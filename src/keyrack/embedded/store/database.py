@@ -1,0 +1,178 @@
+"""The key manager's database: one SQLite file beside the keystore, read in snapshots and changed in units.
+
+Many threads may read at once; one at a time changes. Durable when a unit returns.
+"""
+
+import hashlib
+import hmac
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from keyrack.embedded.errors import KeystoreDamaged, KeystoreExists, KeystoreMissing, KeystoreRolledBack
+from keyrack.embedded.root_keys.keystore import Keystore
+from keyrack.embedded.store.anchor import Anchor
+from keyrack.embedded.store.reading import Reading
+from keyrack.embedded.store.schema import FORMAT, TABLES
+from keyrack.embedded.store.unit import Unit
+
+WAIT = 5.0
+"""Seconds for which a change waits for another process's."""
+
+
+class Database:
+    """Raises ``KeystoreError`` where the file is not what was written, ``sqlite3.Error`` or ``OSError`` from below."""
+
+    def __init__(self, path: Path, keystore: Keystore) -> None:
+        """Take the keys of an open keystore; :meth:`create` and :meth:`open` are the ways in."""
+        self._path = path
+        self._keystore = keystore.identifier
+        self._row_key = keystore.derived("rows")
+        self._anchor = Anchor(anchor_path(path), keystore.derived("anchor"))
+        self._seen = 0
+        self._writing = threading.Lock()
+        self._lending = threading.Lock()
+        self._idle: list[tuple[tuple[int, int], sqlite3.Connection]] = []
+
+    @classmethod
+    def create(cls, path: Path, keystore: Keystore) -> Self:
+        """Make an empty database and its anchor; raises :class:`KeystoreExists`."""
+        if path.exists():
+            raise KeystoreExists(f"there is a database {path} already: name another keystore, or remove it")
+        database = cls(path, keystore)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with database._connection() as connection:
+            connection.executescript(TABLES)
+            mac = database._meta_mac(0)
+            connection.execute("INSERT INTO meta VALUES (1, ?, ?, 0, ?)", (FORMAT, database._keystore, mac))
+        Anchor.create(anchor_path(path), database._anchor.key)
+        return database
+
+    @classmethod
+    def open(cls, path: Path, keystore: Keystore) -> Self:
+        """Open it, and compare it with its anchor; raises :class:`KeystoreRolledBack` where it is an older copy."""
+        database = cls(path, keystore)
+        if not path.is_file():
+            raise KeystoreMissing(f"there is no database {path}: restore it from a backup, or correct the path")
+        database._seen = database._anchor.revision()
+        try:
+            with database.reading():
+                pass
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def accept(cls, path: Path, keystore: Keystore) -> int:
+        """Take the database as it is for the newest one, by an administrator's word; its revision."""
+        database = cls(path, keystore)
+        try:
+            with database.reading() as reading:
+                revision = reading.revision
+        finally:
+            database.close()
+        database._anchor.accept(revision)
+        return revision
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """One snapshot."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield Reading(connection, self._row_key, self._revision(connection))
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def change(self) -> Iterator[Unit]:
+        """One change: committed when the block ends, undone when it raises."""
+        with self._writing, self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                revision = self._revision(connection) + 1
+                unit = Unit(connection, self._row_key, revision)
+                yield unit
+                if unit.touched:
+                    connection.execute("UPDATE meta SET revision = ?, mac = ?", (revision, self._meta_mac(revision)))
+                    connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if unit.touched:
+                self._seen = max(self._seen, revision)
+                self._anchor.note(revision)
+
+    def close(self) -> None:
+        """Let go of the file; nothing may be under way."""
+        with self._lending:
+            for _, connection in self._idle:
+                connection.close()
+            self._idle.clear()
+
+    def _revision(self, connection: sqlite3.Connection) -> int:
+        row = connection.execute("SELECT format, keystore, revision, mac FROM meta").fetchone()
+        if row is None or row[0] != FORMAT or row[1] != self._keystore:
+            raise KeystoreDamaged(f"{self._path} does not belong to this keystore, or is of another version of keyrack")
+        revision = int(row[2])
+        if not hmac.compare_digest(row[3], self._meta_mac(revision)):
+            raise KeystoreDamaged(f"{self._path} was changed by something else than keyrack: restore it from a backup")
+        if revision < self._seen:
+            raise KeystoreRolledBack(
+                f"{self._path} is at change {revision}, and change {self._seen} was seen before: an older copy was put "
+                "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
+            )
+        return revision
+
+    def _meta_mac(self, revision: int) -> bytes:
+        said = f"meta\0{FORMAT}\0{self._keystore}\0{revision}".encode()
+        return hmac.digest(self._row_key.reveal(), said, hashlib.sha256)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the file as it stands at its path now: one that is idle, else a new one."""
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            raise KeystoreMissing(f"there is no database {self._path}: put it back, or correct the path") from None
+        here = (status.st_dev, status.st_ino)
+        with self._lending:
+            # A file that was replaced would be read on under its old inode.
+            stale = [idle for inode, idle in self._idle if inode != here]
+            self._idle = [(inode, idle) for inode, idle in self._idle if inode == here]
+            connection = self._idle.pop()[1] if self._idle else None
+        for each in stale:
+            each.close()
+        connection = connection or self._opened()
+        try:
+            yield connection
+        finally:
+            with self._lending:
+                self._idle.append((here, connection))
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA trusted_schema = OFF")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def anchor_path(database: Path) -> Path:
+    """The file that tells how far the database has come."""
+    return database.with_suffix(".revision")
+
+
+def database_path(keystore: Path) -> Path:
+    """The database that belongs to a keystore."""
+    return keystore.with_name(f"{keystore.name}.db")

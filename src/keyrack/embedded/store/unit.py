@@ -1,0 +1,72 @@
+"""One change of the database: whatever is put, removed and noted is kept whole or not at all."""
+
+from typing import Any
+
+from keyrack.domain.journal import Entry
+from keyrack.domain.journal_chain import canonical, genesis, link
+from keyrack.embedded.iam.records import ServiceId
+from keyrack.embedded.instances import KeyManagerInstance
+from keyrack.embedded.keys import Key
+from keyrack.embedded.store.codec import encode
+from keyrack.embedded.store.reading import KEY_COLUMNS, Reading, columns_of, row_mac
+
+CHAIN = "key-manager"
+"""The name that the key manager's journal begins with."""
+_KEY_FIELDS = f"{KEY_COLUMNS}, revision, record, mac"
+_WRITE_KEY = f"INSERT OR REPLACE INTO keys ({_KEY_FIELDS}) VALUES ({', '.join('?' * len(_KEY_FIELDS.split(',')))})"
+
+
+class Unit(Reading):
+    """A writing transaction; what it has read cannot change before it commits. ``revision`` is the one it makes."""
+
+    touched = False
+    """Whether anything was written: a unit that has written nothing is no change."""
+
+    def put_key(self, key: Key) -> None:
+        """Insert the key, or replace it whole, with its aliases."""
+        text = encode(key)
+        mac = row_mac(self._row_key, "keys", key.identifier, self.revision, text)
+        self._write("DELETE FROM aliases WHERE instance = ? AND key = ?", key.instance, key.identifier)
+        self._write(_WRITE_KEY, *columns_of(key), self.revision, text, mac)
+        for alias in key.aliases:
+            self._write("INSERT INTO aliases VALUES (?, ?, ?)", key.instance, alias.name, key.identifier)
+
+    def remove_key(self, key: Key) -> None:
+        """Forget the key and its aliases for ever."""
+        self._write("DELETE FROM aliases WHERE instance = ? AND key = ?", key.instance, key.identifier)
+        self._write("DELETE FROM keys WHERE id = ?", key.identifier)
+
+    def put_instance(self, instance: KeyManagerInstance) -> None:
+        """Insert the key manager instance, or replace it."""
+        self._put("instances", instance.identifier, encode(instance))
+
+    def put_service_id(self, service_id: ServiceId) -> None:
+        """Insert the service ID, or replace it, with its API keys."""
+        self._put("service_ids", service_id.identifier, encode(service_id))
+        self._write("DELETE FROM api_keys WHERE service_id = ?", service_id.identifier)
+        for key in service_id.api_keys:
+            self._write("INSERT INTO api_keys VALUES (?, ?)", key.hash, service_id.identifier)
+
+    def remove_service_id(self, identifier: str) -> None:
+        """Forget a service ID, its grants and its API keys."""
+        self._write("DELETE FROM api_keys WHERE service_id = ?", identifier)
+        self._write("DELETE FROM service_ids WHERE id = ?", identifier)
+
+    def put_sealed_value(self, name: str, value: bytes) -> None:
+        """Keep a value that the caller has sealed, bound to its name."""
+        self._write("INSERT OR REPLACE INTO sealed_values VALUES (?, ?)", name, value)
+
+    def note(self, entry: Entry) -> None:
+        """Write an entry into the journal, behind the last one."""
+        last = self._connection.execute("SELECT number, hash FROM journal ORDER BY number DESC LIMIT 1").fetchone()
+        number, previous = last or (0, genesis(CHAIN))
+        text = canonical(entry)
+        self._write("INSERT INTO journal VALUES (?, ?, ?)", number + 1, text, link(previous, text))
+
+    def _put(self, table: str, identifier: str, text: str) -> None:
+        mac = row_mac(self._row_key, table, identifier, self.revision, text)
+        self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", identifier, self.revision, text, mac)
+
+    def _write(self, statement: str, *parameters: Any) -> None:
+        self._connection.execute(statement, parameters)
+        self.touched = True
