@@ -1,4 +1,4 @@
-"""The embedded key manager as one object: keystore, database, keepers, clock, and the waits that Key Protect imposes."""
+"""The embedded key manager as one object: keystore, database, keepers, clock, and the waits that it imposes."""
 
 import sqlite3
 import time
