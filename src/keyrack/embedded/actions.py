@@ -1,87 +1,124 @@
-"""Wrap, unwrap, rewrap and rotate with root keys: Key Protect's actions, and the ciphertext that describes itself."""
+"""Wrap, unwrap and rewrap with root keys: Key Protect's actions.
 
-import os
-import uuid
+Each wrap in software draws a random nonce of 96 bits: rotate a root key long before 2^32 wraps (NIST SP 800-38D, 8.3).
+What hands out a plaintext is journaled first, and the right and the state are looked at again in that transaction.
+"""
+
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import Secret, randomize
+from keyrack.embedded.call import Call
+from keyrack.embedded.ciphertext import Ciphertext, bound_by, read, written
 from keyrack.embedded.errors import InvalidField, UnprocessableCiphertext
-from keyrack.embedded.keys import Action, RootKeyRecord
-from keyrack.embedded.root_keys.port import RootKeys
-from keyrack.ports.key_manager import Unwrapped, Wrapped
+from keyrack.embedded.house import House
+from keyrack.embedded.iam.rights import Right
+from keyrack.embedded.keys import Action, Key, KeyVersion
 
 MOST_PLAINTEXT = 3072
 """Bytes of the longest plaintext: 4,096 digits of base64."""
-MOST_AAD_STRINGS = 126
-MOST_AAD_LENGTH = 255
-MAGIC = b"KRW\x01"
-_NONCE = 12
-_HEADER = len(MAGIC) + 16
+GENERATED = 32
+"""Bytes of a plaintext that the key manager makes."""
 
 
-class Actions:
-    """What root keys do. Raises the refusals of ``embedded.errors``.
+@dataclass(frozen=True, slots=True)
+class WrapAnswer:
+    """What a wrap gives; ``plaintext`` only where the key manager has made it, and then the caller wipes it."""
 
-    Each wrap draws a random nonce of 96 bits: rotate a root key long before 2^32 wraps (NIST SP 800-38D, 8.3).
-    """
-
-    def __init__(self, root_keys: RootKeys) -> None:
-        self._root_keys = root_keys
-
-    def wrap(self, key: str, plaintext: Secret, aad: Sequence[str] = ()) -> Wrapped:
-        """Wrap with the newest version; only an active root key does."""
-        record = self._root_keys.get(key)
-        record.allow(Action.WRAP)
-        return self._wrapped(record, plaintext, encoded(aad))
-
-    def unwrap(self, key: str, ciphertext: bytes, aad: Sequence[str] = ()) -> Unwrapped:
-        """Unwrap what any version of this root key has wrapped."""
-        record = self._root_keys.get(key)
-        record.allow(Action.UNWRAP)
-        bound = encoded(aad)
-        version, plaintext = self._opened(record, ciphertext, bound)
-        if version == record.newest.identifier:
-            return Unwrapped(plaintext, version)
-        return Unwrapped(plaintext, version, self._wrapped(record, plaintext, bound))
-
-    def rewrap(self, key: str, ciphertext: bytes, aad: Sequence[str] = ()) -> Wrapped:
-        """The same plaintext under the newest version, without handing it out."""
-        record = self._root_keys.get(key)
-        record.allow(Action.REWRAP)
-        bound = encoded(aad)
-        _, plaintext = self._opened(record, ciphertext, bound)
-        with plaintext:
-            return self._wrapped(record, plaintext, bound)
-
-    def _wrapped(self, record: RootKeyRecord, plaintext: Secret, bound: bytes) -> Wrapped:
-        if len(plaintext) > MOST_PLAINTEXT:
-            raise InvalidField(f"a root key wraps at most {MOST_PLAINTEXT} bytes")
-        version = record.newest.identifier
-        header = MAGIC + _raw(version)
-        nonce = os.urandom(_NONCE)
-        return Wrapped(header + nonce + self._root_keys.encipher(version, nonce, plaintext, header + bound), version)
-
-    def _opened(self, record: RootKeyRecord, ciphertext: bytes, bound: bytes) -> tuple[str, Secret]:
-        header, nonce = ciphertext[:_HEADER], ciphertext[_HEADER : _HEADER + _NONCE]
-        if len(nonce) != _NONCE or not header.startswith(MAGIC):
-            raise UnprocessableCiphertext("the ciphertext is not one that a root key of this key manager has made")
-        raw = header[len(MAGIC) :]
-        for version in reversed(record.versions):
-            if _raw(version.identifier) == raw:
-                sealed = ciphertext[_HEADER + _NONCE :]
-                return version.identifier, self._root_keys.decipher(version.identifier, nonce, sealed, header + bound)
-        raise UnprocessableCiphertext("no version of this root key has made the ciphertext")
+    ciphertext: bytes
+    version: str
+    plaintext: Secret | None = None
 
 
-def encoded(aad: Sequence[str]) -> bytes:
-    """The strings as bytes that no other sequence of strings gives: the length of each, a colon, then all of them."""
-    lengths = [len(string) for string in aad]
-    if len(lengths) > MOST_AAD_STRINGS or max(lengths, default=0) > MOST_AAD_LENGTH:
-        raise InvalidField(f"at most {MOST_AAD_STRINGS} strings of {MOST_AAD_LENGTH} characters bind a ciphertext")
-    return f"{','.join(map(str, lengths))}:{''.join(aad)}".encode()
+@dataclass(frozen=True, slots=True)
+class UnwrapAnswer:
+    """What an unwrap gives: the plaintext, which the caller wipes, and after a rotation the ciphertext made anew."""
+
+    plaintext: Secret
+    version: str
+    """The version that has wrapped what was given."""
+    rewrapped: bytes | None = None
+    rewrapped_version: str | None = None
 
 
-@lru_cache(maxsize=1024)
-def _raw(version: str) -> bytes:
-    return uuid.UUID(version).bytes
+@dataclass(frozen=True, slots=True)
+class RewrapAnswer:
+    """The same plaintext under the newest version."""
+
+    ciphertext: bytes
+    version: str
+    rewrapped_version: str
+
+
+def wrap(house: House, call: Call, name: str, plaintext: Secret | None, aad: Sequence[str] = ()) -> WrapAnswer:
+    """Wrap with the newest version of an active root key; without ``plaintext``, 32 random bytes are made."""
+    bound = bound_by(aad)
+    if plaintext is not None and len(plaintext) > MOST_PLAINTEXT:
+        raise InvalidField(f"A root key wraps at most {MOST_PLAINTEXT} bytes", target=("field", "plaintext"))
+    key = _usable(house, call, name, Right.WRAP, Action.WRAP)
+    secret = _random() if plaintext is None else plaintext
+    ciphertext = _wrapped(house, key, secret, bound)
+    _journal(house, call, key, Right.WRAP, Action.WRAP)
+    return WrapAnswer(ciphertext, key.newest.identifier, secret if plaintext is None else None)
+
+
+def unwrap(house: House, call: Call, name: str, ciphertext: bytes, aad: Sequence[str] = ()) -> UnwrapAnswer:
+    """Unwrap what any version of this root key has wrapped, under the same strings."""
+    bound = bound_by(aad)
+    key = _usable(house, call, name, Right.UNWRAP, Action.UNWRAP)
+    version, plaintext = _opened(house, key, ciphertext, bound)
+    try:
+        rewrapped = None if version is key.newest else _wrapped(house, key, plaintext, bound)
+        _journal(house, call, key, Right.UNWRAP, Action.UNWRAP)
+    except BaseException:
+        plaintext.wipe()
+        raise
+    return UnwrapAnswer(plaintext, version.identifier, rewrapped, key.newest.identifier if rewrapped else None)
+
+
+def rewrap(house: House, call: Call, name: str, ciphertext: bytes, aad: Sequence[str] = ()) -> RewrapAnswer:
+    """The same plaintext under the newest version, without handing it out."""
+    bound = bound_by(aad)
+    key = _usable(house, call, name, Right.REWRAP, Action.REWRAP)
+    version, plaintext = _opened(house, key, ciphertext, bound)
+    with plaintext:
+        again = _wrapped(house, key, plaintext, bound)
+    _journal(house, call, key, Right.REWRAP, Action.REWRAP)
+    return RewrapAnswer(again, version.identifier, key.newest.identifier)
+
+
+def _usable(house: House, call: Call, name: str, right: Right, action: Action) -> Key:
+    with house.reading() as reading:
+        key = reading.key_for(call, name, right)
+    key.allow(action, house.now)
+    return key
+
+
+def _journal(house: House, call: Call, key: Key, right: Right, action: Action) -> None:
+    """Decide again and write down, in one transaction: what was revoked meanwhile is not handed out."""
+    if not call.journaled:
+        return
+    with house.change(call, right.value, key.identifier) as unit:
+        unit.key_for(call, key.identifier, right).allow(action, house.now)
+
+
+def _wrapped(house: House, key: Key, plaintext: Secret, bound: bytes) -> bytes:
+    version = key.newest
+    keeper = house.keeper_of(version.keeper)
+    enciphered = keeper.encipher(key.version_name(version), version.kept, plaintext, bound)
+    return written(Ciphertext(version.identifier, enciphered))
+
+
+def _opened(house: House, key: Key, ciphertext: bytes, bound: bytes) -> tuple[KeyVersion, Secret]:
+    told = read(ciphertext)
+    for version in reversed(key.versions):
+        if version.identifier == told.version:
+            keeper = house.keeper_of(version.keeper)
+            return version, keeper.decipher(key.version_name(version), version.kept, told.enciphered, bound)
+    raise UnprocessableCiphertext("No version of this root key has made the ciphertext")
+
+
+def _random() -> Secret:
+    material = bytearray(GENERATED)
+    randomize(material)
+    return Secret(material)

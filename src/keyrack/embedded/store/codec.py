@@ -14,6 +14,8 @@ from keyrack.embedded.errors import KeystoreDamaged
 
 T = TypeVar("T")
 Converter = Callable[[Any], Any]
+Maker = Callable[[Any], Converter]
+"""Gives the converter of an annotation."""
 
 _written = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -36,47 +38,34 @@ def decode(kind: type[T], text: str) -> T:
 
 @cache
 def _encoder(kind: Any) -> Converter:
-    if is_dataclass(kind):
-        return _dataclass_encoder(kind)
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is bytes:
-        return lambda value: base64.b64encode(value).decode()
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda value: value.value
-    if origin in (Union, types.UnionType):
-        return _optional(_encoder, inner)
-    if origin is tuple:
-        one = _encoder(inner[0])
-        return lambda values: [one(value) for value in values]
-    if origin is Mapping:
-        key, value_of = _encoder(inner[0]), _encoder(inner[1])
-        return lambda mapping: {key(name): value_of(value) for name, value in mapping.items()}
-    return _as_it_is
+    shape, inner = _shape(kind)
+    return _ENCODERS[shape](_encoder, kind, inner)
 
 
 @cache
 def _decoder(kind: Any) -> Converter:
-    if is_dataclass(kind):
-        return _dataclass_decoder(kind)
+    shape, inner = _shape(kind)
+    return _DECODERS[shape](_decoder, kind, inner)
+
+
+def _shape(kind: Any) -> tuple[str, tuple[Any, ...]]:
+    """What an annotation is, and the annotations inside it. A union but ``X | None`` holds JSON values as they are."""
     origin, inner = get_origin(kind), get_args(kind)
-    if kind is bytes:
-        return lambda text: base64.b64decode(text, validate=True)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind
     if origin in (Union, types.UnionType):
-        return _optional(_decoder, inner)
-    if origin is tuple:
-        one = _decoder(inner[0])
-        return lambda values: tuple(one(value) for value in values)
-    if origin is Mapping:
-        key, value_of = _decoder(inner[0]), _decoder(inner[1])
-        return lambda mapping: {key(name): value_of(value) for name, value in mapping.items()}
-    return _as_it_is
+        kinds = tuple(each for each in inner if each is not types.NoneType)
+        return ("optional", kinds) if len(kinds) == 1 else ("json", ())
+    if origin in (tuple, Mapping):
+        return ("tuple" if origin is tuple else "mapping"), inner
+    if is_dataclass(kind):
+        return "record", ()
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "enumeration", ()
+    return ("bytes" if kind is bytes else "json"), ()
 
 
-def _dataclass_encoder(kind: Any) -> Converter:
+def _record_encoder(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
     hints = get_type_hints(kind)
-    parts = [(each.name, _default(each), _encoder(hints[each.name])) for each in fields(kind)]
+    parts = [(each.name, _default(each), of(hints[each.name])) for each in fields(kind)]
 
     def encoded(record: Any) -> dict[str, Any]:
         told = ((name, default, convert, getattr(record, name)) for name, default, convert in parts)
@@ -85,9 +74,9 @@ def _dataclass_encoder(kind: Any) -> Converter:
     return encoded
 
 
-def _dataclass_decoder(kind: Any) -> Converter:
+def _record_decoder(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
     hints = get_type_hints(kind)
-    converters = {each.name: _decoder(hints[each.name]) for each in fields(kind)}
+    converters = {each.name: of(hints[each.name]) for each in fields(kind)}
     return lambda told: kind(**{name: converters[name](value) for name, value in told.items()})
 
 
@@ -97,14 +86,49 @@ def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else MISSING
 
 
-def _optional(of: Callable[[Any], Converter], inner: tuple[Any, ...]) -> Converter:
-    """``X | None``; any other union holds JSON values as they are."""
-    kinds = [kind for kind in inner if kind is not types.NoneType]
-    if len(kinds) != 1:
-        return _as_it_is
-    convert = of(kinds[0])
+def _optional(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
+    convert = of(inner[0])
     return lambda value: None if value is None else convert(value)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _mapping(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
+    name_of, value_of = of(inner[0]), of(inner[1])
+    return lambda mapping: {name_of(name): value_of(value) for name, value in mapping.items()}
+
+
+def _list(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
+    one = of(inner[0])
+    return lambda values: [one(value) for value in values]
+
+
+def _tuple(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
+    one = of(inner[0])
+    return lambda values: tuple(one(value) for value in values)
+
+
+def _text(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")
+
+
+def _octets(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+_ENCODERS: Mapping[str, Callable[[Maker, Any, tuple[Any, ...]], Converter]] = {
+    "record": _record_encoder,
+    "optional": _optional,
+    "mapping": _mapping,
+    "tuple": _list,
+    "enumeration": lambda of, kind, inner: lambda value: value.value,
+    "bytes": lambda of, kind, inner: _text,
+    "json": lambda of, kind, inner: lambda value: value,
+}
+_DECODERS: Mapping[str, Callable[[Maker, Any, tuple[Any, ...]], Converter]] = {
+    "record": _record_decoder,
+    "optional": _optional,
+    "mapping": _mapping,
+    "tuple": _tuple,
+    "enumeration": lambda of, kind, inner: kind,
+    "bytes": lambda of, kind, inner: _octets,
+    "json": lambda of, kind, inner: lambda value: value,
+}

@@ -55,7 +55,7 @@ class Reading:
     def instances(self) -> list[KeyManagerInstance]:
         """Every key manager instance, oldest first."""
         rows = self._connection.execute("SELECT id, revision, record, mac FROM instances")
-        found = [self._record("instances", KeyManagerInstance, *row) for row in rows]
+        found = [self._record("instances", KeyManagerInstance, row) for row in rows]
         return sorted(found, key=lambda instance: (instance.created_at, instance.identifier))
 
     def instance(self, identifier: str) -> KeyManagerInstance:
@@ -65,7 +65,7 @@ class Reading:
         ).fetchone()
         if row is None:
             raise InvalidInstance(f"there is no key manager instance {identifier}")
-        return self._record("instances", KeyManagerInstance, *row)
+        return self._record("instances", KeyManagerInstance, row)
 
     def key(self, instance: str, name: str) -> Key:
         """The key of this identifier or alias in an instance, in whatever state; raises :class:`KeyNotFound`."""
@@ -123,7 +123,7 @@ class Reading:
     def service_ids(self) -> list[ServiceId]:
         """Every service ID, oldest first."""
         rows = self._connection.execute("SELECT id, revision, record, mac FROM service_ids")
-        found = [self._record("service_ids", ServiceId, *row) for row in rows]
+        found = [self._record("service_ids", ServiceId, row) for row in rows]
         return sorted(found, key=lambda each: (each.created_at, each.identifier))
 
     def service_id(self, identifier: str) -> ServiceId | None:
@@ -131,7 +131,7 @@ class Reading:
         row = self._connection.execute(
             "SELECT id, revision, record, mac FROM service_ids WHERE id = ?", (identifier,)
         ).fetchone()
-        return None if row is None else self._record("service_ids", ServiceId, *row)
+        return None if row is None else self._record("service_ids", ServiceId, row)
 
     def owner_of(self, api_key_hash: bytes) -> ServiceId | None:
         """The service ID that has an API key of this hash."""
@@ -172,12 +172,13 @@ class Reading:
         return key if key is not None and any(each.name == alias for each in key.aliases) else None
 
     def _key(self, row: tuple[Any, ...]) -> Key:
-        key = self._record("keys", Key, row[0], *row[-3:])
+        key = self._record("keys", Key, (row[0], *row[-3:]))
         if columns_of(key) != row[:-3]:
             raise KeystoreDamaged(f"the row of the key {row[0]!r} was changed: restore the database from a backup")
         return key
 
-    def _record(self, table: str, kind: type[T], identifier: str, revision: int, text: str, mac: bytes) -> T:
+    def _record(self, table: str, kind: type[T], row: tuple[str, int, str, bytes]) -> T:
+        identifier, revision, text, mac = row
         if not hmac.compare_digest(mac, row_mac(self._row_key, table, identifier, revision, text)):
             raise KeystoreDamaged(f"a row of {table} was changed: restore the database from a backup")
         record = decode(kind, text)
