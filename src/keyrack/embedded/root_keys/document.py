@@ -1,65 +1,69 @@
-"""The keystore as a file: JSON that a person can read, with every key sealed in it and one MAC over the whole."""
+"""The keystore as a file: JSON that a person can read, with one sealed key in it and a MAC over the whole."""
 
 import base64
-import hashlib
-import hmac
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged
-from keyrack.embedded.keys import KeyState, KeyVersion, RootKeyRecord
 
-FORMAT = 1
-LARGEST = 64 * 2**20
-"""Bytes of the longest keystore that is read: some 100,000 versions of root keys."""
+FORMAT = 2
+LARGEST = 2**16
+"""Bytes of the longest keystore that is read; one is written with some 500."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a keystore file says. Sealed values are nonce, ciphertext and tag; nothing here is secret by itself."""
+    """What a keystore file says; nothing here is secret by itself."""
 
     identifier: str
     created_at: int
-    revision: int
-    """Grows by one at each change."""
+    """Seconds since 1970, UTC."""
     unlock: Mapping[str, Any]
-    """Kind of the master key, the parameters that derive it, and ``check``: which master key it is."""
-    integrity_root: bytes
-    root_keys: Mapping[str, RootKeyRecord] = field(default_factory=dict)
-    material: Mapping[str, bytes] = field(default_factory=dict)
-    """Sealed material by the identifier of the version."""
+    """Kind of the unlock, what it notes to find its master key, and ``check``: which master key it is."""
+    sealed: bytes = b""
+    """The keystore's key, sealed under the master key: nonce, ciphertext and tag."""
+    mac: bytes = b""
+
+    @property
+    def header(self) -> str:
+        """What the sealed key is bound to: all but itself and the MAC."""
+        return _canonical(replace(self, sealed=b"", mac=b""))
+
+    @property
+    def authenticated(self) -> bytes:
+        """What the MAC covers: all but itself."""
+        return _canonical(replace(self, mac=b"")).encode()
 
 
-def write(document: Document, mac_key: Secret) -> bytes:
+def write(document: Document) -> bytes:
     """The file of a document."""
-    content = _tree(document)
-    content["mac"] = _mac(content, mac_key).hex()
-    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps(_tree(document), indent=1).encode() + b"\n"
 
 
-def read(text: bytes, mac_key: Callable[[Mapping[str, Any], str], Secret]) -> Document:
-    """The document of a file, checked.
+def read(text: bytes) -> Document:
+    """The document of a file, not yet authenticated; raises :class:`KeystoreDamaged`.
 
-    ``mac_key`` derives the key from the unlock parameters and the identifier; it raises ``KeystoreLocked`` where the
-    master key is another. Anything else that is wrong is :class:`KeystoreDamaged`.
+    One document has one writing: a file that says the same in other words is refused as well, so that every changed
+    byte is a changed keystore.
     """
     content = _parse(text)
     try:
-        mac = bytes.fromhex(content.pop("mac"))
-        unlock, identifier = content["unlock"], content["id"]
-        if type(unlock) is not dict or type(identifier) is not str:
-            raise TypeError
+        document = Document(
+            identifier=_of(str, content["id"]),
+            created_at=_of(int, content["created_at"]),
+            unlock=_of(dict, content["unlock"]),
+            sealed=base64.b64decode(content["sealed"], validate=True),
+            mac=bytes.fromhex(content["mac"]),
+        )
+        _of(str, document.unlock["kind"])
+        same = write(document) == text
     except (KeyError, TypeError, ValueError):
-        raise KeystoreDamaged("it lacks its header: restore it from a backup") from None
-    if not hmac.compare_digest(mac, _mac(content, mac_key(unlock, identifier))):
+        raise KeystoreDamaged("it does not say what a keystore says: restore it from a backup") from None
+    if not same:
         raise KeystoreDamaged("it was changed by something else than keyrack: restore it from a backup")
-    try:
-        return _document(content)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise KeystoreDamaged("it does not hold what a keystore holds, though its MAC fits: report this") from None
+    return document
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -74,9 +78,14 @@ def _parse(text: bytes) -> dict[str, Any]:
     return content
 
 
-def _mac(content: Mapping[str, Any], key: Secret) -> bytes:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    return hmac.digest(key.reveal(), canonical, hashlib.sha256)
+def _of(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _canonical(document: Document) -> str:
+    return json.dumps(_tree(document), sort_keys=True, separators=(",", ":"))
 
 
 def _tree(document: Document) -> dict[str, Any]:
@@ -84,59 +93,7 @@ def _tree(document: Document) -> dict[str, Any]:
         "keyrack_keystore": FORMAT,
         "id": document.identifier,
         "created_at": document.created_at,
-        "revision": document.revision,
         "unlock": dict(document.unlock),
-        "integrity_root": _text(document.integrity_root),
-        "root_keys": [
-            {
-                "id": key.identifier,
-                "name": key.name,
-                "state": int(key.state),
-                "created_at": key.created_at,
-                "versions": [
-                    {
-                        "id": version.identifier,
-                        "created_at": version.created_at,
-                        "sealed": _text(document.material[version.identifier]),
-                    }
-                    for version in key.versions
-                ],
-            }
-            for key in document.root_keys.values()
-        ],
+        "sealed": base64.b64encode(document.sealed).decode(),
+        "mac": document.mac.hex(),
     }
-
-
-def _document(content: Mapping[str, Any]) -> Document:
-    records = [_record(entry) for entry in content["root_keys"]]
-    return Document(
-        identifier=content["id"],
-        created_at=content["created_at"],
-        revision=content["revision"],
-        unlock=content["unlock"],
-        integrity_root=_bytes(content["integrity_root"]),
-        root_keys={record.identifier: record for record in records},
-        material={
-            version["id"]: _bytes(version["sealed"]) for entry in content["root_keys"] for version in entry["versions"]
-        },
-    )
-
-
-def _record(entry: Mapping[str, Any]) -> RootKeyRecord:
-    return RootKeyRecord(
-        identifier=entry["id"],
-        name=entry["name"],
-        state=KeyState(entry["state"]),
-        created_at=entry["created_at"],
-        versions=tuple(
-            KeyVersion(identifier=version["id"], created_at=version["created_at"]) for version in entry["versions"]
-        ),
-    )
-
-
-def _text(sealed: bytes) -> str:
-    return base64.b64encode(sealed).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)

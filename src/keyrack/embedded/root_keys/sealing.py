@@ -1,9 +1,6 @@
-"""The keys that a master key gives for one keystore: one seals, one authenticates the file, one tells masters apart."""
+"""Seals secrets with AES-256-GCM, each bound to what it is, and derives keys for one purpose each."""
 
-import hashlib
-import hmac
 import os
-from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -13,53 +10,44 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged
 
+KEY = 32
+"""Length of every key here, in bytes: AES-256."""
 NONCE = 12
 TAG = 16
 
 
 class Sealing:
-    """Seals keys for one keystore with AES-256-GCM, each bound to what it is and where it stands."""
+    """Seals under one key; thread-safe. OpenSSL keeps the key in its schedule and clears it when this object goes."""
 
-    __slots__ = ("_cipher", "check", "mac_key")
+    __slots__ = ("_cipher",)
 
-    def __init__(self, cipher: AESGCM, mac_key: Secret, check: str) -> None:
-        self._cipher = cipher
-        self.mac_key = mac_key
-        self.check = check
-        """Tells whether a master key is the right one, without telling anything of it."""
-
-    @classmethod
-    def of(cls, master: Secret, keystore: str) -> Self:
-        """Derive the three keys; the master key stays the caller's, who wipes it."""
-        with (
-            _derived(master, keystore, "seal") as seal,
-            _derived(master, keystore, "check") as check,
-        ):
-            told = hmac.digest(check.reveal(), keystore.encode(), hashlib.sha256)[:16].hex()
-            return cls(AESGCM(seal.reveal()), _derived(master, keystore, "mac"), told)
+    def __init__(self, key: Secret) -> None:
+        """``key`` has 32 bytes and stays the caller's, who wipes it."""
+        self._cipher = AESGCM(key.reveal())
 
     def seal(self, material: Secret, purpose: str) -> bytes:
-        """Nonce, ciphertext and tag; ``purpose`` says which key it is and must be said again to open."""
+        """Nonce, ciphertext and tag; ``purpose`` says what it is and must be said again to open."""
         nonce = os.urandom(NONCE)
         return nonce + self._cipher.encrypt(nonce, material.reveal(), purpose.encode())
 
-    def open(self, sealed: bytes, purpose: str) -> Secret:
-        """The key again; :class:`KeystoreDamaged` where it was changed or stood elsewhere."""
+    def open(self, sealed: bytes, purpose: str, what: str = "") -> Secret:
+        """The secret again; :class:`KeystoreDamaged` where it was changed or stood elsewhere.
+
+        ``what`` names it in the error; without it ``purpose`` does.
+        """
         buffer = Secret(bytearray(max(len(sealed) - NONCE - TAG, 0)))
         try:
             self._cipher.decrypt_into(sealed[:NONCE], sealed[NONCE:], purpose.encode(), buffer.reveal())
         except (InvalidTag, ValueError):
             buffer.wipe()  # GCM deciphers before it knows that the tag is wrong.
-            raise KeystoreDamaged(f"the {purpose} in it does not open: restore it from a backup") from None
+            raise KeystoreDamaged(
+                f"the {what or purpose} was changed, or stood elsewhere: restore it from a backup"
+            ) from None
         return buffer
 
-    def wipe(self) -> None:
-        """Forget what can be forgotten; OpenSSL clears the cipher's key when the object goes."""
-        self.mac_key.wipe()
 
-
-def _derived(master: Secret, keystore: str, purpose: str) -> Secret:
-    derived = bytearray(32)
-    info = f"keyrack keystore {purpose} v1".encode()
-    HKDF(algorithm=SHA256(), length=32, salt=keystore.encode(), info=info).derive_into(master.reveal(), derived)
+def derive(key: Secret, salt: str, info: str) -> Secret:
+    """A key of its own for the purpose that ``info`` names (HKDF-SHA256, RFC 5869); the caller wipes it."""
+    derived = bytearray(KEY)
+    HKDF(algorithm=SHA256(), length=KEY, salt=salt.encode(), info=info.encode()).derive_into(key.reveal(), derived)
     return Secret(derived)

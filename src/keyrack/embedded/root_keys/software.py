@@ -1,138 +1,68 @@
-"""The software keystore: one file with the deployment's integrity root and its root keys, sealed under a master key.
+"""The keeper of root keys without an HSM: material sealed under a key of the keystore, and used in this process."""
 
-Several processes may use one keystore: each looks at every use whether the file was replaced, so that a root key that
-one of them disables is refused by all at once. Writers exclude each other with a lock.
-"""
-
-import hmac
 import os
 import threading
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, BinaryIO, Self
+from collections import OrderedDict
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyrack.domain.secret import Secret, randomize
-from keyrack.embedded import files
-from keyrack.embedded.errors import (
-    KeyNotFound,
-    KeystoreDamaged,
-    KeystoreExists,
-    KeystoreLocked,
-    KeystoreMissing,
-    UnprocessableCiphertext,
-)
-from keyrack.embedded.keys import Action, KeyState, KeyVersion, RootKeyRecord
-from keyrack.embedded.root_keys import document
-from keyrack.embedded.root_keys.document import Document
-from keyrack.embedded.root_keys.sealing import TAG, Sealing
-from keyrack.embedded.root_keys.unlock import Unlock
+from keyrack.embedded.errors import InvalidField, KeeperUnavailable, KeystoreDamaged, UnprocessableCiphertext
+from keyrack.embedded.root_keys.keystore import Keystore
+from keyrack.embedded.root_keys.port import Enciphered, VersionName
+from keyrack.embedded.root_keys.sealing import KEY, NONCE, TAG, Sealing
 
-ROOT_KEY = 32
-"""Length of a root key in bytes: AES-256."""
+LENGTHS = (16, 24, 32)
+"""Bytes of root key material that may be imported: AES-128, AES-192, AES-256."""
+MOST_CACHED = 10_000
+"""Versions whose ciphers stay in memory, the least used go first; some 1 KiB each."""
 
 
-class SoftwareKeystore:
-    """Root keys in a sealed file; implements ``root_keys.port.RootKeys``.
+class SoftwareKeeper:
+    """Implements ``root_keys.port.Keeper`` with AES-GCM and a random nonce of 96 bits.
 
-    Its methods read or write a file and may raise ``OSError``; after :meth:`open`, only those that change something
-    take longer than microseconds.
+    It keeps nothing itself: what it answers is the material, sealed under the keystore's key for material and bound to
+    its version, and the database keeps that. So :meth:`take` is harmless when repeated, whatever the material is: each
+    answer opens by itself, and the caller decides which one to keep. For the same reason :meth:`destroy` ends with the
+    caller, who forgets what was kept.
     """
 
-    def __init__(self, path: Path, sealing: Sealing) -> None:
-        self._path = path
-        self._sealing = sealing
-        self._file: BinaryIO | None = None
-        self._stamp: tuple[int, int] | None = None
-        self._ciphers: dict[str, AESGCM] = {}
-        self._reading = threading.Lock()
-        self._document: Document
+    name = "software"
+    prompt = True
 
-    @classmethod
-    def create(cls, path: Path, unlock: Unlock, *, at: int) -> Self:
-        """Make a keystore with a new integrity root and no root keys; raises :class:`KeystoreExists`."""
-        parameters = {"kind": unlock.kind, **unlock.prepare()}
-        identifier = str(uuid.uuid4())
-        with unlock.master_key(parameters) as master:
-            sealing = Sealing.of(master, identifier)
-        with _random_key() as integrity_root:
-            first = Document(
-                identifier=identifier,
-                created_at=at,
-                revision=1,
-                unlock={**parameters, "check": sealing.check},
-                integrity_root=sealing.seal(integrity_root, "integrity root"),
-            )
+    def __init__(self, keystore: Keystore) -> None:
+        """The keystore is not needed any more once this has returned."""
+        with keystore.derived("material") as key:
+            self._sealing: Sealing | None = Sealing(key)
+        self._ciphers: OrderedDict[tuple[VersionName, bytes], AESGCM] = OrderedDict()
+        self._using = threading.Lock()
+
+    def generate(self, version: VersionName) -> bytes:
+        """32 bytes of new material, sealed."""
+        with Secret(bytearray(KEY)) as material:
+            randomize(material.reveal())
+            return self._open_sealing().seal(material, _purpose(version))
+
+    def take(self, version: VersionName, material: Secret) -> bytes:
+        """Imported material of 16, 24 or 32 bytes, sealed; raises :class:`InvalidField` for another length."""
+        if len(material) not in LENGTHS:
+            raise InvalidField("the material of a root key has 16, 24 or 32 bytes")
+        return self._open_sealing().seal(material, _purpose(version))
+
+    def encipher(self, version: VersionName, kept: bytes, plaintext: Secret, bound: bytes) -> Enciphered:
+        """Encipher under the version's material."""
+        iv = os.urandom(NONCE)
+        return Enciphered(iv, self._cipher(version, kept).encrypt(iv, plaintext.reveal(), bound))
+
+    def decipher(self, version: VersionName, kept: bytes, enciphered: Enciphered, bound: bytes) -> Secret:
+        """The plaintext; raises :class:`UnprocessableCiphertext` and :class:`KeystoreDamaged`."""
+        cipher = self._cipher(version, kept)
+        buffer = Secret(bytearray(max(len(enciphered.ciphertext) - TAG, 0)))
         try:
-            files.create(path, document.write(first, sealing.mac_key))
-        except FileExistsError:
-            raise KeystoreExists(f"there is a keystore {path} already: name another path, or remove it") from None
-        keystore = cls(path, sealing)
-        keystore._current()
-        return keystore
-
-    @classmethod
-    def open(cls, path: Path, unlock: Unlock) -> Self:
-        """Open a keystore; raises the ``KeystoreError`` that says what is wrong. A passphrase takes about 0.4 s."""
-        found: list[Sealing] = []
-
-        def mac_key(parameters: Mapping[str, Any], identifier: str) -> Secret:
-            found.append(_sealing(unlock, parameters, identifier))
-            return found[0].mac_key
-
-        with _opened(path) as file:
-            _read(path, file, mac_key)
-        keystore = cls(path, found[0])
-        keystore._current()
-        return keystore
-
-    def integrity_root(self) -> Secret:
-        """The key that authenticates the deployment's records; the caller wipes it."""
-        return self._sealing.open(self._current().integrity_root, "integrity root")
-
-    def all(self) -> Sequence[RootKeyRecord]:
-        """Every root key that was ever created, oldest first."""
-        return tuple(self._current().root_keys.values())
-
-    def get(self, identifier: str) -> RootKeyRecord:
-        """The root key as it is now; raises :class:`KeyNotFound`."""
-        return _found(self._current(), identifier)
-
-    def create_root_key(self, name: str, *, at: int) -> RootKeyRecord:
-        """A new active root key."""
-        return self._change(lambda now: self._with_version(now, _new_record(name, at), at))
-
-    def rotate(self, identifier: str, *, at: int) -> RootKeyRecord:
-        """Give the root key another version, which wraps from now on."""
-
-        def rotated(now: Document) -> tuple[Document, RootKeyRecord]:
-            record = _found(now, identifier)
-            record.allow(Action.ROTATE)
-            return self._with_version(now, record, at)
-
-        return self._change(rotated)
-
-    def change(self, identifier: str, action: Action) -> RootKeyRecord:
-        """Disable, enable or delete the root key."""
-
-        def changed(now: Document) -> tuple[Document, RootKeyRecord]:
-            return _with_record(now, _found(now, identifier).after(action))
-
-        return self._change(changed)
-
-    def encipher(self, version: str, nonce: bytes, plaintext: Secret, aad: bytes) -> bytes:
-        """AES-256-GCM under one version of a root key: ciphertext and tag."""
-        return self._cipher(version).encrypt(nonce, plaintext.reveal(), aad)
-
-    def decipher(self, version: str, nonce: bytes, ciphertext: bytes, aad: bytes) -> Secret:
-        """The reverse; raises :class:`UnprocessableCiphertext`."""
-        buffer = Secret(bytearray(max(len(ciphertext) - TAG, 0)))
-        try:
-            self._cipher(version).decrypt_into(nonce, ciphertext, aad, buffer.reveal())
+            if len(enciphered.iv) != NONCE:
+                raise ValueError
+            cipher.decrypt_into(enciphered.iv, enciphered.ciphertext, bound, buffer.reveal())
         except (InvalidTag, ValueError):
             buffer.wipe()  # GCM deciphers before it knows that the tag is wrong.
             raise UnprocessableCiphertext(
@@ -140,115 +70,51 @@ class SoftwareKeystore:
             ) from None
         return buffer
 
-    def close(self) -> None:
-        """Forget every key; the object is of no use afterwards."""
-        self._ciphers.clear()
-        self._sealing.wipe()
-        if self._file is not None:
-            self._file.close()
+    def destroy(self, version: VersionName, kept: bytes) -> None:
+        """Forget the version's cipher; harmless when repeated."""
+        with self._using:
+            self._ciphers.pop((version, kept), None)
 
-    def _cipher(self, version: str) -> AESGCM:
-        cipher = self._ciphers.get(version)
-        if cipher is None:
+    def probe(self) -> None:
+        """Seal and open a random value."""
+        with Secret(bytearray(KEY)) as canary:
+            randomize(canary.reveal())
+            sealing = self._open_sealing()
+            with sealing.open(sealing.seal(canary, "probe"), "probe") as opened:
+                if not canary.matches(opened):
+                    raise KeeperUnavailable("the software keeper does not give back what it has sealed: restart")
+
+    def close(self) -> None:
+        """Forget every key; what is asked of it afterwards is refused."""
+        with self._using:
+            self._sealing = None
+            self._ciphers.clear()
+
+    def _open_sealing(self) -> Sealing:
+        sealing = self._sealing
+        if sealing is None:
+            raise KeeperUnavailable("the keystore is closed: open it again")
+        return sealing
+
+    def _cipher(self, version: VersionName, kept: bytes) -> AESGCM:
+        place = (version, kept)
+        with self._using:
+            cipher = self._ciphers.get(place)
+            if cipher is not None:
+                self._ciphers.move_to_end(place)
+                return cipher
+        with self._open_sealing().open(kept, _purpose(version)) as material:
+            if len(material) not in LENGTHS:
+                raise KeystoreDamaged(f"the {_purpose(version)} has no length that a key has")
             # The material lives on in OpenSSL's key schedule alone, which OpenSSL clears when the cipher goes.
-            sealed = self._document.material.get(version)
-            if sealed is None:
-                raise KeyNotFound(f"there is no root key version {version}")
-            with self._sealing.open(sealed, f"root key version {version}") as material:
-                cipher = self._ciphers[version] = AESGCM(material.reveal())
+            cipher = AESGCM(material.reveal())
+        with self._using:
+            if self._sealing is not None:
+                self._ciphers[place] = cipher
+                while len(self._ciphers) > MOST_CACHED:
+                    self._ciphers.popitem(last=False)
         return cipher
 
-    def _current(self) -> Document:
-        """The document as it is in the file now: read again only after the file was replaced."""
-        try:
-            status = os.stat(self._path)
-        except FileNotFoundError:
-            raise KeystoreMissing(f"there is no keystore {self._path}: put it back, or correct the path") from None
-        # The file that was read stays open, so that no other one can get its inode number.
-        if (status.st_dev, status.st_ino) != self._stamp:
-            with self._reading:
-                self._reread()
-        return self._document
 
-    def _reread(self) -> None:
-        file = _opened(self._path)
-        try:
-            read = _read(self._path, file, lambda parameters, identifier: self._sealing.mac_key)
-        except BaseException:
-            file.close()
-            raise
-        status = os.fstat(file.fileno())
-        before, self._file = self._file, file
-        self._document, self._stamp = read, (status.st_dev, status.st_ino)
-        usable = {
-            v.identifier for k in read.root_keys.values() if k.state is not KeyState.DESTROYED for v in k.versions
-        }
-        for version in self._ciphers.keys() - usable:
-            del self._ciphers[version]
-        if before is not None:
-            before.close()
-
-    def _change(self, make: Callable[[Document], tuple[Document, RootKeyRecord]]) -> RootKeyRecord:
-        with files.locked(self._path):
-            changed, record = make(self._current())
-            changed = replace(changed, revision=changed.revision + 1)
-            files.replace(self._path, document.write(changed, self._sealing.mac_key))
-            self._current()
-        return record
-
-    def _with_version(self, now: Document, record: RootKeyRecord, at: int) -> tuple[Document, RootKeyRecord]:
-        version = KeyVersion(identifier=str(uuid.uuid4()), created_at=at)
-        with _random_key() as material:
-            sealed = self._sealing.seal(material, f"root key version {version.identifier}")
-        now = replace(now, material={**now.material, version.identifier: sealed})
-        return _with_record(now, replace(record, versions=(*record.versions, version)))
-
-
-def _sealing(unlock: Unlock, parameters: Mapping[str, Any], identifier: str) -> Sealing:
-    if parameters.get("kind") != unlock.kind:
-        raise KeystoreLocked(
-            f"it is sealed by a {parameters.get('kind')}, and a {unlock.kind} was given".replace("_", " ")
-        )
-    with unlock.master_key(parameters) as master:
-        sealing = Sealing.of(master, identifier)
-    if not hmac.compare_digest(str(parameters.get("check")).encode(), sealing.check.encode()):
-        raise KeystoreLocked(f"the {unlock.kind} is not the one that seals it".replace("_", " "))
-    return sealing
-
-
-def _read(path: Path, file: BinaryIO, mac_key: Callable[[Mapping[str, Any], str], Secret]) -> Document:
-    try:
-        text = file.read(document.LARGEST + 1)
-        if len(text) > document.LARGEST:
-            raise KeystoreDamaged(f"it is longer than {document.LARGEST} bytes: it is another file")
-        return document.read(text, mac_key)
-    except (KeystoreDamaged, KeystoreLocked) as error:
-        raise type(error)(f"the keystore {path} does not open: {error}") from None
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return open(path, "rb")  # noqa: SIM115 - the keystore keeps it open
-    except FileNotFoundError:
-        raise KeystoreMissing(f"there is no keystore {path}: make one with keyrack init, or correct the path") from None
-
-
-def _found(now: Document, identifier: str) -> RootKeyRecord:
-    record = now.root_keys.get(identifier)
-    if record is None:
-        raise KeyNotFound(f"there is no root key {identifier}")
-    return record
-
-
-def _with_record(now: Document, record: RootKeyRecord) -> tuple[Document, RootKeyRecord]:
-    return replace(now, root_keys={**now.root_keys, record.identifier: record}), record
-
-
-def _new_record(name: str, at: int) -> RootKeyRecord:
-    return RootKeyRecord(identifier=str(uuid.uuid4()), name=name, state=KeyState.ACTIVE, created_at=at, versions=())
-
-
-def _random_key() -> Secret:
-    material = bytearray(ROOT_KEY)
-    randomize(material)
-    return Secret(material)
+def _purpose(version: VersionName) -> str:
+    return f"root key version {version}"

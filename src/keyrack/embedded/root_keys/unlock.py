@@ -1,4 +1,4 @@
-"""What opens a keystore: a key file or a passphrase. Either gives the master key, which is never written down."""
+"""What opens a keystore: a key file or a passphrase gives its master key; recovered shares give its key itself."""
 
 import os
 import stat
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from keyrack.domain.secret import Secret, randomize, wipe
 from keyrack.embedded import files
@@ -15,14 +16,18 @@ from keyrack.embedded.errors import KeystoreDamaged, KeystoreExists, KeystoreLoc
 
 MASTER_KEY = 32
 """Length of a master key, and so of a key file, in bytes."""
-LEAST_WORK = 2**17
-"""Least cost parameter N of scrypt: 128 MiB of memory for each guess."""
-MOST_WORK = 2**20
+MEMORY = 2**18
+"""KiB of memory that a guess of a passphrase takes: 256 MiB, a compromise between the two choices of RFC 9106, 4."""
+LEAST_MEMORY, MOST_MEMORY = 2**16, 2**21
+"""KiB that a keystore may ask for: from RFC 9106's choice for little memory, 64 MiB, to its first one, 2 GiB."""
+PASSES = 3
+MOST_PASSES = 16
+LANES = 4
 SALT = 32
 
 
 class Unlock(Protocol):
-    """A way to the master key. ``parameters`` is what the keystore notes of it: never anything secret."""
+    """A way to the master key. ``parameters`` is what the keystore notes of it: never anything secret in clear."""
 
     @property
     def kind(self) -> str:
@@ -34,13 +39,16 @@ class Unlock(Protocol):
         ...
 
     def master_key(self, parameters: Mapping[str, Any]) -> Secret:
-        """The master key, which the caller wipes."""
+        """The master key, which the caller wipes; raises the ``KeystoreError`` that says why there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A file of 32 random bytes that only its owner reads. Whoever has it and the keystore has the root keys."""
+    """A file of 32 random bytes that only its owner reads; a service manager's credential is one too.
+
+    Whoever has it and the keystore has everything.
+    """
 
     path: Path
     kind: str = field(default="key_file", init=False)
@@ -84,42 +92,72 @@ class KeyFile:
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A passphrase, made into a master key with scrypt."""
+    """A passphrase, made into a master key with Argon2id (RFC 9106)."""
 
     passphrase: Secret
-    work: int = LEAST_WORK
-    """Cost parameter N of a new keystore: a power of two, at least 2^17."""
+    memory: int = MEMORY
+    """KiB that deriving takes, for a new keystore: at least 64 MiB."""
     kind: str = field(default="passphrase", init=False)
 
     def prepare(self) -> Mapping[str, Any]:
         """A new salt, and the cost."""
-        return {"kdf": "scrypt", "n": self.work, "r": 8, "p": 1, "salt": os.urandom(SALT).hex()}
+        cost = {"memory_kib": self.memory, "passes": PASSES, "lanes": LANES}
+        return {"kdf": "argon2id", **cost, "salt": os.urandom(SALT).hex()}
 
     def master_key(self, parameters: Mapping[str, Any]) -> Secret:
-        """Derive the master key: about 0.4 s and 128 MiB."""
+        """Derive the master key: 256 MiB, and about 0.7 s in which other threads go on."""
         if len(self.passphrase) == 0:
-            raise KeystoreLocked("the passphrase is empty: give the one that the keystore was made with")
-        salt, work, block, parallel = _scrypt_parameters(parameters)
+            raise KeystoreLocked("the passphrase is empty: give the one that the keystore was sealed with")
+        salt, memory, passes = _argon2_parameters(parameters)
         master = bytearray(MASTER_KEY)
-        Scrypt(salt=salt, length=MASTER_KEY, n=work, r=block, p=parallel).derive_into(self.passphrase.reveal(), master)
+        try:
+            kdf = Argon2id(salt=salt, length=MASTER_KEY, iterations=passes, lanes=LANES, memory_cost=memory)
+            kdf.derive_into(self.passphrase.reveal(), master)  # type: ignore[arg-type] # any buffer will do
+        except MemoryError:
+            raise KeystoreLocked(
+                f"a passphrase takes {memory // 1024} MiB of memory to try, and they are not there: make room for them"
+            ) from None
+        except UnsupportedAlgorithm:
+            raise KeystoreLocked(
+                "the OpenSSL under python's cryptography knows no Argon2id: install cryptography from PyPI, or have "
+                "OpenSSL 3.2 or newer"
+            ) from None
         return Secret(master)
 
+    def wipe(self) -> None:
+        """Forget the passphrase."""
+        self.passphrase.wipe()
 
-def _scrypt_parameters(parameters: Mapping[str, Any]) -> tuple[bytes, int, int, int]:
-    """The noted parameters, if they are ones that this code would have chosen: a keystore may come from anywhere."""
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The keystore's key itself, as its shares give it: opens a keystore without its unlock, and seals none."""
+
+    key: Secret
+
+    def wipe(self) -> None:
+        """Forget the key."""
+        self.key.wipe()
+
+
+def _argon2_parameters(parameters: Mapping[str, Any]) -> tuple[bytes, int, int]:
+    """The noted parameters, if they are ones that this code would have chosen: a keystore may come from anywhere.
+
+    Too dear ones would take all memory, too cheap ones would give the passphrase away to whoever guesses.
+    """
     try:
-        work, block, parallel = (parameters[name] for name in ("n", "r", "p"))
+        memory, passes, lanes = (parameters[name] for name in ("memory_kib", "passes", "lanes"))
         salt = bytes.fromhex(parameters["salt"])
         sane = (
-            parameters["kdf"] == "scrypt"
-            and all(type(number) is int for number in (work, block, parallel))
-            and LEAST_WORK <= work <= MOST_WORK
-            and work.bit_count() == 1
-            and (block, parallel) == (8, 1)
+            parameters["kdf"] == "argon2id"
+            and all(type(number) is int for number in (memory, passes, lanes))
+            and LEAST_MEMORY <= memory <= MOST_MEMORY
+            and PASSES <= passes <= MOST_PASSES
+            and lanes == LANES
             and len(salt) == SALT
         )
     except (KeyError, TypeError, ValueError):
         sane = False
     if not sane:
-        raise KeystoreDamaged("its scrypt parameters are not ones that keyrack writes: restore it from a backup")
-    return salt, work, block, parallel
+        raise KeystoreDamaged("its Argon2id parameters are not ones that keyrack writes: restore it from a backup")
+    return salt, memory, passes
