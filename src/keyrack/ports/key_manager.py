@@ -58,6 +58,18 @@ class StandardKey:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What a key manager has taken out of use since somebody last asked."""
+
+    cursor: int
+    """What to ask with the next time."""
+    root_keys: Sequence[str] = ()
+    """Identifiers of root keys that were disabled or deleted."""
+    standard_keys: Sequence[str] = ()
+    """Names of standard keys that were deleted."""
+
+
 class KeyManager(Protocol):
     """What Keyrack asks of every key manager. ``aad`` is a sequence of at most 126 strings of at most 255 characters.
 
@@ -127,4 +139,13 @@ class RootKeyAdministration(Protocol):
 
     async def delete_root_key(self, root_key: str) -> None:
         """Delete the root key: what it has wrapped cannot be opened any more."""
+        ...
+
+
+@runtime_checkable
+class TellsWithdrawals(Protocol):
+    """An optional power: key managers that tell at once what was taken out of use, without being asked key by key."""
+
+    async def withdrawn(self, since: int | None) -> Withdrawn:
+        """What was withdrawn since a cursor; with ``None`` just the cursor of now."""
         ...

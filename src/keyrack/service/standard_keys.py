@@ -4,12 +4,19 @@ from keyrack.ports.key_manager import KeyManager, KeyManagerUnavailable
 
 LARGEST = 7500
 """Bytes of the longest payload that every key manager takes."""
+PREFIX = "vmware_kmip_"
+"""What the names of Keyrack's standard keys begin with, as those of KMIP for VMware do."""
 _ATTEMPTS = 3
 
 
 def name_of(unique_identifier: str) -> str:
     """The name of the standard key of an object."""
-    return f"vmware_kmip_{unique_identifier}"
+    return f"{PREFIX}{unique_identifier}"
+
+
+def unique_identifier_of(name: str) -> str | None:
+    """The object that a standard key of this name is of; ``None`` for a standard key that is not Keyrack's."""
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
 
 
 class NotKept(Exception):

@@ -2,19 +2,24 @@
 
 import asyncio
 import logging
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
+from keyrack.embedded import schedule
+from keyrack.embedded.errors import KeystoreError
+from keyrack.embedded.house import House as KeyHouse
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
 from keyrack.service.reconcile import reconcile
+from keyrack.service.withdrawals import Withdrawals
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.kmip_server import KmipServer
@@ -27,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RECONCILE_EVERY: Final = 60.0
 """Seconds between two looks for what a crash has left between the key manager and the catalog."""
+SCHEDULE_EVERY: Final = 60.0
+"""Seconds between two looks for root keys that are due for rotation, and deleted keys for their purge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class House:
 
     config: Config
     catalog: SqliteCatalog
-    key_managers: Mapping[str, EmbeddedKeyManager]
+    key_managers: KeyManagers
     vault: Vault
     desk: Desk
     trusted: Trusted
@@ -56,9 +63,29 @@ class House:
                 log.warning("reconciling is put off: %s", error)
             await asyncio.sleep(RECONCILE_EVERY)
 
+    async def watch_withdrawals(self) -> None:
+        """Let go of keys that the key manager has taken out of use, for ever."""
+        await Withdrawals(self.vault, self.key_managers).watch()
+
+    async def keep_schedule(self) -> None:
+        """Rotate root keys whose policy says so, and purge what was deleted long ago, for ever; one process does it."""
+        while True:
+            for name, manager in self.key_managers.items():
+                await asyncio.to_thread(_kept_schedule, name, manager.house)
+            await asyncio.sleep(SCHEDULE_EVERY)
+
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
         self.server.drop(gone)
+
+
+def _kept_schedule(name: str, house: KeyHouse) -> None:
+    try:
+        rotated, purged = schedule.rotate_due(house), schedule.purge_due(house)
+        if rotated or purged:
+            log.info("kept the schedule", extra={"key_manager": name, "rotated": len(rotated), "purged": len(purged)})
+    except (KeystoreError, sqlite3.Error, OSError) as error:
+        log.warning("the schedule of key manager %s is put off: %s", name, error)
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ class Plan:
 
     def taken(self) -> list[Path]:
         """What is there already and would have to be overwritten."""
-        made = ("catalog.db", "keystore", "keystore-standard-keys.db", "keystore.key", "tls")
+        made = ("catalog.db", "keystore", "keystore.db", "keystore.revision", "keystore.key", "tls")
         return [path for path in (self.config, *(self.directory / name for name in made)) if path.exists()]
 
 
@@ -67,7 +67,7 @@ def make(plan: Plan, server_key: Callable[[], pki.PrivateKey] = server_key_of_ow
 def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -> Made:
     if isinstance(plan.opener, KeyFile):
         plan.opener.create()
-    EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener)
+    EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener).house.close()
     SqliteCatalog.create(plan.directory / "catalog.db")
     tls = plan.directory / "tls"
     tls.mkdir(mode=0o700)

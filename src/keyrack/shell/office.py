@@ -5,16 +5,20 @@ moment does not import a server.
 """
 
 import os
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreError
+from keyrack.embedded.house import DAY, House, Waits
+from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
 from keyrack.service.administration import Administration, Administrator
 from keyrack.shell.config import Config, EmbeddedKeyManagerTable, Unlock
@@ -30,7 +34,7 @@ class Office:
 
     config: Config
     catalog: SqliteCatalog
-    key_managers: Mapping[str, EmbeddedKeyManager]
+    key_managers: KeyManagers
     administration: Administration
 
     @property
@@ -44,7 +48,7 @@ async def open_office(
     config: Config, administrator: Administrator, *, root_keys: bool = False, ask: AskPassphrase | None = None
 ) -> AsyncIterator[Office]:
     """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile."""
-    managers = open_key_managers(config, ask) if root_keys else {}
+    managers = open_key_managers(config, ask) if root_keys else KeyManagers({})
     try:
         catalog = open_catalog(config, chain="administration")
         try:
@@ -82,27 +86,57 @@ def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
     return SqliteCatalog(path, chain)
 
 
-def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> dict[str, EmbeddedKeyManager]:
+def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> KeyManagers:
     """Every configured key manager, opened; raises :class:`ConfigError` with each that does not open."""
     opened: dict[str, EmbeddedKeyManager] = {}
     problems: list[Problem] = []
-    for name, table in config.key_managers.items():
+    for name in config.key_managers:
         try:
-            opened[name] = EmbeddedKeyManager.open(config.path(table.keystore), opener(config, name, table, ask))
+            opened[name] = EmbeddedKeyManager.first_of(open_house_of(config, name, ask))
         except ConfigError as error:
             problems.extend(error.problems)
-        except (KeystoreError, OSError) as error:
-            problems.append(
+    if problems:
+        for manager in opened.values():
+            manager.house.close()
+        raise ConfigError(problems)
+    return KeyManagers(opened)
+
+
+def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | None = None) -> House:
+    """The embedded key manager of this configured name, or the only one; raises :class:`ConfigError`."""
+    if name is None and len(config.key_managers) == 1:
+        name = next(iter(config.key_managers))
+    table = config.key_managers.get(name or "")
+    if name is None or table is None:
+        known = ", ".join(config.key_managers)
+        raise ConfigError(
+            [
+                Problem(
+                    where="key_managers",
+                    what=f"there is no key manager {name!r}" if name else "there is more than one key manager",
+                    why=f"configured are {known}",
+                    instead="name one of them with --key-manager",
+                )
+            ]
+        )
+    try:
+        return House.open(
+            config.path(table.keystore),
+            opener(config, name, table, ask),
+            hsm=hsm_of(config, table),
+            waits=waits_of(table),
+        )
+    except (KeystoreError, OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            [
                 Problem(
                     where=f"key_managers.{name}",
                     what="it does not open",
                     why=str(error),
                     instead="correct keystore or unlock there, or put the files back",
                 )
-            )
-    if problems:
-        raise ConfigError(problems)
-    return opened
+            ]
+        ) from error
 
 
 def opener(
@@ -145,3 +179,25 @@ def first_line(path: Path) -> bytearray:
         content[end:] = bytes(len(content) - end)
         del content[end:]
     return content
+
+
+def hsm_of(config: Config, table: EmbeddedKeyManagerTable) -> Keeper | None:
+    """The keeper in the HSM that the configuration names, which starts when it is first used."""
+    hsm = table.hsm
+    if hsm is None:
+        return None
+    from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper  # noqa: PLC0415 - an optional weight
+
+    return Pkcs11Keeper(token_settings(config, hsm))
+
+
+def waits_of(table: EmbeddedKeyManagerTable) -> Waits:
+    """The waits of the configuration, in seconds."""
+    waits = table.waits
+    return Waits(
+        state_change=waits.state_change_seconds,
+        rotate=waits.rotate_seconds,
+        purge=waits.purge_seconds,
+        restore=waits.restore_days * DAY,
+        purge_schedule=waits.purge_days * DAY,
+    )

@@ -107,9 +107,9 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 @asynccontextmanager
 async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
-    tasks = [asyncio.create_task(house.watch_trust())]
+    tasks = [asyncio.create_task(house.watch_trust()), asyncio.create_task(house.watch_withdrawals())]
     if chores:
-        tasks.append(asyncio.create_task(house.reconcile()))
+        tasks += [asyncio.create_task(house.reconcile()), asyncio.create_task(house.keep_schedule())]
     try:
         yield
     finally:

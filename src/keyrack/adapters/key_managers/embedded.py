@@ -1,4 +1,4 @@
-"""The embedded key manager as a ``KeyManager``, called within the process."""
+"""The embedded key manager as a ``KeyManager``, called within the process: a view of one key manager instance."""
 
 import asyncio
 import os
@@ -13,100 +13,113 @@ from typing import Self, TypeVar
 
 from keyrack.adapters.key_managers._grouped import Grouped
 from keyrack.domain.secret import Secret
-from keyrack.embedded.actions import Actions
-from keyrack.embedded.errors import KeystoreError, Refusal
-from keyrack.embedded.keys import Action, RootKeyRecord
-from keyrack.embedded.root_keys.software import SoftwareKeystore
+from keyrack.embedded import actions, creation, lifecycle, lookup, tenancy
+from keyrack.embedded.call import KEYRACK, Call
+from keyrack.embedded.errors import KeyDeleted, KeyNotFound, KeystoreError, Refusal
+from keyrack.embedded.house import House
+from keyrack.embedded.keys import Key, KeyState
 from keyrack.embedded.root_keys.unlock import Unlock
-from keyrack.embedded.store import StandardKeys
 from keyrack.ports.key_manager import (
     KeyManagerRefused,
     KeyManagerUnavailable,
     RootKey,
     StandardKey,
     Unwrapped,
+    Withdrawn,
     Wrapped,
 )
 
 T = TypeVar("T")
+PAGE = 500
+"""Standard keys that are listed at a time."""
 
 
 class EmbeddedKeyManager:
-    """Implements ``ports.key_manager.KeyManager`` and ``RootKeyAdministration`` over ``keyrack.embedded``.
+    """Implements ``ports.key_manager``: ``KeyManager``, ``RootKeyAdministration`` and ``TellsWithdrawals``.
 
-    Root keys are used on the calling thread, in microseconds. What waits for a disk runs in one thread of its own.
+    Root keys in software are used on the calling thread, in microseconds. What waits for a disk runs in one thread of
+    its own, and what waits for an HSM in another.
     """
 
-    def __init__(
-        self, keystore: SoftwareKeystore, standard_keys: StandardKeys, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._keystore = keystore
-        self._actions = Actions(keystore)
-        self._standard_keys = standard_keys
-        self._clock = clock
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-key-manager")
+    def __init__(self, house: House, instance: str, lanes: "Lanes | None" = None) -> None:
+        """View one instance of ``house``; views of the same house share their ``lanes``."""
+        self.house = house
+        self.instance = instance
+        self._lanes = lanes or Lanes()
+        self._quiet = Call(caller=KEYRACK, instance=instance, journaled=False)
+        self._told = Call(caller=KEYRACK, instance=instance)
         self._puts: Grouped[tuple[str, bytes], str] = Grouped(self._put_all)
 
     @classmethod
     def create(cls, path: Path, unlock: Unlock, clock: Callable[[], float] = time.time) -> Self:
-        """Make a keystore at ``path``, and beside it the file of standard keys; raises ``KeystoreError``."""
-        keystore = SoftwareKeystore.create(path, unlock, at=int(clock()))
-        return cls(keystore, StandardKeys(standard_keys_path(path)), clock)
+        """Make a keystore at ``path``, its database and its first instance; raises ``KeystoreError``."""
+        house = House.create(path, unlock, clock)
+        return cls(house, tenancy.create_instance(house, KEYRACK, tenancy.DEFAULT_NAME).identifier)
 
     @classmethod
     def open(cls, path: Path, unlock: Unlock, clock: Callable[[], float] = time.time) -> Self:
-        """Open the keystore at ``path``; raises ``KeystoreError``, whose text says what to do."""
-        keystore = SoftwareKeystore.open(path, unlock)
-        return cls(keystore, StandardKeys(standard_keys_path(path)), clock)
+        """Open the keystore at ``path`` and view its first instance; raises ``KeystoreError``."""
+        return cls.first_of(House.open(path, unlock, clock=clock))
+
+    @classmethod
+    def first_of(cls, house: House) -> Self:
+        """View the first instance, the one that ``keyrack init`` has made."""
+        return cls(house, tenancy.instances(house)[0].identifier)
+
+    def other(self, instance: str) -> "EmbeddedKeyManager":
+        """The view of another instance of the same house."""
+        return EmbeddedKeyManager(self.house, instance, self._lanes)
 
     def integrity_root(self) -> Secret:
         """The deployment's integrity root, for the vault; the caller wipes it."""
-        return self._keystore.integrity_root()
+        return self.house.keystore.derived("integrity root")
 
     async def describe_root_key(self, root_key: str) -> RootKey:
         """The root key as it is now."""
         with _TRANSLATED:
-            return _described(self._keystore.get(root_key))
+            return self._described(lookup.metadata(self.house, self._quiet, root_key))
 
     async def list_root_keys(self) -> Sequence[RootKey]:
-        """Every root key, oldest first."""
-        with _TRANSLATED:
-            return [_described(record) for record in self._keystore.all()]
+        """Every root key of the instance, oldest first."""
+        return await self._on_disk(self._list_root_keys)
 
     async def create_root_key(self, name: str) -> RootKey:
         """A new active root key, durable when this returns."""
-        return _described(await self._on_disk(lambda: self._keystore.create_root_key(name, at=self._now())))
+        wanted = creation.NewKey(name=name, extractable=False)
+        return self._described(await self._on_token(lambda: creation.create(self.house, self._told, wanted)))
 
     async def rotate_root_key(self, root_key: str) -> RootKey:
         """Give the root key another version."""
-        return _described(await self._on_disk(lambda: self._keystore.rotate(root_key, at=self._now())))
+        return self._described(await self._on_token(lambda: lifecycle.rotate(self.house, self._told, root_key)))
 
     async def disable_root_key(self, root_key: str) -> None:
         """Suspend the root key: every key under it is refused from now on."""
-        await self._on_disk(lambda: self._keystore.change(root_key, Action.DISABLE))
+        await self._on_disk(lambda: lifecycle.disable(self.house, self._told, root_key))
 
     async def enable_root_key(self, root_key: str) -> None:
         """Make a suspended root key active again."""
-        await self._on_disk(lambda: self._keystore.change(root_key, Action.ENABLE))
+        await self._on_disk(lambda: lifecycle.enable(self.house, self._told, root_key))
 
     async def delete_root_key(self, root_key: str) -> None:
-        """Delete the root key: every key under it is lost."""
-        await self._on_disk(lambda: self._keystore.change(root_key, Action.DELETE))
+        """Delete the root key: every key under it is refused, until it is restored."""
+        await self._on_disk(lambda: lifecycle.delete(self.house, self._told, root_key))
 
     async def wrap(self, root_key: str, plaintext: Secret, aad: Sequence[str]) -> Wrapped:
         """Wrap with the newest version."""
-        with _TRANSLATED:
-            return self._actions.wrap(root_key, plaintext, aad)
+        told = await self._quickly(lambda: actions.wrap(self.house, self._quiet, root_key, plaintext, aad))
+        return Wrapped(told.ciphertext, told.version)
 
     async def unwrap(self, root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Unwrapped:
         """Unwrap what any version has wrapped."""
-        with _TRANSLATED:
-            return self._actions.unwrap(root_key, ciphertext, aad)
+        told = await self._quickly(lambda: actions.unwrap(self.house, self._quiet, root_key, ciphertext, aad))
+        if told.rewrapped is None or told.rewrapped_version is None:
+            return Unwrapped(told.plaintext, told.version)
+        return Unwrapped(told.plaintext, told.version, Wrapped(told.rewrapped, told.rewrapped_version))
 
     async def rewrap(self, root_key: str, ciphertext: bytes, aad: Sequence[str]) -> Wrapped:
         """The same plaintext under the newest version."""
-        with _TRANSLATED:
-            return self._actions.rewrap(root_key, ciphertext, aad)
+        told = await self._quickly(lambda: actions.rewrap(self.house, self._quiet, root_key, ciphertext, aad))
+        return Wrapped(told.ciphertext, told.rewrapped_version)
 
     async def put_standard_key(self, name: str, payload: bytes) -> str:
         """Keep a standard key; those that are put at the same time share one transaction."""
@@ -114,44 +127,104 @@ class EmbeddedKeyManager:
 
     async def get_standard_key(self, identifier: str) -> StandardKey:
         """The standard key with its payload."""
-        record = await self._on_disk(lambda: self._standard_keys.get(identifier))
-        return StandardKey(record.identifier, record.name, record.payload)
+        return await self._on_disk(lambda: self._get_standard_key(identifier))
 
     async def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
         """All standard keys whose names begin with ``prefix``, without payload."""
         after = ""
-        while page := await self._on_disk(partial(self._standard_keys.page, prefix, after)):
-            for record in page:
-                yield StandardKey(record.identifier, record.name, b"")
-            after = page[-1].identifier
+        while page := await self._on_disk(partial(lookup.standard_names, self.house, self._quiet, prefix, after, PAGE)):
+            for identifier, name in page:
+                yield StandardKey(identifier, name, b"")
+            after = page[-1][0]
 
     async def delete_standard_key(self, identifier: str) -> None:
         """Delete one, if it is there."""
-        await self._on_disk(lambda: self._standard_keys.delete(identifier, at=self._now()))
+
+        def delete() -> None:
+            try:
+                lifecycle.delete(self.house, self._told, identifier)
+            except (KeyNotFound, KeyDeleted):
+                return
+
+        await self._on_disk(delete)
 
     async def probe(self, root_key: str) -> None:
         """Wrap and unwrap a random value."""
-        with _TRANSLATED, Secret(bytearray(os.urandom(16))) as canary:
-            wrapped = self._actions.wrap(root_key, canary, _PROBE)
-            with self._actions.unwrap(root_key, wrapped.ciphertext, _PROBE).plaintext as opened:
+        await self._quickly(lambda: self._probe(root_key))
+
+    async def withdrawn(self, since: int | None) -> Withdrawn:
+        """What was disabled or deleted in any instance of the house since a cursor."""
+        return await self._quickly(lambda: self._withdrawn(since))
+
+    async def close(self) -> None:
+        """Finish what is under way, let go of the files and of the token, and forget the keys. Once for a house."""
+        await self._lanes.close()
+        self.house.close()
+
+    def _list_root_keys(self) -> list[RootKey]:
+        with self.house.reading() as reading:
+            keys = reading.select("instance = ? AND extractable = 0", (self.instance,), order="created_at, rowid")
+        return [self._described(key) for key in keys]
+
+    def _get_standard_key(self, identifier: str) -> StandardKey:
+        key, payload = lookup.read(self.house, self._quiet, identifier)
+        if payload is None:
+            raise KeyNotFound(f"there is no standard key {identifier}")
+        with payload:
+            if key.state_at(self.house.now) is not KeyState.ACTIVE:
+                raise KeyDeleted(f"the standard key {identifier} is not active: it was deleted, or has expired")
+            return StandardKey(key.identifier, key.name, bytes(payload.reveal()))
+
+    def _probe(self, root_key: str) -> None:
+        with Secret(bytearray(os.urandom(16))) as canary:
+            wrapped = actions.wrap(self.house, self._quiet, root_key, canary, _PROBE)
+            with actions.unwrap(self.house, self._quiet, root_key, wrapped.ciphertext, _PROBE).plaintext as opened:
                 if not canary.matches(opened):
                     raise KeyManagerUnavailable("the root key does not give back what it has wrapped")
 
-    async def close(self) -> None:
-        """Finish what is under way, let go of the files and forget the keys."""
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._standard_keys.close)
-        self._disk.shutdown()
-        self._keystore.close()
+    def _withdrawn(self, since: int | None) -> Withdrawn:
+        with self.house.reading() as reading:
+            if since is None or since >= reading.revision:
+                return Withdrawn(reading.revision)
+            told = reading.withdrawn(since)
+        return Withdrawn(told.revision, told.root_keys, told.standard_keys)
 
-    def _now(self) -> int:
-        return int(self._clock())
+    def _described(self, key: Key) -> RootKey:
+        if key.extractable:
+            raise KeyManagerRefused(f"{key.identifier} is a standard key, and a root key is needed")
+        state = int(key.state_at(self.house.now))
+        return RootKey(key.identifier, key.name, state, key.newest.identifier, key.created_at)
 
     async def _put_all(self, keys: Sequence[tuple[str, bytes]]) -> Sequence[str]:
-        return await self._on_disk(lambda: self._standard_keys.put(keys, at=self._now()))
+        return await self._on_disk(lambda: creation.put_standard_keys(self.house, self._told, keys))
+
+    async def _quickly(self, act: Callable[[], T]) -> T:
+        """Here, where every keeper answers within microseconds; else in the token's lane."""
+        if not all(keeper.prompt for keeper in self.house.keepers.values()):
+            return await self._on_token(act)
+        with _TRANSLATED:
+            return act()
 
     async def _on_disk(self, act: Callable[[], T]) -> T:
         with _TRANSLATED:
-            return await asyncio.get_running_loop().run_in_executor(self._disk, act)
+            return await asyncio.get_running_loop().run_in_executor(self._lanes.disk, act)
+
+    async def _on_token(self, act: Callable[[], T]) -> T:
+        with _TRANSLATED:
+            return await asyncio.get_running_loop().run_in_executor(self._lanes.token, act)
+
+
+class Lanes:
+    """The threads of one house: who waits for the disk does not wait behind an HSM, nor the other way round."""
+
+    def __init__(self) -> None:
+        self.disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-manager-disk")
+        self.token = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-manager-token")
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        for lane in (self.disk, self.token):
+            await asyncio.to_thread(lane.shutdown)
 
 
 class _Translated:
@@ -166,17 +239,8 @@ class _Translated:
         if isinstance(error, Refusal):
             raise KeyManagerRefused(str(error)) from error
         if isinstance(error, KeystoreError | OSError | sqlite3.Error):
-            raise KeyManagerUnavailable(f"the embedded key manager's store fails: {error}") from error
+            raise KeyManagerUnavailable(f"the embedded key manager fails: {error}") from error
 
 
 _TRANSLATED = _Translated()
 _PROBE = ("keyrack probe",)
-
-
-def standard_keys_path(keystore: Path) -> Path:
-    """The file of standard keys that belongs to a keystore."""
-    return keystore.with_name(f"{keystore.name}-standard-keys.db")
-
-
-def _described(record: RootKeyRecord) -> RootKey:
-    return RootKey(record.identifier, record.name, int(record.state), record.newest.identifier, record.created_at)

@@ -13,7 +13,11 @@ from keyrack.embedded.store.reading import KEY_COLUMNS, Reading, columns_of, row
 CHAIN = "key-manager"
 """The name that the key manager's journal begins with."""
 _KEY_FIELDS = f"{KEY_COLUMNS}, revision, record, mac"
-_WRITE_KEY = f"INSERT OR REPLACE INTO keys ({_KEY_FIELDS}) VALUES ({', '.join('?' * len(_KEY_FIELDS.split(',')))})"
+_WRITE_KEY = (
+    f"INSERT INTO keys ({_KEY_FIELDS}) VALUES ({', '.join('?' * len(_KEY_FIELDS.split(',')))}) ON CONFLICT (id) DO UPDATE"
+    f" SET {', '.join(f'{name} = excluded.{name}' for name in _KEY_FIELDS.split(', '))}"
+)
+"""A key that is replaced keeps its rowid: the order of creation."""
 
 
 class Unit(Reading):
