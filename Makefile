@@ -1,6 +1,6 @@
 # Keyrack. `make` alone explains itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format docs bench faults fuzz requirements clean
+.PHONY: help demo serve hsm test check format docs bench faults fuzz requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,9 @@ demo: $(VENV)/.runtime ## Show Keyrack at work with a pretended vCenter; Ctrl-C 
 
 serve: $(VENV)/.runtime ## Serve the deployment that 'keyrack init' made
 	@$(BIN)/keyrack serve $(ARGS)
+
+hsm: $(VENV)/.runtime ## Add what root keys in an HSM need (the extra 'hsm')
+	@requirements/install hsm
 
 test: $(VENV)/.dev ## Run all tests
 	@requirements/debian $(TEST_PACKAGES) || echo "going on without them: tests that need them are skipped" >&2
@@ -47,15 +50,17 @@ fuzz: $(VENV)/.dev ## Feed mutated messages to the codec
 
 requirements: ## Write the hash-pinned lists anew (needs uv)
 	uv pip compile $(COMPILE) --upgrade pyproject.toml -o requirements/runtime.txt
-	uv pip compile $(COMPILE) --upgrade pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm -o requirements/hsm.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm --group dev -o requirements/dev.txt
 	uv pip compile $(COMPILE) --upgrade requirements/build.in -o requirements/build.txt
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests bench fuzz -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What only tests call: the openssl command as a client we did not write, and strace to watch the order of syncs.
-TEST_PACKAGES := openssl strace
+# What only tests call: the openssl command as a client that is not ours, strace to watch the order of syncs, and a
+# software HSM with the tool that looks into it.
+TEST_PACKAGES := openssl strace softhsm2 opensc
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 # The development environment holds all of the runtime's, so it stands for both.
