@@ -16,9 +16,9 @@ from typing import Self
 from keyrack.embedded.errors import KeystoreDamaged, KeystoreExists, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.anchor import Anchor
-from keyrack.embedded.store.reading import Reading
+from keyrack.embedded.store.reading import JournalEnd, Reading
 from keyrack.embedded.store.schema import FORMAT, TABLES
-from keyrack.embedded.store.unit import Unit
+from keyrack.embedded.store.unit import EMPTY, Unit
 
 WAIT = 5.0
 """Seconds for which a change waits for another process's."""
@@ -47,8 +47,9 @@ class Database:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with database._connection() as connection:
             connection.executescript(TABLES)
-            mac = database._meta_mac(0)
-            connection.execute("INSERT INTO meta VALUES (1, ?, ?, 0, ?)", (FORMAT, database._keystore, mac))
+            mac = database._meta_mac(0, EMPTY)
+            first = (FORMAT, database._keystore, 0, EMPTY.number, EMPTY.hash, mac)
+            connection.execute("INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?)", first)
         Anchor.create(anchor_path(path), database._anchor.key)
         return database
 
@@ -85,7 +86,7 @@ class Database:
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
-                yield Reading(connection, self._row_key, self._revision(connection))
+                yield Reading(connection, self._row_key, *self._meta(connection))
             finally:
                 connection.execute("ROLLBACK")
 
@@ -95,11 +96,12 @@ class Database:
         with self._writing, self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                revision = self._revision(connection) + 1
-                unit = Unit(connection, self._row_key, revision)
+                before, journal_end = self._meta(connection)
+                revision = before + 1
+                unit = Unit(connection, self._row_key, revision, journal_end)
                 yield unit
                 if unit.touched:
-                    connection.execute("UPDATE meta SET revision = ?, mac = ?", (revision, self._meta_mac(revision)))
+                    self._put_meta(connection, revision, unit.journal_end)
                     connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
@@ -115,22 +117,33 @@ class Database:
                 connection.close()
             self._idle.clear()
 
-    def _revision(self, connection: sqlite3.Connection) -> int:
-        row = connection.execute("SELECT format, keystore, revision, mac FROM meta").fetchone()
+    def _meta(self, connection: sqlite3.Connection) -> tuple[int, JournalEnd]:
+        """The revision, and where the journal ends: believed, and not older than what was seen."""
+        row = connection.execute(
+            "SELECT format, keystore, revision, journal_end, journal_hash, mac FROM meta"
+        ).fetchone()
         if row is None or row[0] != FORMAT or row[1] != self._keystore:
             raise KeystoreDamaged(f"{self._path} does not belong to this keystore, or is of another version of keyrack")
-        revision = int(row[2])
-        if not hmac.compare_digest(row[3], self._meta_mac(revision)):
+        revision, journal_end, mac = row[2], JournalEnd(*row[3:5]), row[5]
+        # A flipped bit may make text of a number or of bytes, even in a table that is strict.
+        of_kind = [type(cell) for cell in row[2:]] == [int, int, bytes, bytes]
+        if not of_kind or not hmac.compare_digest(mac, self._meta_mac(revision, journal_end)):
             raise KeystoreDamaged(f"{self._path} was changed by something else than keyrack: restore it from a backup")
         if revision < self._seen:
             raise KeystoreRolledBack(
                 f"{self._path} is at change {revision}, and change {self._seen} was seen before: an older copy was put "
                 "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
             )
-        return revision
+        return revision, journal_end
 
-    def _meta_mac(self, revision: int) -> bytes:
-        said = f"meta\0{FORMAT}\0{self._keystore}\0{revision}".encode()
+    def _put_meta(self, connection: sqlite3.Connection, revision: int, end: JournalEnd) -> None:
+        connection.execute(
+            "UPDATE meta SET revision = ?, journal_end = ?, journal_hash = ?, mac = ?",
+            (revision, end.number, end.hash, self._meta_mac(revision, end)),
+        )
+
+    def _meta_mac(self, revision: int, end: JournalEnd) -> bytes:
+        said = f"meta\0{FORMAT}\0{self._keystore}\0{revision}\0{end.number}\0{end.hash.hex()}".encode()
         return hmac.digest(self._row_key.reveal(), said, hashlib.sha256)
 
     @contextmanager

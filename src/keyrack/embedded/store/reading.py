@@ -34,6 +34,14 @@ class JournalLine:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalEnd:
+    """Where the journal ends, as the database's MAC vouches for it."""
+
+    number: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """What cannot be used any more since a revision: identifiers of root keys, and names of standard keys."""
 
@@ -46,11 +54,13 @@ class Withdrawn:
 class Reading:
     """What a use case may look up. It lives as long as its transaction; one thread uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, row_key: Secret, revision: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, row_key: Secret, revision: int, journal_end: JournalEnd) -> None:
         self._connection = connection
         self._row_key = row_key
         self.revision = revision
         """How many changes the database has seen."""
+        self.journal_end = journal_end
+        """The last record of the journal, whatever the table of records says."""
 
     def instances(self) -> list[KeyManagerInstance]:
         """Every key manager instance, oldest first."""

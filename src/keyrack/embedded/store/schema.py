@@ -1,7 +1,8 @@
 """The tables of the key manager's database. Each row holds one record whole, as JSON, and a MAC over it.
 
 The other columns repeat what is searched for; a row whose columns and record differ is refused. ``aliases`` and
-``api_keys`` lead to the record that must confirm them.
+``api_keys`` lead to the record that must confirm them. ``meta`` says, under its MAC, which change was the last one and
+where the journal ends: what is cut off there, or computed anew, shows.
 """
 
 FORMAT = 1
@@ -12,6 +13,8 @@ CREATE TABLE meta (
     format INTEGER NOT NULL,
     keystore TEXT NOT NULL,
     revision INTEGER NOT NULL,
+    journal_end INTEGER NOT NULL,
+    journal_hash BLOB NOT NULL,
     mac BLOB NOT NULL
 ) STRICT;
 CREATE TABLE instances (

@@ -1,21 +1,25 @@
 """One change of the database: whatever is put, removed and noted is kept whole or not at all."""
 
+import sqlite3
 from typing import Any
 
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical, genesis, link
+from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.iam.records import ServiceId
 from keyrack.embedded.instances import KeyManagerInstance
 from keyrack.embedded.keys import Key
 from keyrack.embedded.store.codec import encode
-from keyrack.embedded.store.reading import KEY_COLUMNS, Reading, columns_of, row_mac
+from keyrack.embedded.store.reading import KEY_COLUMNS, JournalEnd, Reading, columns_of, row_mac
 
 CHAIN = "key-manager"
 """The name that the key manager's journal begins with."""
+EMPTY = JournalEnd(0, genesis(CHAIN))
+"""The end of a journal without a record."""
 _KEY_FIELDS = f"{KEY_COLUMNS}, revision, record, mac"
 _WRITE_KEY = (
-    f"INSERT INTO keys ({_KEY_FIELDS}) VALUES ({', '.join('?' * len(_KEY_FIELDS.split(',')))}) ON CONFLICT (id) DO UPDATE"
-    f" SET {', '.join(f'{name} = excluded.{name}' for name in _KEY_FIELDS.split(', '))}"
+    f"INSERT INTO keys ({_KEY_FIELDS}) VALUES ({', '.join('?' * len(_KEY_FIELDS.split(',')))})"
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _KEY_FIELDS.split(', '))}"
 )
 """A key that is replaced keeps its rowid: the order of creation."""
 
@@ -61,11 +65,17 @@ class Unit(Reading):
         self._write("INSERT OR REPLACE INTO sealed_values VALUES (?, ?)", name, value)
 
     def note(self, entry: Entry) -> None:
-        """Write an entry into the journal, behind the last one."""
-        last = self._connection.execute("SELECT number, hash FROM journal ORDER BY number DESC LIMIT 1").fetchone()
-        number, previous = last or (0, genesis(CHAIN))
+        """Write an entry into the journal, behind its authenticated end: a journal that was cut off stays so."""
         text = canonical(entry)
-        self._write("INSERT INTO journal VALUES (?, ?, ?)", number + 1, text, link(previous, text))
+        end = JournalEnd(self.journal_end.number + 1, link(self.journal_end.hash, text))
+        try:
+            self._write("INSERT INTO journal VALUES (?, ?, ?)", end.number, text, end.hash)
+        except sqlite3.IntegrityError:
+            raise KeystoreDamaged(
+                f"the key manager's journal has a record {end.number} that keyrack has not written: look at it with "
+                "'keyrack audit verify', and restore the database from a backup"
+            ) from None
+        self.journal_end = end
 
     def _put(self, table: str, identifier: str, text: str) -> None:
         mac = row_mac(self._row_key, table, identifier, self.revision, text)
