@@ -108,12 +108,6 @@ class KeySearchTooBroad(Refusal):
     code = "KEY_SEARCH_TOO_BROAD"
 
 
-class NotDualAuth(Refusal):
-    """The key has no dual authorisation policy."""
-
-    code = "NOT_DUAL_AUTH_ERR"
-
-
 class ServiceOnly(Refusal):
     """Only a service may do that."""
 
@@ -220,6 +214,12 @@ class AuthorisationsNotMet(Contradiction):
     code = "AUTHORIZATIONS_NOT_MET"
 
 
+class NotDualAuth(Contradiction):
+    """The key has no dual authorisation policy."""
+
+    code = "NOT_DUAL_AUTH_ERR"
+
+
 class KeyCreateImportAccess(Contradiction):
     """The instance's policy keyCreateImportAccess forbids it."""
 
@@ -233,9 +233,15 @@ class ImportTokenExpired(Contradiction):
 
 
 class AliasTaken(Contradiction):
-    """Another key has this alias, or this key has as many as it may."""
+    """A key of this instance has this alias already."""
 
     code = "KEY_ALIAS_NOT_UNIQUE_ERR"
+
+
+class AliasQuota(Contradiction):
+    """The key, or the instance, has as many aliases as it may."""
+
+    code = "KEY_ALIAS_QUOTA_ERR"
 
 
 class KeyRingConflict(Contradiction):

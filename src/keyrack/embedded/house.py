@@ -28,8 +28,10 @@ class Waits:
     """The least and the longest times between acts, in seconds; the defaults are Key Protect's."""
 
     state_change: int = 30
-    """Before an enable or a restore, and before resources are told again."""
+    """Before an enable or a restore."""
     rotate: int = 3600
+    sync: int = 3600
+    """Before the resources of a key are told again, after the last time or the last change of its lifecycle."""
     purge: int = 4 * 3600
     """Before a deleted key may be purged by a person."""
     restore: int = 30 * DAY

@@ -143,6 +143,8 @@ class Key:
     """When it was last disabled, enabled, deleted or restored: the least waits count from here."""
     expires_at: int | None = None
     rotated_at: int | None = None
+    synced_at: int | None = None
+    """When its resources were last told of it again."""
     deleted_at: int | None = None
     deleted_by: str | None = None
     versions: tuple[KeyVersion, ...] = ()
