@@ -175,6 +175,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA trusted_schema = OFF")
+            connection.create_function("folded", 1, str.casefold, deterministic=True)
         except BaseException:
             connection.close()
             raise

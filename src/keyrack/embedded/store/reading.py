@@ -119,7 +119,10 @@ class Reading:
     def select(
         self, where: str, parameters: Sequence[Any], *, order: str = "id", limit: int = -1, offset: int = 0
     ) -> list[Key]:
-        """Keys by a condition over the columns of ``keys``, which the caller has made of constant text."""
+        """Keys by a condition over the columns of ``keys``, which the caller has made of constant text.
+
+        It may use ``folded(text)``: the text without the difference between capital and small letters.
+        """
         rows = self._connection.execute(
             f"{_READ_KEY} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?", (*parameters, limit, offset)
         )
@@ -128,6 +131,11 @@ class Reading:
     def count(self, where: str, parameters: Sequence[Any]) -> int:
         """How many keys meet such a condition."""
         row = self._connection.execute(f"SELECT count(*) FROM keys WHERE {where}", tuple(parameters)).fetchone()
+        return int(row[0])
+
+    def aliases(self, instance: str) -> int:
+        """How many aliases the keys of an instance have."""
+        row = self._connection.execute("SELECT count(*) FROM aliases WHERE instance = ?", (instance,)).fetchone()
         return int(row[0])
 
     def service_ids(self) -> list[ServiceId]:
