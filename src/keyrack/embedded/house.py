@@ -15,7 +15,7 @@ from keyrack.embedded.payloads import Payloads
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.software import SoftwareKeeper
-from keyrack.embedded.root_keys.unlock import Unlock
+from keyrack.embedded.root_keys.unlock import Recovered, Unlock
 from keyrack.embedded.store.database import Database, database_path
 from keyrack.embedded.store.reading import Reading
 from keyrack.embedded.store.unit import Unit
@@ -66,7 +66,7 @@ class House:
     def open(
         cls,
         path: Path,
-        unlock: Unlock,
+        unlock: Unlock | Recovered,
         *,
         hsm: Keeper | None = None,
         waits: Waits | None = None,

@@ -24,7 +24,8 @@ from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
-from keyrack.shell.office import AskPassphrase, open_catalog, open_key_managers
+from keyrack.shell.office import open_catalog, open_key_managers
+from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.trusted import Trusted
 

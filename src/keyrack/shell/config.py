@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable, Name, Table
 from keyrack.shell.config_problems import ConfigError, Problem, problems_of
 
 CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
 """Name of the file in the run directory that holds host and port of a running server."""
-NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-"""Names of deployments, instances and key managers: what fits into a label of a host name."""
 
 
 def _no_wildcard(host: str) -> str:
@@ -38,16 +37,11 @@ def _sqlite_url(url: str) -> str:
     return url
 
 
-Name = Annotated[str, Field(pattern=NAME, max_length=63)]
 Host = Annotated[str, AfterValidator(_no_wildcard)]
 CatalogUrl = Annotated[str, AfterValidator(_sqlite_url)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Deployment(_Table):
+class Deployment(Table):
     """Whose server this is."""
 
     id: Name = Field(
@@ -61,7 +55,7 @@ class Deployment(_Table):
     )
 
 
-class Limits(_Table):
+class Limits(Table):
     """What a client may ask for before and after it is known."""
 
     handshake_seconds: float = Field(
@@ -86,7 +80,7 @@ class Limits(_Table):
     )
 
 
-class Kmip(_Table):
+class Kmip(Table):
     """The KMIP listener."""
 
     host: Host = Field(
@@ -116,7 +110,7 @@ class Kmip(_Table):
     limits: Limits = Field(default_factory=Limits)
 
 
-class CatalogTable(_Table):
+class CatalogTable(Table):
     """The database of instances, certificates, wrapped keys and the journal."""
 
     url: CatalogUrl = Field(
@@ -125,40 +119,27 @@ class CatalogTable(_Table):
     )
 
 
-class Unlock(_Table):
-    """What opens the keystore; exactly one of the three."""
+class KeyManagerApi(Table):
+    """The HTTPS listener of the embedded key manager, for IBM Key Protect's own clients: API v2 and IAM tokens."""
 
-    key_file: Path | None = Field(
-        default=None, description="File of 32 random bytes. Whoever has it and the keystore has the root keys."
+    enabled: bool = Field(default=False, description="Whether `keyrack serve` opens it beside KMIP.")
+    host: Host = Field(
+        default="127.0.0.1", description='Address to listen on; "127.0.0.1" for this machine alone, "::" for all.'
     )
-    passphrase_file: Path | None = Field(
-        default=None, description="File whose first line is the passphrase, as a service manager's credentials are."
+    port: int = Field(default=8444, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    certificate: Path = Field(
+        default=Path("tls/server.pem"), description="Its certificate in PEM, followed by its issuers if there are any."
     )
-    passphrase_environment: str | None = Field(
-        default=None, description="Name of the environment variable that holds the passphrase."
+    key: Path = Field(
+        default=Path("tls/server.key"), description="Its private key in PEM, without passphrase, mode 0600."
+    )
+    network: Literal["private", "public"] = Field(
+        default="private",
+        description="What the listener counts as where an instance's policy allows one network: the private one alone.",
     )
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Unlock":
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise PydanticCustomError(
-                "unlock",
-                "it names {count} ways to open the keystore, and exactly one is needed",
-                {"count": str(len(given))},
-            )
-        return self
 
-
-class EmbeddedKeyManagerTable(_Table):
-    """The embedded key manager: root keys in a keystore of this machine."""
-
-    type: Literal["embedded"] = Field(description="The kind of key manager.")
-    keystore: Path = Field(default=Path("keystore"), description="The software keystore of the root keys.")
-    unlock: Unlock = Field(description="What opens the keystore.")
-
-
-class Log(_Table):
+class Log(Table):
     """What is told about the work, on standard error. Never a key, a password or the bytes of a message."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -169,7 +150,7 @@ class Log(_Table):
     )
 
 
-class Config(_Table):
+class Config(Table):
     """Everything that is configured."""
 
     deployment: Deployment
@@ -178,6 +159,7 @@ class Config(_Table):
     key_managers: Annotated[dict[Name, EmbeddedKeyManagerTable], Field(min_length=1)] = Field(
         description="Key managers by name; an instance names the one that it uses."
     )
+    key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     log: Log = Field(default_factory=Log)
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,7 +37,14 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
     ("catalog", "url"): 'write for example url = "sqlite:///catalog.db"',
     ("key_managers",): 'write a table [key_managers.embedded] with type = "embedded"',
     ("key_managers", "*", "type"): 'write type = "embedded"',
+    ("key_managers", "*"): "write a table [key_managers.NAME.hsm] with library, token and pin_file",
     ("key_managers", "*", "unlock"): 'write one of them, for example unlock = { key_file = "keystore.key" }',
+    ("key_managers", "*", "unlock", "credential"): 'write a name as in LoadCredential=, for example "keystore.key"',
+    ("key_managers", "*", "hsm"): 'write library, token and for example pin_file = "hsm.pin"',
+    ("key_managers", "*", "waits"): "write for example restore_days = 30 and purge_days = 90",
+    ("key_manager_api", "host"): 'write an address of this machine, for example host = "127.0.0.1"',
+    ("key_manager_api", "port"): "write a port from 1 to 65535, for example port = 8444",
+    ("key_manager_api", "network"): 'write "private" or "public"',
     ("log", "level"): 'write one of "debug", "info", "warning", "error"',
     ("log", "format"): 'write one of "auto", "json", "console"',
 }
@@ -122,7 +129,9 @@ def _tellable(value: Any) -> bool:
 
 
 def _model_at(location: tuple[str, ...]) -> type[BaseModel] | None:
-    from keyrack.shell.config import Config, EmbeddedKeyManagerTable  # noqa: PLC0415 - the models name this room's errors
+    # The models name this room's errors.
+    from keyrack.shell.config import Config  # noqa: PLC0415
+    from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable  # noqa: PLC0415
 
     model: type[BaseModel] | None = Config
     for index, step in enumerate(location):
@@ -130,8 +139,10 @@ def _model_at(location: tuple[str, ...]) -> type[BaseModel] | None:
             model = EmbeddedKeyManagerTable
         elif step != "key_managers" and model is not None:
             field = model.model_fields.get(step)
-            found = field.annotation if field else None
-            model = found if isinstance(found, type) and issubclass(found, BaseModel) else None
+            # A table that may be absent is written Table | None.
+            found = [] if field is None else [field.annotation, *get_args(field.annotation)]
+            models = [each for each in found if isinstance(each, type) and issubclass(each, BaseModel)]
+            model = models[0] if models else None
     return model
 
 

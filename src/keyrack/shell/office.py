@@ -4,28 +4,22 @@ With ``assemble`` the one place that knows which adapter stands behind which por
 moment does not import a server.
 """
 
-import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers
-from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreError
 from keyrack.embedded.house import DAY, House, Waits
-from keyrack.embedded.root_keys.port import Keeper
-from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
 from keyrack.service.administration import Administration, Administrator
-from keyrack.shell.config import Config, EmbeddedKeyManagerTable, Unlock
+from keyrack.shell.config import Config
+from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
 from keyrack.shell.config_problems import ConfigError, Problem
-
-AskPassphrase = Callable[[str], bytearray]
-"""Asks a person; the prompt says for what."""
+from keyrack.shell.openers import AskPassphrase, forget, hsm_of, opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +114,12 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
             ]
         )
     try:
-        return House.open(
-            config.path(table.keystore),
-            opener(config, name, table, ask),
-            hsm=hsm_of(config, table),
-            waits=waits_of(table),
-        )
+        hsm = hsm_of(config, name, table)
+        unlock = opener(config, name, table, ask, hsm)
+        try:
+            return House.open(config.path(table.keystore), unlock, hsm=hsm, waits=waits_of(table))
+        finally:
+            forget(unlock)
     except (KeystoreError, OSError, sqlite3.Error) as error:
         raise ConfigError(
             [
@@ -137,58 +131,6 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
                 )
             ]
         ) from error
-
-
-def opener(
-    config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None
-) -> KeyFile | Passphrase:
-    """What opens a keystore, as its configuration says; a passphrase that is nowhere is asked for, if one can ask."""
-    unlock = table.unlock
-    if unlock.key_file is not None:
-        return KeyFile(config.path(unlock.key_file))
-    return Passphrase(Secret(_passphrase(config, name, unlock, ask)))
-
-
-def _passphrase(config: Config, name: str, unlock: Unlock, ask: AskPassphrase | None) -> bytearray:
-    if unlock.passphrase_file is not None:
-        return first_line(config.path(unlock.passphrase_file))
-    variable = str(unlock.passphrase_environment)
-    if variable in os.environ:
-        return bytearray(os.environ[variable].encode())
-    if ask is not None:
-        return ask(f"Passphrase of the keystore {name!r}")
-    raise ConfigError(
-        [
-            Problem(
-                where=f"key_managers.{name}.unlock.passphrase_environment",
-                what=f"${variable} is not set",
-                why="the keystore opens with the passphrase in it, and nobody is at a terminal to be asked",
-                instead=f"set {variable}, or write unlock = {{ passphrase_file = ... }}",
-            )
-        ]
-    )
-
-
-def first_line(path: Path) -> bytearray:
-    """The first line of a file, without its end, in memory that can be wiped."""
-    content = bytearray(path.stat().st_size)
-    with open(path, "rb", buffering=0) as file:
-        file.readinto(content)
-    end = content.find(b"\n")
-    if end >= 0:
-        content[end:] = bytes(len(content) - end)
-        del content[end:]
-    return content
-
-
-def hsm_of(config: Config, table: EmbeddedKeyManagerTable) -> Keeper | None:
-    """The keeper in the HSM that the configuration names, which starts when it is first used."""
-    hsm = table.hsm
-    if hsm is None:
-        return None
-    from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper  # noqa: PLC0415 - an optional weight
-
-    return Pkcs11Keeper(token_settings(config, hsm))
 
 
 def waits_of(table: EmbeddedKeyManagerTable) -> Waits:

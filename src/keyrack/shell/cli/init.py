@@ -120,7 +120,7 @@ def _unlock(kind: str, directory: Path, file: Path | None, ask: bool) -> "tuple[
     """The table ``unlock`` of the configuration, and what makes the keystore with it."""
     from keyrack.domain.secret import Secret
     from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
-    from keyrack.shell.office import first_line
+    from keyrack.shell.openers import first_line
 
     if kind == "key-file":
         return '{ key_file = "keystore.key" }', KeyFile(directory / "keystore.key")
@@ -148,7 +148,7 @@ def _strong(passphrase: bytearray) -> bytearray:
 
 
 def _check(plan: "Plan") -> None:
-    from keyrack.shell.config import NAME
+    from keyrack.shell.config_key_managers import NAME
 
     if not re.fullmatch(NAME, plan.deployment):
         raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")

@@ -12,8 +12,10 @@ import typer
 
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
+    from keyrack.embedded.root_keys.unlock import Passphrase
     from keyrack.service.administration import Administrator
     from keyrack.shell.office import Office
+    from keyrack.shell.openers import Question
 
 ConfigFile = Annotated[
     Path | None,
@@ -66,9 +68,12 @@ def administrator() -> "Administrator":
     return Administrator(f"local-user-{name}")
 
 
-def ask_passphrase(prompt: str) -> bytearray:
+def ask_passphrase(question: "Question") -> "Passphrase":
     """Ask at the terminal, without echo."""
-    return bytearray(getpass.getpass(f"{prompt}: ").encode())
+    from keyrack.domain.secret import Secret
+    from keyrack.embedded.root_keys.unlock import Passphrase
+
+    return Passphrase(Secret(bytearray(getpass.getpass(f"{question}: ").encode())))
 
 
 def instance_json(instance: "Instance") -> dict[str, object]:

@@ -1,0 +1,119 @@
+"""What opens a keystore, found as the configuration says: in files, in the environment, in an HSM, or by asking."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyrack.domain.secret import Secret
+from keyrack.embedded.root_keys.port import Keeper
+from keyrack.embedded.root_keys.token_unlock import TokenUnlock
+from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase, Recovered, Unlock
+from keyrack.shell.config import Config
+from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
+from keyrack.shell.config_problems import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Asks for what opens one keystore."""
+
+    key_manager: str
+    """Its name in the configuration."""
+
+    def __str__(self) -> str:
+        return f"Passphrase of the keystore {self.key_manager!r}"
+
+
+AskPassphrase = Callable[[Question], Passphrase | Recovered]
+"""Asks a person, who answers with a passphrase or with shares; the caller wipes the answer."""
+
+
+def opener(config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None) -> Unlock | Recovered:
+    """What opens a keystore; a passphrase that is nowhere is asked for, if one can ask.
+
+    Wipe it with :func:`forget`. Raises :class:`ConfigError` for what is missing, and ``OSError``.
+    """
+    unlock, where = table.unlock, f"key_managers.{name}.unlock"
+    if unlock.key_file is not None:
+        return KeyFile(config.path(unlock.key_file))
+    if unlock.credential is not None:
+        return KeyFile(credential(unlock.credential, f"{where}.credential"))
+    if unlock.hsm and hsm is not None:
+        return TokenUnlock(hsm)
+    if unlock.passphrase_file is not None:
+        return Passphrase(Secret(first_line(config.path(unlock.passphrase_file))))
+    variable = unlock.passphrase_environment
+    if variable is not None and variable in os.environ:
+        return Passphrase(Secret(bytearray(os.environ[variable].encode())))
+    if ask is not None:
+        return ask(Question(name))
+    raise ConfigError([_nobody_to_ask(where, variable)])
+
+
+def forget(opened: Unlock | Recovered) -> None:
+    """Wipe what an opener holds in memory, where it holds anything."""
+    if isinstance(opened, Passphrase | Recovered):
+        opened.wipe()
+
+
+def credential(name: str, where: str) -> Path:
+    """The file of a credential of systemd; ``where`` names the key of the configuration that wants it."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise ConfigError(
+            [
+                Problem(
+                    where=where,
+                    what="$CREDENTIALS_DIRECTORY is not set",
+                    why="only systemd hands out credentials, to the services that it starts",
+                    instead=f"start keyrack as a service with LoadCredentialEncrypted={name}:FILE, or name a file here",
+                )
+            ]
+        )
+    return Path(directory) / name
+
+
+def hsm_of(config: Config, name: str, table: EmbeddedKeyManagerTable) -> Keeper | None:
+    """The keeper in the HSM that the configuration names, which starts when it is first used; the caller closes it."""
+    hsm = table.hsm
+    if hsm is None:
+        return None
+    from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper, TokenSettings  # noqa: PLC0415 - an optional weight
+
+    if hsm.pin_credential is not None:
+        pin = credential(hsm.pin_credential, f"key_managers.{name}.hsm.pin_credential")
+    else:
+        pin = config.path(hsm.pin_file or Path())
+    library = config.path(hsm.library)
+    return Pkcs11Keeper(TokenSettings(library=library, token=hsm.token, pin_file=pin, timeout=hsm.timeout_seconds))
+
+
+def first_line(path: Path) -> bytearray:
+    """The first line of a file, without its end, in memory that can be wiped."""
+    content = bytearray(path.stat().st_size)
+    with open(path, "rb", buffering=0) as file:
+        file.readinto(content)
+    end = content.find(b"\n")
+    if end >= 0:
+        content[end:] = bytes(len(content) - end)
+        del content[end:]
+    if content.endswith(b"\r"):
+        del content[-1:]
+    return content
+
+
+def _nobody_to_ask(where: str, variable: str | None) -> Problem:
+    if variable is None:
+        return Problem(
+            where=f"{where}.unseal",
+            what="nobody is at a terminal to be asked",
+            why="the passphrase of this keystore is typed each time",
+            instead="run the command at a terminal; a server is opened with 'keyrack unseal'",
+        )
+    return Problem(
+        where=f"{where}.passphrase_environment",
+        what=f"${variable} is not set",
+        why="the keystore opens with the passphrase in it, and nobody is at a terminal to be asked",
+        instead=f"set {variable}, or write unlock = {{ passphrase_file = ... }}",
+    )
