@@ -19,7 +19,7 @@ from keyrack.service.administration import Administration, Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
 from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.openers import AskPassphrase, forget, hsm_of, opener
+from keyrack.shell.openers import AskPassphrase, hsm_of, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,13 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
         )
     try:
         hsm = hsm_of(config, name, table)
-        unlock = opener(config, name, table, ask, hsm)
         try:
-            return House.open(config.path(table.keystore), unlock, hsm=hsm, waits=waits_of(table))
-        finally:
-            forget(unlock)
+            with opened(config, name, table, ask, hsm) as unlock:
+                return House.open(config.path(table.keystore), unlock, hsm=hsm, waits=waits_of(table))
+        except BaseException:
+            if hsm is not None:
+                hsm.close()
+            raise
     except (KeystoreError, OSError, sqlite3.Error) as error:
         raise ConfigError(
             [

@@ -1,7 +1,8 @@
 """What opens a keystore, found as the configuration says: in files, in the environment, in an HSM, or by asking."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,29 @@ AskPassphrase = Callable[[Question], Passphrase | Recovered]
 """Asks a person, who answers with a passphrase or with shares; the caller wipes the answer."""
 
 
-def opener(config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None) -> Unlock | Recovered:
-    """What opens a keystore; a passphrase that is nowhere is asked for, if one can ask.
+@contextmanager
+def opened(
+    config: Config,
+    name: str,
+    table: EmbeddedKeyManagerTable,
+    ask: AskPassphrase | None,
+    hsm: Keeper | None = None,
+) -> Iterator[Unlock | Recovered]:
+    """What opens a keystore, wiped at the end; a passphrase that is nowhere is asked for, if one can ask.
 
-    Wipe it with :func:`forget`. Raises :class:`ConfigError` for what is missing, and ``OSError``.
+    ``hsm`` is that of :func:`hsm_of`. Raises :class:`ConfigError` for what is missing, and ``OSError``.
     """
+    unlock = _found(config, name, table, ask, hsm)
+    try:
+        yield unlock
+    finally:
+        if isinstance(unlock, Passphrase | Recovered):
+            unlock.wipe()
+
+
+def _found(
+    config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None, hsm: Keeper | None
+) -> Unlock | Recovered:
     unlock, where = table.unlock, f"key_managers.{name}.unlock"
     if unlock.key_file is not None:
         return KeyFile(config.path(unlock.key_file))
@@ -49,12 +68,6 @@ def opener(config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPa
     if ask is not None:
         return ask(Question(name))
     raise ConfigError([_nobody_to_ask(where, variable)])
-
-
-def forget(opened: Unlock | Recovered) -> None:
-    """Wipe what an opener holds in memory, where it holds anything."""
-    if isinstance(opened, Passphrase | Recovered):
-        opened.wipe()
 
 
 def credential(name: str, where: str) -> Path:
