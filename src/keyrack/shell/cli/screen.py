@@ -108,6 +108,11 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
+def count(number: int, noun: str) -> str:
+    """``1 chain``, ``2 chains``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def moment(seconds: int | None) -> str:
     """A time in the zone of this machine, to the second, for people."""
     if seconds is None:
