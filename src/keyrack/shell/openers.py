@@ -6,13 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import Secret, wipe
+from keyrack.embedded.errors import KeystoreLocked
+from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.token_unlock import TokenUnlock
 from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase, Recovered, Unlock
 from keyrack.shell.config import Config
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
 from keyrack.shell.config_problems import ConfigError, Problem
+
+LONGEST_LINE = 4096
+"""Bytes of the longest passphrase that is read from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Question:
 
     key_manager: str
     """Its name in the configuration."""
+    keystore: Path
 
     def __str__(self) -> str:
         return f"Passphrase of the keystore {self.key_manager!r}"
@@ -66,8 +72,23 @@ def _found(
     if variable is not None and variable in os.environ:
         return Passphrase(Secret(bytearray(os.environ[variable].encode())))
     if ask is not None:
-        return ask(Question(name))
+        return ask(Question(name, config.path(table.keystore)))
     raise ConfigError([_nobody_to_ask(where, variable)])
+
+
+def exchanged(keystore: Path, answer: Passphrase | Recovered) -> Recovered:
+    """The key of a keystore, for a passphrase or shares, which are wiped; raises ``KeystoreError``.
+
+    A process that needs to open a keystore again keeps this and no passphrase.
+    """
+    try:
+        opened_one = Keystore.open(keystore, answer)
+    finally:
+        answer.wipe()
+    try:
+        return Recovered(opened_one.key())
+    finally:
+        opened_one.close()
 
 
 def credential(name: str, where: str) -> Path:
@@ -104,16 +125,20 @@ def hsm_of(config: Config, name: str, table: EmbeddedKeyManagerTable) -> Keeper 
 
 def first_line(path: Path) -> bytearray:
     """The first line of a file, without its end, in memory that can be wiped."""
-    content = bytearray(path.stat().st_size)
-    with open(path, "rb", buffering=0) as file:
-        file.readinto(content)
+    content = bytearray(LONGEST_LINE)
+    with open(path, "rb", buffering=0) as file, memoryview(content) as room:
+        filled = 0
+        # A pipe gives what it has, a piece at a time.
+        while filled < len(room) and (read := file.readinto(room[filled:])):
+            filled += read
     end = content.find(b"\n")
-    if end >= 0:
-        content[end:] = bytes(len(content) - end)
-        del content[end:]
-    if content.endswith(b"\r"):
-        del content[-1:]
-    return content
+    length = filled if end < 0 else end
+    line = content[: length - content.endswith(b"\r", 0, length)]
+    wipe(content)
+    if length == LONGEST_LINE:
+        wipe(line)
+        raise KeystoreLocked(f"the first line of {path} is longer than {LONGEST_LINE - 1} bytes: it is another file")
+    return line
 
 
 def _nobody_to_ask(where: str, variable: str | None) -> Problem:

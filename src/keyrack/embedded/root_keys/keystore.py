@@ -52,8 +52,8 @@ class Keystore:
     @classmethod
     def open(cls, path: Path, unlock: Unlock | Recovered) -> Self:
         """Open a keystore; raises the ``KeystoreError`` that says what is wrong. A passphrase takes about 0.7 s."""
+        document = look(path)
         try:
-            document = form.read(_text(path))
             return cls(path, document, _opened(document, unlock))
         except (KeystoreDamaged, KeystoreLocked) as error:
             raise type(error)(f"the keystore {path} does not open: {error}") from None
@@ -107,6 +107,14 @@ class Keystore:
     def _check_open(self) -> None:
         if not len(self._key):
             raise KeystoreLocked(f"the keystore {self._path} is closed")
+
+
+def look(path: Path) -> Document:
+    """What a keystore says of itself before it is opened, and before anybody knows that it is true."""
+    try:
+        return form.read(_text(path))
+    except KeystoreDamaged as error:
+        raise KeystoreDamaged(f"the keystore {path} does not open: {error}") from None
 
 
 def _sealed(document: Document, key: Secret, unlock: Unlock) -> Document:
