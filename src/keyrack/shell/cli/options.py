@@ -30,6 +30,9 @@ ConfigFile = Annotated[
 ]
 InstanceName = Annotated[str, typer.Argument(metavar="INSTANCE", help="Name of the instance.", show_default=False)]
 
+NOBODY_LOGGED_IN = 2**32 - 1
+"""What the kernel says of the processes of a container or of a service manager."""
+
 Answer = TypeVar("Answer")
 
 
@@ -61,11 +64,26 @@ def administrator() -> "Administrator":
     """Who sits at this machine, as the journal names it."""
     from keyrack.service.administration import Administrator
 
+    return Administrator(f"local-user-{account()}")
+
+
+def account(login: Path = Path("/proc/self/loginuid")) -> str:
+    """The account that logged in, also behind sudo and su; else the one whose process this is.
+
+    The kernel knows both. What the environment says, anybody can say who wants to be two persons.
+    """
+    import pwd
+
     try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = str(os.getuid())
-    return Administrator(f"local-user-{name}")
+        number = int(login.read_text())
+    except (OSError, ValueError):
+        number = NOBODY_LOGGED_IN
+    if number == NOBODY_LOGGED_IN:
+        number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def ask_passphrase(question: "Question") -> "Passphrase":
