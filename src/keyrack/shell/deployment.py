@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
-from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
+from keyrack.embedded.root_keys.unlock import KeyFile, Unlock
 from keyrack.shell import pki
 
 
@@ -26,7 +26,9 @@ class Plan:
     port: int
     unlock: str
     """The table ``unlock`` of the configuration, in TOML."""
-    opener: KeyFile | Passphrase
+    opener: Unlock
+    hsm: str = ""
+    """The table of the HSM in the configuration, in TOML, where there is one."""
     authority_key: pki.KeyKind = "rsa-2048"
     log_format: str = "auto"
 
@@ -87,6 +89,7 @@ def configuration(plan: Plan) -> str:
         host=plan.host,
         port=plan.port,
         unlock=plan.unlock,
+        hsm=plan.hsm,
         format=plan.log_format,
     )
 
@@ -111,7 +114,7 @@ url = "sqlite:///catalog.db"
 type = "embedded"
 keystore = "keystore"
 unlock = {unlock}
-
+{hsm}
 [log]
 level = "info"
 format = "{format}"

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,13 +12,10 @@ import typer
 
 from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import Failed, WrongUse
+from keyrack.shell.cli.protection import KINDS, HsmOptions, Protection, chosen
 
 if TYPE_CHECKING:
-    from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
     from keyrack.shell.deployment import Made, Plan
-
-LEAST_PASSPHRASE = 12
-VARIABLE = "KEYRACK_PASSPHRASE"
 
 
 def register(app: typer.Typer) -> None:
@@ -49,11 +47,23 @@ def init(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.", show_default=False)] = None,
     protect: Annotated[
-        Literal["key-file", "passphrase"] | None, typer.Option(help="What opens the keystore.", show_default=False)
+        Literal["key-file", "passphrase", "unseal", "hsm"] | None,
+        typer.Option(help="What opens the keystore.", show_default=False),
     ] = None,
     passphrase_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="File whose first line is the passphrase; implies --protect passphrase."),
+    ] = None,
+    hsm: Annotated[
+        Path | None,
+        typer.Option(metavar="LIBRARY", help="PKCS#11 library of an HSM; implies --protect hsm.", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Label of the HSM's token.", show_default=False)
+    ] = None,
+    pin_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File whose first line is the token's PIN.", show_default=False),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take options and defaults.")] = False,
     json: screen.Json = False,
@@ -65,14 +75,13 @@ def init(
     from keyrack.shell import deployment as room
 
     ask = not yes and sys.stdin.isatty()
-    chosen = directory or Path(_ask(ask, "Directory", str(_home())))
-    target = chosen.expanduser().absolute()
+    place = directory or Path(_ask(ask, "Directory", str(_home())))
+    target = place.expanduser().absolute()
     listed = names or _list(_ask(ask, "Host names and addresses of this server", ",".join(room.own_names())))
     chosen_port = port if port is not None else _port(_ask(ask, "Port", "5696"))
-    kind = protect or (
-        "passphrase" if passphrase_file else _ask(ask, "Open the keystore with key-file or passphrase", "key-file")
-    )
-    unlock, opener = _unlock(kind, target, passphrase_file, ask)
+    device = HsmOptions(library=hsm, token=token, pin_file=pin_file)
+    kind = protect or _implied(passphrase_file, device) or _ask(ask, f"Open the keystore with {_or(KINDS)}", KINDS[0])
+    protection = chosen(kind, target, passphrase_file, device, ask=ask)
     plan = room.Plan(
         deployment=deployment or _label(socket.gethostname()),
         directory=target,
@@ -80,11 +89,27 @@ def init(
         names=listed,
         host=host,
         port=chosen_port,
-        unlock=unlock,
-        opener=opener,
+        unlock=protection.unlock,
+        hsm=protection.hsm,
+        opener=protection.opener,
     )
     _check(plan)
-    _print(plan, room.make(plan), kind, json)
+    try:
+        made = room.make(plan)
+    finally:
+        protection.close()
+    _print(plan, made, protection, json)
+
+
+def _implied(passphrase_file: Path | None, device: HsmOptions) -> str | None:
+    """What the options say without being asked for it."""
+    if device.given():
+        return "hsm"
+    return "passphrase" if passphrase_file else None
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _ask(interactive: bool, question: str, default: str) -> str:
@@ -116,37 +141,6 @@ def _label(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.split(".", maxsplit=1)[0].lower()).strip("-")[:63] or "keyrack"
 
 
-def _unlock(kind: str, directory: Path, file: Path | None, ask: bool) -> "tuple[str, KeyFile | Passphrase]":
-    """The table ``unlock`` of the configuration, and what makes the keystore with it."""
-    from keyrack.domain.secret import Secret
-    from keyrack.embedded.root_keys.unlock import KeyFile, Passphrase
-    from keyrack.shell.openers import first_line
-
-    if kind == "key-file":
-        return '{ key_file = "keystore.key" }', KeyFile(directory / "keystore.key")
-    if kind != "passphrase":
-        raise WrongUse(f"{kind!r} does not open a keystore; use key-file or passphrase")
-    if file is not None:
-        return f'{{ passphrase_file = "{file.expanduser().absolute()}" }}', Passphrase(
-            Secret(_strong(first_line(file)))
-        )
-    table = f'{{ passphrase_environment = "{VARIABLE}" }}'
-    if VARIABLE in os.environ:
-        return table, Passphrase(Secret(_strong(bytearray(os.environ[VARIABLE].encode()))))
-    if not ask:
-        raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
-    given = typer.prompt(
-        f"Passphrase, at least {LEAST_PASSPHRASE} characters", hide_input=True, confirmation_prompt=True, err=True
-    )
-    return table, Passphrase(Secret(_strong(bytearray(given.encode()))))
-
-
-def _strong(passphrase: bytearray) -> bytearray:
-    if len(passphrase) < LEAST_PASSPHRASE:
-        raise WrongUse(f"the passphrase is too short; use at least {LEAST_PASSPHRASE} characters")
-    return passphrase
-
-
 def _check(plan: "Plan") -> None:
     from keyrack.shell.config_key_managers import NAME
 
@@ -162,7 +156,7 @@ def _check(plan: "Plan") -> None:
         )
 
 
-def _print(plan: "Plan", made: "Made", kind: str, json: bool) -> None:
+def _print(plan: "Plan", made: "Made", protection: Protection, json: bool) -> None:
     from keyrack.shell.pki import spaced
 
     if json:
@@ -183,28 +177,19 @@ def _print(plan: "Plan", made: "Made", kind: str, json: bool) -> None:
         [
             ("  configuration", plan.config),
             ("  catalog", plan.directory / "catalog.db"),
-            ("  keystore", f"{plan.directory / 'keystore'}, opened by " + _opened_by(plan, kind)),
+            ("  keystore", f"{plan.directory / 'keystore'}, opened by {protection.told}"),
             ("  certificates", plan.directory / "tls"),
             ("  server names", ", ".join(plan.names)),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )
-    if kind == "key-file":
-        screen.warn(
-            "whoever has the keystore and its key file has every key; keep a copy of both, apart from each other"
-        )
-    else:
-        screen.warn("without the passphrase every key is lost; keep it where the keystore is not")
+    screen.warn(protection.warning)
     screen.say()
     screen.say("Next:")
     option = "" if plan.config in _searched() else f" --config {plan.config}"
     screen.say(f"  keyrack serve{option}")
     screen.say(f"  keyrack instance create prod{option}")
     screen.say(f"  keyrack cert add prod vcenter.pem{option}")
-
-
-def _opened_by(plan: "Plan", kind: str) -> str:
-    return str(plan.directory / "keystore.key") if kind == "key-file" else "a passphrase"
 
 
 def _searched() -> list[Path]:

@@ -1,0 +1,147 @@
+"""What shall open the keystore that ``keyrack init`` makes: four ways, each with its lines of the configuration."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from keyrack.shell.cli.failures import WrongUse
+
+if TYPE_CHECKING:
+    from keyrack.embedded.root_keys.unlock import Passphrase, Unlock
+
+LEAST_PASSPHRASE = 12
+VARIABLE = "KEYRACK_PASSPHRASE"
+_HSM_TABLE = """
+[key_managers.embedded.hsm]
+library = "{library}"
+token = "{token}"
+pin_file = "{pin_file}"
+"""
+KINDS = ("key-file", "passphrase", "unseal", "hsm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HsmOptions:
+    """What the options say of an HSM; either all are given or none."""
+
+    library: Path | None = None
+    token: str | None = None
+    pin_file: Path | None = None
+
+    def given(self) -> bool:
+        """Whether an HSM is meant."""
+        return self.library is not None or self.token is not None or self.pin_file is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """One way, chosen. ``close`` lets go of what making the keystore needed."""
+
+    kind: str
+    unlock: str
+    """The table ``unlock`` of the configuration, in TOML."""
+    opener: "Unlock"
+    hsm: str = ""
+    """The table ``hsm`` of the configuration, in TOML, or nothing."""
+    told: str
+    """How people are told what opens it."""
+    warning: str
+    close: Callable[[], None] = lambda: None
+
+
+def chosen(kind: str, directory: Path, passphrase_file: Path | None, hsm: HsmOptions, *, ask: bool) -> Protection:
+    """The protection of this kind; raises :class:`WrongUse`."""
+    makers: dict[str, Callable[[], Protection]] = {
+        "key-file": lambda: _key_file(directory),
+        "passphrase": lambda: _passphrase(passphrase_file, ask),
+        "unseal": lambda: _unseal(passphrase_file, ask),
+        "hsm": lambda: _hsm(hsm),
+    }
+    if kind not in makers:
+        raise WrongUse(f"{kind!r} does not open a keystore; use one of {', '.join(KINDS)}")
+    return makers[kind]()
+
+
+def _key_file(directory: Path) -> Protection:
+    from keyrack.embedded.root_keys.unlock import KeyFile
+
+    path = directory / "keystore.key"
+    return Protection(
+        kind="key-file",
+        unlock='{ key_file = "keystore.key" }',
+        opener=KeyFile(path),
+        told=str(path),
+        warning="whoever has the keystore and its key file has every key; keep a copy of both, apart from each other",
+    )
+
+
+def _passphrase(file: Path | None, ask: bool) -> Protection:
+    if file is not None:
+        table = f'{{ passphrase_file = "{file.expanduser().absolute()}" }}'
+    else:
+        table = f'{{ passphrase_environment = "{VARIABLE}" }}'
+    return Protection(
+        kind="passphrase",
+        unlock=table,
+        opener=_typed(file, ask),
+        told="a passphrase",
+        warning="without the passphrase every key is lost; keep it where the keystore is not",
+    )
+
+
+def _unseal(file: Path | None, ask: bool) -> Protection:
+    return Protection(
+        kind="unseal",
+        unlock="{ unseal = true }",
+        opener=_typed(file, ask),
+        told="a passphrase that is typed after each start, with 'keyrack unseal'",
+        warning="after each start nothing is served until somebody has typed the passphrase: run two endpoints, and "
+        "let several people know it, or shares of it ('keyrack keystore export')",
+    )
+
+
+def _hsm(options: HsmOptions) -> Protection:
+    if options.library is None or options.token is None or options.pin_file is None:
+        raise WrongUse("an HSM needs all of --hsm LIBRARY, --token LABEL and --pin-file FILE")
+    from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper, TokenSettings
+    from keyrack.embedded.root_keys.token_unlock import TokenUnlock
+
+    library, pin_file = (path.expanduser().absolute() for path in (options.library, options.pin_file))
+    keeper = Pkcs11Keeper(TokenSettings(library=library, token=options.token, pin_file=pin_file))
+    return Protection(
+        kind="hsm",
+        unlock="{ hsm = true }",
+        opener=TokenUnlock(keeper),
+        hsm=_HSM_TABLE.format(library=library, token=options.token, pin_file=pin_file),
+        told=f"the HSM's token {options.token!r}",
+        warning="without the HSM every key is lost; back it up as its vendor says, together with the keystore and the "
+        "database beside it",
+        close=keeper.close,
+    )
+
+
+def _typed(file: Path | None, ask: bool) -> "Passphrase":
+    from keyrack.domain.secret import Secret
+    from keyrack.embedded.root_keys.unlock import Passphrase
+    from keyrack.shell.openers import first_line
+
+    if file is not None:
+        return Passphrase(Secret(_strong(first_line(file))))
+    if VARIABLE in os.environ:
+        return Passphrase(Secret(_strong(bytearray(os.environ[VARIABLE].encode()))))
+    if not ask:
+        raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
+    given = typer.prompt(
+        f"Passphrase, at least {LEAST_PASSPHRASE} characters", hide_input=True, confirmation_prompt=True, err=True
+    )
+    return Passphrase(Secret(_strong(bytearray(given.encode()))))
+
+
+def _strong(passphrase: bytearray) -> bytearray:
+    if len(passphrase) < LEAST_PASSPHRASE:
+        raise WrongUse(f"the passphrase is too short; use at least {LEAST_PASSPHRASE} characters")
+    return passphrase
