@@ -70,6 +70,10 @@ class SoftwareKeeper:
             ) from None
         return buffer
 
+    def material(self, version: VersionName, kept: bytes) -> Secret:
+        """The material in clear, which the caller wipes: for another keeper to take. No HSM has this."""
+        return self._open_sealing().open(kept, _purpose(version))
+
     def destroy(self, version: VersionName, kept: bytes) -> None:
         """Forget the version's cipher; harmless when repeated."""
         with self._using:
