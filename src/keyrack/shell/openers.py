@@ -56,6 +56,15 @@ def opened(
             unlock.wipe()
 
 
+def questions(config: Config) -> list[Question]:
+    """What a person would be asked, if all key managers were opened now."""
+    return [
+        Question(name, config.path(table.keystore))
+        for name, table in config.key_managers.items()
+        if table.unlock.unseal or (variable := table.unlock.passphrase_environment) and variable not in os.environ
+    ]
+
+
 def _found(
     config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None, hsm: Keeper | None
 ) -> Unlock | Recovered:

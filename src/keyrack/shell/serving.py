@@ -2,11 +2,7 @@
 
 import asyncio
 import contextlib
-import ctypes
 import logging
-import os
-import resource
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,12 +10,16 @@ from pathlib import Path
 
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.generation import check_health
+from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.kmip_server import bound
-from keyrack.shell.office import AskPassphrase, open_key_managers
+from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.pki import fingerprint_of_file
+from keyrack.shell.private_memory import keep_memory_private
+from keyrack.shell.service_manager import notify
+from keyrack.shell.unsealing import StillSealed
 from keyrack.shell.workers import Worker, run_workers
 from keyrack.shell.workers import serve as serve_worker
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that requests under way may take once the server is told to stop."""
-_PR_SET_DUMPABLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +49,23 @@ class Ready:
 def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | None = None) -> int:
     """Serve with as many processes as configured until SIGTERM or SIGINT; the exit code.
 
+    Before that the server is sealed, where the configuration says so, until a person has brought what opens it.
     ``ready`` is called in the first process once it takes connections. Raises what keeps a server from starting.
     """
     keep_memory_private()
     check_health()
-    once = None if ask is None else AskedOnce(ask)
-    if once is not None and config.kmip.workers > 1:
+    with AskedOnce(ask) as once:
+        try:
+            once.unseal(config)
+        except StillSealed as told:
+            log.info("%s", told)
+            return 0
         # Before the processes part, so that a person is asked once and not by each of them.
-        for manager in open_key_managers(config, once).values():
-            asyncio.run(manager.close())
-    kmip = config.kmip
-    return run_workers(
-        lambda worker: _run(config, worker, ready, once), host=kmip.host, port=kmip.port, count=kmip.workers
-    )
+        once.ask_all(config)
+        kmip = config.kmip
+        return run_workers(
+            lambda worker: _run(config, worker, ready, once.answers), host=kmip.host, port=kmip.port, count=kmip.workers
+        )
 
 
 def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> int:
@@ -131,38 +134,6 @@ def _announced(house: House) -> Iterator[Ready]:
         yield ready
     finally:
         file.unlink(missing_ok=True)
-
-
-class AskedOnce:
-    """Remembers what a person has answered to each question, for as long as the process lives."""
-
-    def __init__(self, ask: AskPassphrase) -> None:
-        """Ask with ``ask``."""
-        self._ask = ask
-        self._answers: dict[str, bytearray] = {}
-
-    def __call__(self, prompt: str) -> bytearray:
-        """The answer; a copy of its own, for the caller to wipe."""
-        if prompt not in self._answers:
-            self._answers[prompt] = self._ask(prompt)
-        return bytearray(self._answers[prompt])
-
-
-def keep_memory_private() -> None:
-    """No core file and no reading of this process's memory by other processes of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def notify(state: str) -> None:
-    """Tell the service manager, where one listens (sd_notify(3))."""
-    where = os.environ.get("NOTIFY_SOCKET")
-    if not where:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + where[1:] if where.startswith("@") else where)
-        sock.sendall(state.encode())
 
 
 def _tell(file: Path, address: str) -> None:

@@ -36,6 +36,7 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.ports.key_manager.KeyManagerUnavailable": FAILED,
     "keyrack.embedded.errors.KeystoreError": FAILED,
     "keyrack.service.generation.UnhealthyGenerator": FAILED,
+    "keyrack.shell.unsealing.SealTrouble": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 
