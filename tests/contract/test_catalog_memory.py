@@ -3,11 +3,12 @@
 import pytest
 
 from keyrack.adapters.memory import MemoryCatalog
+from keyrack.testing.administration_contract import AdministrationContract
 from keyrack.testing.catalog_contract import CatalogContract
 
 
-class TestMemoryCatalog(CatalogContract):
-    """The whole suite over :class:`MemoryCatalog`."""
+class TestMemoryCatalog(AdministrationContract, CatalogContract):
+    """Both suites over :class:`MemoryCatalog`."""
 
     @pytest.fixture
     def catalog(self) -> MemoryCatalog:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.testing.administration_contract import AdministrationContract
 from keyrack.testing.catalog_contract import CatalogContract
 
 
-class TestSqliteCatalog(CatalogContract):
-    """The whole suite over :class:`SqliteCatalog`."""
+class TestSqliteCatalog(AdministrationContract, CatalogContract):
+    """Both suites over :class:`SqliteCatalog`."""
 
     @pytest.fixture
     async def catalog(self, tmp_path: Path) -> AsyncIterator[SqliteCatalog]:

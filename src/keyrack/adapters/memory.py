@@ -1,26 +1,31 @@
 """A catalog in memory: the same contract without a disk, for tests and for looking around."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal
 from keyrack.domain.journal_chain import canonical, genesis, link
+from keyrack.domain.lifecycle import DESTROYED_STATES, tick
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import (
+    CERTIFICATE_ID,
     AlreadyThere,
+    Author,
     Candidates,
     CatalogUnavailable,
     Conflict,
     JournalRecord,
+    Listed,
     NotAuthorised,
+    StillUsed,
+    TooMany,
     Unit,
 )
 from keyrack.spec.enumerations import State
-
-_GAVE_NAMES_UP = frozenset({State.DESTROYED, State.DESTROYED_COMPROMISED})
 
 
 class MemoryCatalog:
@@ -35,7 +40,9 @@ class MemoryCatalog:
         self._chain = chain
         self._instances: dict[str, Instance] = {}
         self._certificates: dict[str, ClientCertificate] = {}
+        self._admissions: dict[tuple[str, str], str] = {}
         self._objects: dict[str, ManagedObject] = {}
+        self._authors: dict[str, dict[str, str]] = {}
         self._intents: dict[str, ManagedObject] = {}
         self._journal: list[JournalRecord] = []
         self._generation = 1
@@ -57,6 +64,34 @@ class MemoryCatalog:
         held = [managed for managed in self._objects.values() if managed.instance == instance]
         begin = next((n for n, managed in enumerate(held, 1) if managed.unique_identifier == after), 0)
         return held[begin : begin + limit]
+
+    async def listing(
+        self, instance: str, states: Collection[State], now: int, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[Listed]:
+        """One page, oldest first."""
+        return self._listing(instance, states, now)[offset : offset + limit]
+
+    async def count_listing(self, instance: str, states: Collection[State], now: int) -> int:
+        """All of them."""
+        return len(self._listing(instance, states, now))
+
+    def _listing(self, instance: str, states: Collection[State], now: int) -> list[Listed]:
+        held = (
+            each for each in self._objects.values() if each.instance == instance and tick(each, now).state in states
+        )
+        return [self._listed(each) for each in sorted(held, key=lambda each: each.value("Initial Date") or 0)]
+
+    async def listed(self, instance: str, unique_identifier: str) -> Listed | None:
+        """One object, with its authors."""
+        managed = await self.load(instance, unique_identifier)
+        return self._listed(managed) if managed else None
+
+    def _listed(self, managed: ManagedObject) -> Listed:
+        authors = {
+            act: Author(initiator, self._admissions.get((managed.instance, initiator.removeprefix(CERTIFICATE_ID)), ""))
+            for act, initiator in self._authors[managed.unique_identifier].items()
+        }
+        return Listed(managed=managed, **authors)
 
     async def count(self, instance: str) -> int:
         """How many objects the instance has."""
@@ -85,7 +120,7 @@ class MemoryCatalog:
 
     async def instances(self) -> Sequence[Instance]:
         """All instances, by name."""
-        return sorted(self._instances.values(), key=lambda instance: instance.name)
+        return sorted(self._instances.values(), key=lambda instance: (instance.name, instance.key_manager))
 
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
         """Certificates in force, oldest first."""
@@ -127,8 +162,10 @@ class MemoryCatalog:
             raise NotAuthorised("the certificate is another instance's")
         self._compare(unit)
         self._check_unique(unit)
+        self._check_administration(unit)
         self._check_references([*inserted, *intents], unit)
         self._administer(unit)
+        self._note_authors(unit)
         self._intents |= {managed.unique_identifier: managed for managed in intents}
         self._objects |= {managed.unique_identifier: managed for managed in (*inserted, *updated)}
         for settled in (*(managed.unique_identifier for managed in inserted), *unit.settled):
@@ -156,18 +193,24 @@ class MemoryCatalog:
         for name in unit.new_names:
             for managed in changed.values():
                 if _bears(managed, name) and any(
-                    _bears(other, name) and other.state not in _GAVE_NAMES_UP
+                    _bears(other, name) and other.state not in DESTROYED_STATES
                     for other in self._objects.values()
                     if other.instance == managed.instance and other.unique_identifier != managed.unique_identifier
                 ):
                     raise AlreadyThere("another object of the instance bears this name")
-        names = {each.name: each.identifier for each in self._instances.values()}
+        names = {(each.key_manager, each.name): each.identifier for each in self._instances.values()}
+        certificates = [
+            each for each in self._certificates.values() if each.fingerprint not in unit.removed_certificates
+        ]
         if (
             any(managed.unique_identifier in self._objects for managed in unit.inserted)
             or any(managed.unique_identifier in self._intents for managed in unit.intents)
-            or any(names.get(each.name, each.identifier) != each.identifier for each in unit.instances)
-            or (self._certificates.keys() - set(unit.removed_certificates))
-            & {each.fingerprint for each in unit.certificates}
+            or any(
+                names.get((each.key_manager, each.name), each.identifier) != each.identifier for each in unit.instances
+            )
+            or {each.fingerprint for each in certificates} & {each.fingerprint for each in unit.certificates}
+            or {(each.instance, each.name) for each in certificates}
+            & {(each.instance, each.name) for each in unit.certificates}
         ):
             raise AlreadyThere("something that must be unique is taken")
 
@@ -177,12 +220,55 @@ class MemoryCatalog:
         if named - known:
             raise Conflict("an instance that is referred to is not there")
 
+    def _check_administration(self, unit: Unit) -> None:
+        for identifier in (*unit.unused, *unit.removed_instances):
+            if identifier not in self._instances:
+                raise Conflict("an instance is not there any more")
+            living = [each for each in self._objects.values() if each.state not in DESTROYED_STATES]
+            if any(each.instance == identifier for each in (*living, *self._intents.values())):
+                raise StillUsed("an instance still has objects that are not destroyed")
+        for instance in unit.instances if unit.most_instances is not None else ():
+            others = (each for each in self._instances.values() if each.identifier != instance.identifier)
+            if sum(each.key_manager == instance.key_manager for each in others) >= (unit.most_instances or 0):
+                raise TooMany("a key manager has as many instances as it may")
+        held = Counter(each.instance for each in (*self._certificates.values(), *unit.certificates))
+        most = unit.most_certificates
+        if most is not None and any(held[each.instance] > most for each in unit.certificates):
+            raise TooMany("an instance has as many certificates as it may")
+
     def _administer(self, unit: Unit) -> None:
         self._instances |= {each.identifier: each for each in unit.instances}
         for fingerprint in unit.removed_certificates:
             self._certificates.pop(fingerprint, None)
         self._certificates |= {each.fingerprint: each for each in unit.certificates}
-        self._generation += bool(unit.instances or unit.certificates or unit.removed_certificates)
+        self._admissions |= {(each.instance, each.fingerprint): each.added_by for each in unit.certificates}
+        for touch in unit.touched:
+            if touch.instance in self._instances:
+                touched = replace(self._instances[touch.instance], updated_at=touch.at, updated_by=touch.by)
+                self._instances[touch.instance] = touched
+        for identifier in unit.removed_instances:
+            self._remove_instance(identifier)
+        self._generation += bool(
+            unit.instances or unit.certificates or unit.removed_certificates or unit.touched or unit.removed_instances
+        )
+
+    def _remove_instance(self, identifier: str) -> None:
+        del self._instances[identifier]
+        self._certificates = {k: each for k, each in self._certificates.items() if each.instance != identifier}
+        self._objects = {k: each for k, each in self._objects.items() if each.instance != identifier}
+        self._admissions = {k: each for k, each in self._admissions.items() if k[0] != identifier}
+
+    def _note_authors(self, unit: Unit) -> None:
+        for managed in unit.intents:
+            self._authors[managed.unique_identifier] = {"created_by": unit.initiator}
+        for managed in unit.inserted:
+            intended = self._authors.get(managed.unique_identifier, {}).get("created_by", unit.initiator)
+            self._authors[managed.unique_identifier] = {"created_by": intended, "changed_by": unit.initiator}
+        for managed in unit.updated:
+            authors = self._authors[managed.unique_identifier]
+            authors["changed_by"] = unit.initiator
+            if managed.state in DESTROYED_STATES:
+                authors.setdefault("destroyed_by", unit.initiator)
 
     def _write(self, text: str) -> None:
         number = len(self._journal) + 1

@@ -1,7 +1,9 @@
 """Instances and the certificates of their clients: who may use which keys."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 
 class Storage(StrEnum):
@@ -37,6 +39,12 @@ class Instance:
     storage: Storage
     created_at: int
     """Seconds since 1970, UTC."""
+    created_by: str = ""
+    """Who made it, as the journal names an initiator; empty where nobody knows any more."""
+    description: str = ""
+    updated_at: int | None = None
+    """When an administrator last changed it or its certificates; ``None``: never since it was made."""
+    updated_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,25 @@ class ClientCertificate:
     not_after: int
     der: bytes
     added_at: int
+    added_by: str = ""
+    """Who added it, as the journal names an initiator; empty where nobody knows any more."""
+    name: str = ""
+    """Unique in its instance; where none is given it is made of the fingerprint."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"kmip_cert_{self.fingerprint[:30]}")
+
+    @property
+    def identifier(self) -> str:
+        """A UUID for those who name certificates so; it follows from the fingerprint, see :func:`identifier_of`."""
+        return identifier_of(self.fingerprint)
+
+
+def identifier_of(fingerprint: str) -> str:
+    """The UUID of a client certificate: one that was removed long ago can still be named by it."""
+    digest = hashlib.sha256(b"keyrack client certificate " + fingerprint.encode()).digest()
+    return str(UUID(bytes=digest[:16], version=4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,16 @@
 """The catalog: instances, certificates, managed objects and the journal, in one database and one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from keyrack.domain.instances import ClientCertificate, Instance, Principal
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
+from keyrack.spec.enumerations import State
+
+CERTIFICATE_ID: Final = "CertificateID-"
+"""What an initiator begins with that is a client; its certificate's fingerprint follows."""
 
 
 class CatalogUnavailable(Exception):
@@ -27,6 +31,25 @@ class NotAuthorised(Exception):
 
 class AlreadyThere(Exception):
     """A name or fingerprint that must be unique is taken."""
+
+
+class StillUsed(Conflict):
+    """An instance still has objects that are not destroyed, or some are just being made."""
+
+
+class TooMany(Conflict):
+    """There would be more instances of a key manager, or certificates of an instance, than the unit allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Something of an instance was changed by an administrator."""
+
+    instance: str
+    at: int
+    """Seconds since 1970."""
+    by: str
+    """As the journal names an initiator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +74,48 @@ class Unit:
     """Unique Identifiers whose intents are over; inserting an object settles its own."""
     instances: Sequence[Instance] = ()
     """Instances to insert, or to replace where the identifier is there already."""
+    most_instances: int | None = None
+    """How many instances the key manager of an inserted one may then have; more raise :class:`TooMany`."""
     certificates: Sequence[ClientCertificate] = ()
     """Certificates to add."""
+    most_certificates: int | None = None
+    """How many certificates an instance that is given one may then have; more raise :class:`TooMany`."""
     removed_certificates: Sequence[str] = ()
     """Fingerprints to remove."""
+    touched: Sequence[Touch] = ()
+    """Instances whose ``updated_at`` moves, and nothing else."""
+    unused: Sequence[str] = ()
+    """Instances that must be there and have no object but destroyed ones, nor an intent; else :class:`Conflict`,
+    :class:`StillUsed`."""
+    removed_instances: Sequence[str] = ()
+    """Instances to remove for good with their certificates and their destroyed objects; they must be unused."""
+
+    @property
+    def initiator(self) -> str:
+        """Who acts, as the journal names it; empty for a unit that says nothing about it."""
+        if self.entries:
+            return self.entries[0].initiator
+        return f"{CERTIFICATE_ID}{self.principal.fingerprint}" if self.principal else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who has done something to an object."""
+
+    initiator: str
+    """As the journal names it; empty where nobody knows any more."""
+    admitted_by: str = ""
+    """Who added the client certificate that the initiator is, even if it was removed since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An object as a list for administrators tells of it. Its state is the one that was last written down."""
+
+    managed: ManagedObject
+    created_by: Author
+    changed_by: Author
+    destroyed_by: Author | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +153,20 @@ class Catalog(Protocol):
 
     async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:
         """One page of the instance's objects in the order of creation, behind the one with identifier ``after``."""
+        ...
+
+    async def listing(
+        self, instance: str, states: Collection[State], now: int, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[Listed]:
+        """One page of the instance's objects in these states, as their dates make them at ``now``; oldest first."""
+        ...
+
+    async def count_listing(self, instance: str, states: Collection[State], now: int) -> int:
+        """How many objects all pages of such a listing have."""
+        ...
+
+    async def listed(self, instance: str, unique_identifier: str) -> Listed | None:
+        """One object of the instance, as a listing tells of it."""
         ...
 
     async def count(self, instance: str) -> int:

@@ -42,6 +42,10 @@ def instance(identifier: str = ONE, name: str = "one", status: InstanceStatus = 
         root_key="root",
         storage=Storage.CATALOG,
         created_at=1_700_000_000,
+        created_by="local-user-eve",
+        description="for tests",
+        updated_at=1_700_000_001,
+        updated_by="local-user-ann",
     )
 
 
@@ -55,6 +59,8 @@ def certificate(fingerprint: str = FINGERPRINT, of: str = ONE) -> ClientCertific
         not_after=1_900_000_000,
         der=b"\x30\x00",
         added_at=1_700_000_000,
+        added_by="iam-ServiceId-1",
+        name=f"vcenter-{fingerprint[:8]}",
     )
 
 

@@ -5,7 +5,7 @@ A database that is newer than this program is refused, never guessed at.
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -63,6 +63,17 @@ def migrate(connection: sqlite3.Connection) -> int:
     known = migrations()
     if _schema(connection) == len(known):
         return 0
+    # A table that others refer to is replaced by dropping it, for which references must not count meanwhile; within a
+    # transaction the setting means nothing.
+    (references,) = connection.execute("PRAGMA foreign_keys").fetchone()
+    connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        return _applied(connection, known)
+    finally:
+        connection.execute(f"PRAGMA foreign_keys = {references}")
+
+
+def _applied(connection: sqlite3.Connection, known: Sequence[Migration]) -> int:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again: another process may have migrated while this one waited for the lock.
@@ -71,6 +82,8 @@ def migrate(connection: sqlite3.Connection) -> int:
             for statement in migration.statements():
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {migration.number}")
+        if connection.execute("PRAGMA foreign_key_check").fetchone():
+            raise UnfitDatabase("rows of the catalog refer to others that are not there: restore a backup made before")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:

@@ -14,22 +14,43 @@ OPENING: Final = """
     LEFT JOIN (SELECT sequence, hash FROM journal WHERE chain = ? ORDER BY sequence DESC LIMIT 1) AS head ON 1 = 1"""
 GENERATION: Final = "SELECT number FROM generation"
 
-INSTANCES: Final = """
-    SELECT identifier, name, status, key_manager, root_key, storage, created_at FROM instance ORDER BY name"""
-PUT_INSTANCE: Final = """
-    INSERT INTO instance (identifier, name, status, key_manager, root_key, storage, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (identifier) DO UPDATE SET name = excluded.name, status = excluded.status,
-        key_manager = excluded.key_manager, root_key = excluded.root_key, storage = excluded.storage,
-        created_at = excluded.created_at"""
+_INSTANCE = (
+    "identifier, name, description, status, key_manager, root_key, storage, created_at, created_by, updated_at,"
+    " updated_by"
+)
+INSTANCES: Final = f"SELECT {_INSTANCE} FROM instance ORDER BY name, key_manager"
+PUT_INSTANCE: Final = f"""
+    INSERT INTO instance ({_INSTANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (identifier) DO UPDATE SET name = excluded.name, description = excluded.description,
+        status = excluded.status, key_manager = excluded.key_manager, root_key = excluded.root_key,
+        storage = excluded.storage, created_at = excluded.created_at, created_by = excluded.created_by,
+        updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
+TOUCH: Final = "UPDATE instance SET updated_at = ?, updated_by = ? WHERE identifier = ?"
+HAS_INSTANCE: Final = "SELECT 1 FROM instance WHERE identifier = ?"
+OTHER_INSTANCES: Final = "SELECT count(*) FROM instance WHERE key_manager = ? AND identifier <> ?"
+# A destroyed object (states 5 and 6) has no material any more.
+USED: Final = """
+    SELECT 1 FROM object WHERE instance = ? AND state NOT IN (5, 6)
+    UNION ALL SELECT 1 FROM intent WHERE instance = ? LIMIT 1"""
+# In an order that leaves no reference without its row.
+REMOVE_INSTANCE: Final = (
+    "DELETE FROM attribute WHERE instance = ?",
+    "DELETE FROM object WHERE instance = ?",
+    "DELETE FROM certificate WHERE instance = ?",
+    "DELETE FROM admission WHERE instance = ?",
+    "DELETE FROM instance WHERE identifier = ?",
+)
 
-_CERTIFICATE: Final = "SELECT fingerprint, instance, subject, not_before, not_after, der, added_at FROM certificate"
-CERTIFICATES: Final = f"{_CERTIFICATE} ORDER BY added_at, fingerprint"
-CERTIFICATES_OF: Final = f"{_CERTIFICATE} WHERE instance = ? ORDER BY added_at, fingerprint"
-ADD_CERTIFICATE: Final = """
-    INSERT INTO certificate (fingerprint, instance, subject, not_before, not_after, der, added_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_CERTIFICATE = "fingerprint, instance, name, subject, not_before, not_after, der, added_at, added_by"
+CERTIFICATES: Final = f"SELECT {_CERTIFICATE} FROM certificate ORDER BY added_at, fingerprint"
+CERTIFICATES_OF: Final = f"SELECT {_CERTIFICATE} FROM certificate WHERE instance = ? ORDER BY added_at, fingerprint"
+COUNT_CERTIFICATES: Final = "SELECT count(*) FROM certificate WHERE instance = ?"
+ADD_CERTIFICATE: Final = f"INSERT INTO certificate ({_CERTIFICATE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 REMOVE_CERTIFICATE: Final = "DELETE FROM certificate WHERE fingerprint = ?"
+ADMIT: Final = """
+    INSERT INTO admission (instance, fingerprint, added_by) VALUES (?, ?, ?)
+    ON CONFLICT (instance, fingerprint) DO UPDATE SET added_by = excluded.added_by"""
+ADMISSIONS: Final = "SELECT fingerprint, added_by FROM admission WHERE instance = ?"
 
 OBJECT_COLUMNS: Final = (
     "identifier, instance, object_type, state, version, key_format_type, key_compression_type, subtype, wrapped,"
@@ -43,17 +64,28 @@ PAGE: Final = f"""
         AND number > coalesce((SELECT number FROM object WHERE identifier = ? AND instance = ?), 0)
     ORDER BY number LIMIT ?"""
 COUNT: Final = "SELECT count(*) FROM object WHERE instance = ?"
+
+AUTHOR_COLUMNS: Final = "created_by, changed_by, destroyed_by"
+LISTED: Final = f"SELECT {OBJECT_COLUMNS}, {AUTHOR_COLUMNS} FROM object WHERE identifier = ? AND instance = ?"
+# The state that the dates make of the one that was written down last, as domain.lifecycle.tick does.
+_STATE_NOW = """
+    CASE WHEN state = 2 AND deactivation_date <= ? THEN 3
+        WHEN state = 1 AND activation_date <= ? THEN CASE WHEN deactivation_date <= ? THEN 3 ELSE 2 END
+        ELSE state END"""
 SEALED: Final = "SELECT sealed FROM object WHERE identifier = ? AND instance = ?"
 
 # Before a change: where the row is, whose, at which version, and the rows of "attribute" that it has.
 SEEN: Final = "SELECT number, instance, version, indexed FROM object WHERE identifier = ?"
 INSERT_OBJECT: Final = """
     INSERT INTO object (identifier, instance, object_type, state, version, initial_date, key_format_type,
-        key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key, activation_date,
+        deactivation_date, changed_by, created_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        coalesce((SELECT created_by FROM intent WHERE identifier = ?), ?))"""
 UPDATE_OBJECT: Final = """
     UPDATE object SET state = ?, version = ?, key_format_type = ?, key_compression_type = ?, subtype = ?, wrapped = ?,
-        glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?
+        glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?, activation_date = ?,
+        deactivation_date = ?, changed_by = ?, destroyed_by = CASE WHEN destroyed_by = '' THEN ? ELSE destroyed_by END
     WHERE number = ? AND version = ?"""
 ADD_ATTRIBUTE: Final = "INSERT INTO attribute (instance, name, value, object) VALUES (?, ?, ?, ?)"
 REMOVE_ATTRIBUTE: Final = "DELETE FROM attribute WHERE instance = ? AND name = ? AND value = ? AND object = ?"
@@ -64,7 +96,7 @@ OTHER_BEARER: Final = """
         AND object.state NOT IN (5, 6) LIMIT 1"""
 
 PUT_INTENT: Final = f"""
-    INSERT INTO intent ({OBJECT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO intent ({OBJECT_COLUMNS}, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SETTLE: Final = "DELETE FROM intent WHERE identifier = ?"
 INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY rowid"
 
@@ -96,3 +128,20 @@ def search(columns: Sequence[str], attributes: int) -> str:
     wanted += [f"object.number = pair{n}.object" for n in range(attributes)]
     named = ", ".join(f"object.{column.strip()}" for column in OBJECT_COLUMNS.split(","))
     return f"SELECT {named} FROM {pairs}object WHERE {' AND '.join(wanted)} ORDER BY object.initial_date, object.number"
+
+
+def listing(states: int) -> str:
+    """A page of objects in so many states. Parameters: instance, three times the time, the states, limit, offset."""
+    return (
+        f"SELECT {OBJECT_COLUMNS}, {AUTHOR_COLUMNS} FROM object WHERE {_in_states(states)}"
+        " ORDER BY initial_date, number LIMIT ? OFFSET ?"
+    )
+
+
+def count_listing(states: int) -> str:
+    """How many they are. Parameters: instance, three times the time, the states."""
+    return f"SELECT count(*) FROM object WHERE {_in_states(states)}"
+
+
+def _in_states(states: int) -> str:
+    return f"instance = ? AND {_STATE_NOW} IN ({', '.join('?' * states)})"

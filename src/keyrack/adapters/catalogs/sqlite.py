@@ -2,22 +2,33 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.administering import certificate_of, instance_of
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
 from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, Storage
+from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.domain.objects import Form, ManagedObject
-from keyrack.ports.catalog import Candidates, CatalogUnavailable, JournalRecord, NotAuthorised, Unit
+from keyrack.ports.catalog import (
+    CERTIFICATE_ID,
+    Author,
+    Candidates,
+    CatalogUnavailable,
+    JournalRecord,
+    Listed,
+    NotAuthorised,
+    Unit,
+)
 from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
 
 AT_ONCE: Final = 200
@@ -26,6 +37,8 @@ AT_ONCE: Final = 200
 SEARCHES_KEPT: Final = 4
 """Connections that stay open for searches; each long search has one of its own, because it holds a snapshot."""
 
+_STATE: Final = 3
+"""Where the state stands in ``queries.OBJECT_COLUMNS``."""
 _OBJECT_TYPES: Final = {int(each): each for each in ObjectType}
 _STATES: Final = {int(each): each for each in State}
 _KEY_FORMAT_TYPES: Final = {int(each): each for each in KeyFormatType}
@@ -113,6 +126,45 @@ class SqliteCatalog:
             rows = self._read(queries.PAGE, (instance, after, instance, limit)).fetchall()
         return [_managed(row) for row in rows]
 
+    async def listing(
+        self, instance: str, states: Collection[State], now: int, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[Listed]:
+        """One page, from the index of instances and Initial Dates."""
+        parameters = (instance, now, now, now, *map(int, states), limit, offset)
+        with _translated():
+            rows = self._read(queries.listing(len(states)), parameters).fetchall()
+        return self._listed(instance, rows)
+
+    async def count_listing(self, instance: str, states: Collection[State], now: int) -> int:
+        """Reads every row of the instance."""
+        parameters = (instance, now, now, now, *map(int, states))
+        with _translated():
+            return int(self._read(queries.count_listing(len(states)), parameters).fetchone()[0])
+
+    async def listed(self, instance: str, unique_identifier: str) -> Listed | None:
+        """One object, with its authors."""
+        with _translated():
+            rows = self._read(queries.LISTED, (unique_identifier, instance)).fetchall()
+        return next(iter(self._listed(instance, rows)), None)
+
+    def _listed(self, instance: str, rows: Sequence[tuple[Any, ...]]) -> list[Listed]:
+        """Who has let the certificates in that are named is read once for all rows."""
+        with _translated():
+            admitted = dict(self._read(queries.ADMISSIONS, (instance,)).fetchall()) if rows else {}
+
+        def author(initiator: str) -> Author:
+            return Author(initiator, admitted.get(initiator.removeprefix(CERTIFICATE_ID), ""))
+
+        return [
+            Listed(
+                managed=_managed(columns),
+                created_by=author(created_by),
+                changed_by=author(changed_by),
+                destroyed_by=author(destroyed_by) if columns[_STATE] in DESTROYED_STATES else None,
+            )
+            for *columns, created_by, changed_by, destroyed_by in rows
+        ]
+
     async def count(self, instance: str) -> int:
         """From the index alone."""
         with _translated():
@@ -132,7 +184,7 @@ class SqliteCatalog:
     async def instances(self) -> Sequence[Instance]:
         """All instances, by name."""
         with _translated():
-            return [_instance(row) for row in self._read(queries.INSTANCES).fetchall()]
+            return [instance_of(row) for row in self._read(queries.INSTANCES).fetchall()]
 
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
         """Certificates in force, oldest first."""
@@ -141,7 +193,7 @@ class SqliteCatalog:
                 rows = self._read(queries.CERTIFICATES).fetchall()
             else:
                 rows = self._read(queries.CERTIFICATES_OF, (instance,)).fetchall()
-        return [_certificate(row) for row in rows]
+        return [certificate_of(row) for row in rows]
 
     async def generation(self) -> int:
         """The counter that the database's own triggers keep."""
@@ -209,32 +261,6 @@ def _managed(row: Sequence[Any]) -> ManagedObject:
         sealed=sealed,
         standard_key=key,
         version=version,
-    )
-
-
-def _instance(row: tuple[Any, ...]) -> Instance:
-    identifier, name, status, key_manager, root_key, storage, created_at = row
-    return Instance(
-        identifier=identifier,
-        name=name,
-        status=InstanceStatus(status),
-        key_manager=key_manager,
-        root_key=root_key,
-        storage=Storage(storage),
-        created_at=created_at,
-    )
-
-
-def _certificate(row: tuple[Any, ...]) -> ClientCertificate:
-    fingerprint, instance, subject, not_before, not_after, der, added_at = row
-    return ClientCertificate(
-        fingerprint=fingerprint,
-        instance=instance,
-        subject=subject,
-        not_before=not_before,
-        not_after=not_after,
-        der=der,
-        added_at=added_at,
     )
 
 

@@ -7,10 +7,12 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.administering import administer, check_administration
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
-from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.instances import Principal
 from keyrack.domain.journal_chain import canonical
+from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Conflict, NotAuthorised, Unit
 
@@ -18,7 +20,7 @@ from keyrack.ports.catalog import AlreadyThere, Conflict, NotAuthorised, Unit
 class Row:
     """A managed object made ready for the database, before any transaction is open."""
 
-    __slots__ = ("columns", "indexed", "managed", "rows")
+    __slots__ = ("columns", "dates", "indexed", "managed", "rows")
 
     def __init__(self, managed: ManagedObject) -> None:
         """Encode; raises ``TypeError`` for what is no attribute."""
@@ -37,23 +39,29 @@ class Row:
             managed.sealed,
             managed.standard_key,
         )
+        # The dates that make a state in time; an object without State has none such.
+        stateless = managed.object_type in STATELESS
+        self.dates = (
+            None if stateless else managed.value("Activation Date"),
+            None if stateless else managed.value("Deactivation Date"),
+        )
 
 
 class Prepared:
     """A unit whose texts are written already, so that the transaction holds the lock for statements alone."""
 
     __slots__ = (
-        "certificates",
+        "administers",
         "changes",
+        "initiator",
         "inserted",
-        "instances",
         "intents",
         "names",
         "principal",
-        "removed",
         "seen",
         "settled",
         "texts",
+        "unit",
         "updated",
     )
 
@@ -62,15 +70,15 @@ class Prepared:
         self.texts = [canonical(entry) for entry in unit.entries]
         self.principal = unit.principal
         self.seen = unit.seen
-        self.changes = bool(
-            unit.inserted
-            or unit.updated
-            or unit.intents
-            or unit.settled
-            or unit.instances
+        self.administers = bool(
+            unit.instances
             or unit.certificates
             or unit.removed_certificates
+            or unit.touched
+            or unit.unused
+            or unit.removed_instances
         )
+        self.changes = bool(unit.inserted or unit.updated or unit.intents or unit.settled or self.administers)
         self.inserted: Sequence[Row] = ()
         self.updated: Sequence[Row] = ()
         if not self.changes:
@@ -80,9 +88,8 @@ class Prepared:
         self.names = unit.new_names
         self.intents = [Row(managed) for managed in unit.intents] if unit.intents else ()
         self.settled = unit.settled
-        self.instances = unit.instances
-        self.certificates = unit.certificates
-        self.removed = unit.removed_certificates
+        self.initiator = unit.initiator
+        self.unit = unit
 
 
 class Versions:
@@ -145,13 +152,16 @@ class Application:
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = self._compare(unit)
-        self._administer(unit)
+        if unit.administers:
+            check_administration(self._execute, unit.unit)
+            self.forget()
+            administer(self._execute, unit.unit)
         for row in unit.intents:
-            self._intend(row)
+            self._intend(row, unit.initiator)
         for row in unit.inserted:
-            self._insert(row)
+            self._insert(row, unit.initiator)
         for row in unit.updated:
-            self._update(row, found)
+            self._update(row, found, unit.initiator)
         for identifier in unit.settled:
             self._execute(queries.SETTLE, (identifier,))
 
@@ -206,18 +216,7 @@ class Application:
                 if self._execute(queries.OTHER_BEARER, (row.managed.instance, value, number)).fetchone():
                     raise AlreadyThere("another object of the instance bears this name")
 
-    def _administer(self, unit: Prepared) -> None:
-        if not (unit.instances or unit.certificates or unit.removed):
-            return
-        self.forget()
-        for instance in unit.instances:
-            self._execute(queries.PUT_INSTANCE, instance_columns(instance))
-        for fingerprint in unit.removed:
-            self._execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
-        for certificate in unit.certificates:
-            self._execute(queries.ADD_CERTIFICATE, certificate_columns(certificate))
-
-    def _intend(self, row: Row) -> None:
+    def _intend(self, row: Row, initiator: str) -> None:
         managed = row.managed
         *form, text, _, sealed, standard_key = row.columns
         self._execute(
@@ -232,12 +231,12 @@ class Application:
                 text,
                 sealed,
                 standard_key,
+                initiator,
             ),
         )
 
-    def _insert(self, row: Row) -> None:
+    def _insert(self, row: Row, initiator: str) -> None:
         managed = row.managed
-        self._execute(queries.SETTLE, (managed.unique_identifier,))
         number = self._execute(
             queries.INSERT_OBJECT,
             (
@@ -248,15 +247,24 @@ class Application:
                 managed.version,
                 managed.value("Initial Date") or 0,
                 *row.columns,
+                *row.dates,
+                initiator,
+                managed.unique_identifier,
+                initiator,
             ),
         ).lastrowid
+        self._execute(queries.SETTLE, (managed.unique_identifier,))
         for name, text in row.rows:
             self._execute(queries.ADD_ATTRIBUTE, (managed.instance, name, text, number))
 
-    def _update(self, row: Row, found: Mapping[str, tuple[int, str, int, str]]) -> None:
+    def _update(self, row: Row, found: Mapping[str, tuple[int, str, int, str]], initiator: str) -> None:
         managed = row.managed
         number, instance, version, indexed = found[managed.unique_identifier]
-        self._execute(queries.UPDATE_OBJECT, (managed.state, managed.version, *row.columns, number, version))
+        destroyer = initiator if managed.state in DESTROYED_STATES else ""
+        self._execute(
+            queries.UPDATE_OBJECT,
+            (managed.state, managed.version, *row.columns, *row.dates, initiator, destroyer, number, version),
+        )
         if indexed != row.indexed:
             self._index(instance, number, [tuple(each) for each in loads(indexed)], row.rows)
 
@@ -265,32 +273,6 @@ class Application:
             self._execute(queries.REMOVE_ATTRIBUTE, (instance, name, text, number))
         for name, text in set(new) - set(old):
             self._execute(queries.ADD_ATTRIBUTE, (instance, name, text, number))
-
-
-def instance_columns(instance: Instance) -> tuple[Any, ...]:
-    """In the order of ``queries.INSTANCES``."""
-    return (
-        instance.identifier,
-        instance.name,
-        str(instance.status),
-        instance.key_manager,
-        instance.root_key,
-        str(instance.storage),
-        instance.created_at,
-    )
-
-
-def certificate_columns(certificate: ClientCertificate) -> tuple[Any, ...]:
-    """In the order of ``queries.CERTIFICATES``."""
-    return (
-        certificate.fingerprint,
-        certificate.instance,
-        certificate.subject,
-        certificate.not_before,
-        certificate.not_after,
-        certificate.der,
-        certificate.added_at,
-    )
 
 
 # A unit that breaks one of these breaks a promise that only the database can keep between processes.

@@ -1,0 +1,114 @@
+"""Instances and certificates in the database: rows and values, and what a unit of an administrator does with them."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from keyrack.adapters.catalogs import queries
+from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
+from keyrack.ports.catalog import Conflict, StillUsed, TooMany, Unit
+
+Execute = Callable[..., sqlite3.Cursor]
+
+
+def check_administration(execute: Execute, unit: Unit) -> None:
+    """Raise :class:`Conflict`, or a kind of it, where the database as it is now does not allow the unit."""
+    for identifier in (*unit.unused, *unit.removed_instances):
+        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
+            raise Conflict("an instance is not there any more")
+        if execute(queries.USED, (identifier, identifier)).fetchone() is not None:
+            raise StillUsed("an instance still has objects that are not destroyed")
+    if unit.most_instances is not None:
+        for instance in unit.instances:
+            (others,) = execute(queries.OTHER_INSTANCES, (instance.key_manager, instance.identifier)).fetchone()
+            if others >= unit.most_instances:
+                raise TooMany(f"a key manager has {others} instances already")
+    if unit.most_certificates is not None:
+        for identifier, added in Counter(each.instance for each in unit.certificates).items():
+            (held,) = execute(queries.COUNT_CERTIFICATES, (identifier,)).fetchone()
+            if held + added > unit.most_certificates:
+                raise TooMany(f"an instance has {held} certificates already")
+
+
+def administer(execute: Execute, unit: Unit) -> None:
+    """Write what the unit changes of instances and certificates."""
+    for instance in unit.instances:
+        execute(queries.PUT_INSTANCE, instance_columns(instance))
+    for fingerprint in unit.removed_certificates:
+        execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
+    for certificate in unit.certificates:
+        execute(queries.ADD_CERTIFICATE, certificate_columns(certificate))
+        execute(queries.ADMIT, (certificate.instance, certificate.fingerprint, certificate.added_by))
+    for touch in unit.touched:
+        execute(queries.TOUCH, (touch.at, touch.by, touch.instance))
+    for identifier in unit.removed_instances:
+        for statement in queries.REMOVE_INSTANCE:
+            execute(statement, (identifier,))
+
+
+def instance_columns(instance: Instance) -> tuple[Any, ...]:
+    """In the order of ``queries.INSTANCES``."""
+    return (
+        instance.identifier,
+        instance.name,
+        instance.description,
+        str(instance.status),
+        instance.key_manager,
+        instance.root_key,
+        str(instance.storage),
+        instance.created_at,
+        instance.created_by,
+        instance.updated_at,
+        instance.updated_by,
+    )
+
+
+def instance_of(row: tuple[Any, ...]) -> Instance:
+    """The instance of a row of ``queries.INSTANCES``."""
+    identifier, name, description, status, key_manager, root_key, storage, *history = row
+    created_at, created_by, updated_at, updated_by = history
+    return Instance(
+        identifier=identifier,
+        name=name,
+        description=description,
+        status=InstanceStatus(status),
+        key_manager=key_manager,
+        root_key=root_key,
+        storage=Storage(storage),
+        created_at=created_at,
+        created_by=created_by,
+        updated_at=updated_at,
+        updated_by=updated_by,
+    )
+
+
+def certificate_columns(certificate: ClientCertificate) -> tuple[Any, ...]:
+    """In the order of ``queries.CERTIFICATES``."""
+    return (
+        certificate.fingerprint,
+        certificate.instance,
+        certificate.name,
+        certificate.subject,
+        certificate.not_before,
+        certificate.not_after,
+        certificate.der,
+        certificate.added_at,
+        certificate.added_by,
+    )
+
+
+def certificate_of(row: tuple[Any, ...]) -> ClientCertificate:
+    """The certificate of a row of ``queries.CERTIFICATES``."""
+    fingerprint, instance, name, subject, not_before, not_after, der, added_at, added_by = row
+    return ClientCertificate(
+        fingerprint=fingerprint,
+        instance=instance,
+        name=name,
+        subject=subject,
+        not_before=not_before,
+        not_after=not_after,
+        der=der,
+        added_at=added_at,
+        added_by=added_by,
+    )
