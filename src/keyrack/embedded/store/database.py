@@ -119,6 +119,9 @@ class Database:
 
     def _meta(self, connection: sqlite3.Connection) -> tuple[int, JournalEnd]:
         """The revision, and where the journal ends: believed, and not older than what was seen."""
+        seen = (
+            self._seen
+        )  # Before the snapshot is taken: another thread may commit meanwhile, and nothing is older then.
         row = connection.execute(
             "SELECT format, keystore, revision, journal_end, journal_hash, mac FROM meta"
         ).fetchone()
@@ -129,9 +132,9 @@ class Database:
         of_kind = [type(cell) for cell in row[2:]] == [int, int, bytes, bytes]
         if not of_kind or not hmac.compare_digest(mac, self._meta_mac(revision, journal_end)):
             raise KeystoreDamaged(f"{self._path} was changed by something else than keyrack: restore it from a backup")
-        if revision < self._seen:
+        if revision < seen:
             raise KeystoreRolledBack(
-                f"{self._path} is at change {revision}, and change {self._seen} was seen before: an older copy was put "
+                f"{self._path} is at change {revision}, and change {seen} was seen before: an older copy was put "
                 "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
             )
         return revision, journal_end
