@@ -71,16 +71,23 @@ def brief(instant: str | None) -> str | None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table. At a terminal wordy columns are folded to fit; through a pipe no cell is ever cut or folded."""
-    cells = [["-" if cell in (None, "") else _printable(str(cell)) for cell in row] for row in rows]
+    heading, *lines = table_lines(columns, rows)
+    say(paint(heading, "bold"))
+    for line in lines:
+        say(line)
+
+
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The lines of a table, its heading first."""
+    cells = [["-" if cell in (None, "") else printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in [columns, *cells]) for index in range(len(columns))]
     at_terminal = sys.stdout.isatty()
     if at_terminal:
         _narrow(columns, widths, shutil.get_terminal_size().columns)
-    heading = _line([column.upper() for column in columns], widths)
-    say(paint(heading, "bold"))
+    yield _line([column.upper() for column in columns], widths)
     for row in cells:
         for line in _folded(row, widths) if at_terminal else [row]:
-            say(_line(line, widths))
+            yield _line(line, widths)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -103,8 +110,8 @@ def _folded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[list[str]]:
         yield list(line)
 
 
-def _printable(text: str) -> str:
-    # Names come from clients: no control character of theirs reaches the administrator's terminal.
+def printable(text: str) -> str:
+    """``text`` for a terminal: names come from clients, and no control character of theirs reaches it."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
