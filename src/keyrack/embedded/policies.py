@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from keyrack.embedded.call import Call
-from keyrack.embedded.errors import BadBody, Contradiction, InvalidQueryParam, KeyRootRequired
+from keyrack.embedded.errors import BadBody, Contradiction
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.instances import InstancePolicy, PolicyType
 from keyrack.embedded.key_changes import changed
 from keyrack.embedded.keys import Action, Key, PolicyRecord, RotationPolicy
 from keyrack.embedded.network import check_network, is_let_in
-from keyrack.embedded.policy_attributes import Attributes, Checked, checked, require_months
+from keyrack.embedded.new_keys import check_rotation
+from keyrack.embedded.policy_attributes import Attributes, Checked, checked
 from keyrack.embedded.store.unit import Unit
 
 __all__ = [
@@ -36,9 +37,8 @@ def set_key_policies(
 ) -> Key:
     """Set the policies that are given; the key with them.
 
-    Raises :class:`Contradiction` where dual authorisation, once on, is to be switched off, :class:`KeyRootRequired`
-    for a rotation of a standard key, :class:`InvalidQueryParam` for one of an imported key, and
-    :class:`InvalidField` for an interval that has not 1 to 12 months.
+    Raises :class:`Contradiction` where dual authorisation, once on, is to be switched off, ``KeyRootRequired`` for a
+    rotation of a standard key, and ``InvalidField`` for one of an imported key, or of other than 1 to 12 months.
     """
 
     def with_policies(unit: Unit, key: Key) -> Key:
@@ -109,16 +109,7 @@ def _with_dual_authorisation(key: Key, enabled: bool, call: Call, now: int) -> K
 
 
 def _with_rotation(key: Key, rotation: RotationPolicy, call: Call, now: int) -> Key:
-    if key.extractable:
-        raise KeyRootRequired(
-            "Requested action can only be completed with a root key: Rotation policy cannot be set on a standard key"
-        )
-    if key.imported:
-        raise InvalidQueryParam(
-            "Rotation policy cannot be set on a root key that was imported: rotate it with new key material",
-            target=("query_param", "policy"),
-        )
-    require_months(rotation.months)
+    check_rotation(rotation, extractable=key.extractable, imported=key.imported)
     return replace(key, rotation=rotation, rotation_record=_record(key.rotation_record, call, now))
 
 

@@ -1,14 +1,17 @@
 """Keys for tests of the embedded key manager, put into its database in the state that the test begins with."""
 
+import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from keyrack.domain.secret import Secret
+from keyrack.embedded.errors import Refusal
 from keyrack.embedded.house import House
 from keyrack.embedded.keys import Key, KeyState, KeyVersion
 from keyrack.embedded.root_keys.port import VersionName
-from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE
+from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE, revision
 
 PAYLOAD = b"the payload of a standard key"
 
@@ -36,6 +39,24 @@ def payload_of(house: House, key: Key) -> bytes:
     """What a standard key holds, in clear."""
     with house.payloads.open(kept(house, key)) as payload:
         return bytes(payload.reveal())
+
+
+def refusal(act: Callable[..., object], house: House, *arguments: Any, **named: Any) -> tuple[int, str]:
+    """Status and code of the refusal that ``act(house, ...)`` meets; fails where there is none, or a change remains."""
+    before = revision(house)
+    try:
+        act(house, *arguments, **named)
+    except Refusal as met:
+        if revision(house) != before:
+            raise AssertionError(f"{met.code}, and something was changed all the same") from met
+        return met.status, met.code
+    raise AssertionError("it was not refused")
+
+
+def journal_of(house: House) -> list[dict[str, Any]]:
+    """Every record of the journal, oldest first."""
+    with house.reading() as reading:
+        return [json.loads(line.text) for line in reading.journal(limit=100_000)]
 
 
 def _a_key(house: House, state: KeyState, *, extractable: bool, **fields: Any) -> Key:
