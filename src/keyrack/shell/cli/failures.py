@@ -35,6 +35,7 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.ports.key_manager.KeyManagerRefused": FAILED,
     "keyrack.ports.key_manager.KeyManagerUnavailable": FAILED,
     "keyrack.embedded.errors.KeystoreError": FAILED,
+    "keyrack.embedded.errors.Refusal": FAILED,
     "keyrack.service.generation.UnhealthyGenerator": FAILED,
     "keyrack.shell.unsealing.SealTrouble": FAILED,
 }
