@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.domain import lifecycle as table
+from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
@@ -62,10 +63,8 @@ def _table_of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _bare(annotation: Any) -> Any:
-    while typing.get_origin(annotation) is Annotated:
-        annotation = typing.get_args(annotation)[0]
-    if isinstance(annotation, types.UnionType):
-        return next(each for each in typing.get_args(annotation) if each is not type(None))
+    while typing.get_origin(annotation) in (Annotated, types.UnionType, typing.Union):
+        annotation = next(each for each in typing.get_args(annotation) if each is not type(None))
     return annotation
 
 
@@ -207,6 +206,36 @@ def lifecycle() -> str:
     )
 
 
+def roles() -> str:
+    """Which role of the embedded key manager gives which right, and over what it can be granted."""
+    lines = [
+        "# Roles",
+        "",
+        "What a service ID may do with the embedded key manager's API, by the roles that it is granted: IBM's words.",
+        "`keyrack iam roles` shows the same. What no role gives is denied. Roles add up, and KeyPurge alone purges.",
+        "",
+        "A role is granted over every key manager instance, over one, over one of its key rings, or over one key:",
+        "",
+        "```console",
+        "$ keyrack iam service-id create backup --role Writer --key-ring vmware",
+        "$ keyrack iam api-key create backup",
+        "$ keyrack iam grant backup --role KeyPurge --all-instances",
+        "```",
+        "",
+        "Rights marked with * mean a key manager instance as a whole: a role over a key ring or a key does not give",
+        "them. Grants count as they stand at each request, also for tokens that were given before.",
+        "",
+        f"| right | {' | '.join(Role)} |",
+        f"| --- |{' --- |' * len(Role)}",
+    ]
+    return "\n".join([*lines, *(_right(right) for right in Right)]) + "\n"
+
+
+def _right(right: Right) -> str:
+    mark = " *" if right in WHOLE_INSTANCE else ""
+    return f"| `{right}`{mark} | {' | '.join(_yes(right in MATRIX[role]) for role in Role)} |"
+
+
 def _sentence(thing: Any) -> str:
     return (thing.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
@@ -216,6 +245,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "operations.md": operations,
     "attributes.md": attributes,
     "lifecycle.md": lifecycle,
+    "roles.md": roles,
 }
 """Pages by the name of their file."""
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("configuration.md", "operations.md", "attributes.md", "lifecycle.md")
+PAGES = ("configuration.md", "operations.md", "attributes.md", "lifecycle.md", "roles.md")
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "requirements").glob("*.md"))
@@ -54,7 +54,10 @@ def test_every_command_that_a_document_names_is_there() -> None:
     for document in DOCUMENTS:
         text = (ROOT / document).read_text(encoding="utf-8")
         named |= set(
-            re.findall(r"\bkeyrack (demo|init|serve|status|instance [a-z]+|cert [a-z]+|key [a-z]+|audit [a-z]+)", text)
+            re.findall(
+                r"\bkeyrack (demo|init|serve|status|instance [a-z]+|cert [a-z]+|key [a-z]+|audit [a-z]+|iam [a-z-]+)",
+                text,
+            )
         )
     assert {"demo", "init", "serve", "status", "cert add", "key list"} <= named
     probe = (
