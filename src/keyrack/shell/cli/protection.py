@@ -130,18 +130,24 @@ def _typed(file: Path | None, ask: bool) -> "Passphrase":
     from keyrack.shell.openers import first_line
 
     if file is not None:
-        return Passphrase(Secret(_strong(first_line(file))))
+        return Passphrase(Secret(strong(first_line(file))))
     if VARIABLE in os.environ:
-        return Passphrase(Secret(_strong(bytearray(os.environ[VARIABLE].encode()))))
+        return Passphrase(Secret(strong(bytearray(os.environ[VARIABLE].encode()))))
     if not ask:
         raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
+    return Passphrase(Secret(typed("Passphrase")))
+
+
+def typed(prompt: str) -> bytearray:
+    """A new passphrase from the terminal, typed twice without echo."""
     given = typer.prompt(
-        f"Passphrase, at least {LEAST_PASSPHRASE} characters", hide_input=True, confirmation_prompt=True, err=True
+        f"{prompt}, at least {LEAST_PASSPHRASE} characters", hide_input=True, confirmation_prompt=True, err=True
     )
-    return Passphrase(Secret(_strong(bytearray(given.encode()))))
+    return strong(bytearray(given.encode()))
 
 
-def _strong(passphrase: bytearray) -> bytearray:
+def strong(passphrase: bytearray) -> bytearray:
+    """The same, if it is long enough to be a passphrase; raises :class:`WrongUse`."""
     if len(passphrase) < LEAST_PASSPHRASE:
         raise WrongUse(f"the passphrase is too short; use at least {LEAST_PASSPHRASE} characters")
     return passphrase
