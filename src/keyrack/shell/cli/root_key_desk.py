@@ -228,6 +228,7 @@ def impact(desk: Desk, key: "Key", consequence: str) -> Iterator[str]:
     else:
         yield f"No instance of Keyrack uses the root key {name}."
     if key.registrations:
-        yield f"{screen.count(len(key.registrations), 'resource')} of others are registered with it:"
+        verb = "is" if len(key.registrations) == 1 else "are"
+        yield f"{screen.count(len(key.registrations), 'resource')} of others {verb} registered with it:"
         yield from (f"  {screen.printable(each.resource)}" for each in key.registrations)
     yield "What others have wrapped with it, through the API, depends on it too."

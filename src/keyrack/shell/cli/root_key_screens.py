@@ -168,10 +168,10 @@ def show(desk: "Desk", key: "Key") -> None:
 def rotation(key: "Key") -> str:
     """Whether it is rotated by itself, and when the next time."""
     months, due = _months(key), rotates_at(key)
-    if months is None or due is None:
+    if months is None:
         return "by hand" + (", with new material" if key.imported else "")
     every = "every month" if months == 1 else f"every {months} months"
-    return f"{every}, next on {screen.moment(due)}"
+    return f"{every}, " + ("while it is active" if due is None else f"next on {screen.moment(due)}")
 
 
 def rotates_at(key: "Key") -> int | None:
