@@ -9,6 +9,8 @@ from keyrack.embedded.house import House
 from keyrack.embedded.instances import KeyManagerInstance
 
 SHORTEST_NAME, LONGEST_NAME = 2, 90
+DEFAULT_NAME = "default"
+"""The name of the first instance, which is made with the keystore."""
 MOST_INSTANCES = 1000
 
 
