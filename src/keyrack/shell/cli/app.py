@@ -17,11 +17,11 @@ app = typer.Typer(
 
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
-    from keyrack.shell.cli import audit, cert, demo, iam, init, instance, key, root_key, serve, status
+    from keyrack.shell.cli import audit, cert, demo, iam, init, instance, key, keystore, root_key, serve, status, unseal
 
-    for room in (demo, init, serve, status):
+    for room in (demo, init, serve, unseal, status):
         room.register(app)
-    for room in (instance, cert, key, root_key, iam, audit):
+    for room in (instance, cert, key, root_key, iam, keystore, audit):
         app.add_typer(room.app)
     return typer.main.get_command(app)
 
