@@ -10,6 +10,7 @@ from cryptography import x509
 from keyrack.service.health import Finding, Level, server_certificate
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.pki import fingerprint_of_file
+from keyrack.shell.unsealing import SOCKET, sealed
 
 PATIENCE = 3.0
 """Seconds that a listener may take to answer."""
@@ -36,7 +37,11 @@ def look_at_certificate(path: Path, at: int) -> Finding:
 
 
 def look_at_listener(config: Config) -> Finding:
-    """Connect without a client certificate, far enough to see the server's."""
+    """Connect without a client certificate, far enough to see the server's; a sealed server has no listener yet."""
+    waiting = sealed(config.run_directory / SOCKET)
+    if waiting:
+        told = f"sealed: the server waits for what opens {', '.join(waiting)}; bring it with 'keyrack unseal'"
+        return Finding("listener", Level.FAILED, told)
     host, port = address_of(config)
     if not port:
         return Finding("listener", Level.FAILED, "the server does not run; start it with 'keyrack serve'")

@@ -315,6 +315,14 @@ def look(place: Path) -> Mapping[str, str]:
         return {each["key_manager"]: each["keystore"] for each in greeting["sealed"]}
 
 
+def sealed(place: Path) -> Sequence[str]:
+    """Key managers whose keystores a server waits for just now; none where no server is sealed, as far as one sees."""
+    try:
+        return list(look(place))
+    except SealTrouble:
+        return ()
+
+
 def bring_passphrase(place: Path, key_manager: str, passphrase: bytearray) -> Outcome:
     """Bring a passphrase, which stays the caller's. Raises :class:`SealTrouble`."""
     return _bring(place, key_manager, _PASSPHRASE, [passphrase])

@@ -42,9 +42,10 @@ def export(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Share the keystore's key among people, any M of whom together have it.
+    """Share the keystore's key among people.
 
-    Each share is a small text file. They are proved to open the keystore before the command says that it is done.
+    Any M of them together have it. Each share is a small text file, and all are proved to open the keystore before the
+    command says that it is done.
     """
     from keyrack.embedded.root_keys.shares import split
     from keyrack.shell import sharing
@@ -122,9 +123,9 @@ def recover(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Open the keystore with shares and seal it under a new key file, passphrase or HSM.
+    """Open the keystore with shares, and seal it anew.
 
-    The old file is kept beside it.
+    Under a new key file, passphrase or HSM. The old file is kept beside it.
     """
     import time
 
@@ -153,9 +154,9 @@ def change_unlock(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Seal the keystore under a new key file, passphrase or HSM.
+    """Change what opens the keystore.
 
-    It is opened with what opens it now. A running server goes on.
+    It is sealed under a new key file, passphrase or HSM, and opened with what opens it now. A running server goes on.
     """
     place = place_of(config, key_manager)
     with present_key(place) as key:

@@ -99,8 +99,11 @@ def _mark(finding: "Finding") -> str:
 
 
 def _json(config: "Config", health: "Health") -> dict[str, Any]:
+    from keyrack.shell.unsealing import SOCKET, sealed
+
     return {
         "healthy": health.ok,
+        "sealed": list(sealed(config.run_directory / SOCKET)),
         "deployment": config.deployment.id,
         "server_certificate": _fingerprints(config),
         "findings": [{"what": each.what, "level": str(each.level), "told": each.told} for each in health.findings],
