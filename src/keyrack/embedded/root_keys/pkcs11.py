@@ -3,7 +3,6 @@
 Each root key version is one AES key of the token, labelled ``keyrack <key>``, with the version's UUID as identifier.
 """
 
-import hashlib
 import hmac
 import os
 import uuid
@@ -13,7 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_unwrap_with_padding
 
 from keyrack.domain.secret import Secret, randomize
-from keyrack.embedded.errors import KeeperUnavailable, KeystoreDamaged, UnprocessableCiphertext
+from keyrack.embedded.errors import InvalidField, KeeperUnavailable, KeystoreDamaged, UnprocessableCiphertext
+from keyrack.embedded.root_keys.binding import associated
 from keyrack.embedded.root_keys.port import Enciphered, VersionName
 from keyrack.embedded.root_keys.token_frames import Answer, Asked, Field, Heard
 from keyrack.embedded.root_keys.token_line import Line, TokenSettings
@@ -55,7 +55,7 @@ class Pkcs11Keeper:
     def take(self, version: VersionName, material: Secret) -> bytes:
         """Put imported material into the token, and see that what lies there is this material."""
         if len(material) not in MATERIAL:
-            raise ValueError(f"a root key has 16, 24 or 32 bytes, not {len(material)}")
+            raise InvalidField("the material of a root key has 16, 24 or 32 bytes")
         self._done(Asked.TAKE, version, material.reveal())
         self._check_same(version, material)
         return b""
@@ -63,8 +63,8 @@ class Pkcs11Keeper:
     def encipher(self, version: VersionName, kept: bytes, plaintext: Secret, bound: bytes) -> Enciphered:
         """AES-GCM, or AES key wrap with an empty nonce."""
         if len(plaintext) > LONGEST:
-            raise ValueError(f"{len(plaintext)} bytes are more than {LONGEST}")
-        heard = self._done(Asked.ENCIPHER, version, _context(version, bound), plaintext.reveal())
+            raise InvalidField(f"a root key wraps at most {LONGEST} bytes")
+        heard = self._done(Asked.ENCIPHER, version, associated(version, bound), plaintext.reveal())
         nonce, ciphertext = map(bytes, heard.fields)
         return Enciphered(nonce, ciphertext)
 
@@ -72,7 +72,7 @@ class Pkcs11Keeper:
         """The plaintext of either mechanism, whichever makes new keys now."""
         if len(enciphered.iv) + len(enciphered.ciphertext) > LONGEST + 64:
             raise UnprocessableCiphertext(_DOES_NOT_OPEN)
-        heard = self._done(Asked.DECIPHER, version, _context(version, bound), enciphered.iv, enciphered.ciphertext)
+        heard = self._done(Asked.DECIPHER, version, associated(version, bound), enciphered.iv, enciphered.ciphertext)
         return Secret(heard.fields[0])
 
     def destroy(self, version: VersionName, kept: bytes) -> None:
@@ -115,7 +115,7 @@ class Pkcs11Keeper:
         randomize(canary)
         with Secret(canary) as secret:
             enciphered = self.encipher(version, b"", secret, b"canary")
-            if not _opens(enciphered, material, _context(version, b"canary"), bytes(canary)):
+            if not _opens(enciphered, material, associated(version, b"canary"), bytes(canary)):
                 raise KeystoreDamaged(
                     f"the HSM token {self._settings.token!r} has another key than the imported one for the root key"
                     f" {version.key}, version {version.version}"
@@ -123,15 +123,6 @@ class Pkcs11Keeper:
 
 
 _DOES_NOT_OPEN = "the ciphertext is another key's, was bound to other strings, or was changed"
-
-
-def _context(version: VersionName, bound: bytes) -> bytes:
-    """32 bytes that stand for the version and for what is bound: HSMs take associated data of different lengths."""
-    digest = hashlib.sha256(b"keyrack pkcs11 v1")
-    for part in (version.instance.encode(), version.key.encode(), version.version.encode(), bound):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.digest()
 
 
 def _opens(enciphered: Enciphered, material: Secret, context: bytes, canary: bytes) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pkcs11 import PKCS11Error
 
 from keyrack.domain.secret import wipe
+from keyrack.embedded.root_keys.token_ciphers import DoesNotOpen
 from keyrack.embedded.root_keys.token_frames import Answer, Asked, BrokenFrame, Channel, Field, Frame, Told
 from keyrack.embedded.root_keys.token_session import Name, TokenSession, said
 
@@ -47,7 +48,7 @@ class Desk:
             word, fields = act()
         except Told as told:
             word, fields = told.answer, (str(told).encode(),)
-        except PKCS11Error as error:
+        except (PKCS11Error, DoesNotOpen) as error:
             word, fields = Answer.LOST, (said(error).encode(),)
         try:
             self._channel.send(frame.number, word, fields)

@@ -63,6 +63,8 @@ class Line:
         self._turns = Turns()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._lifeline: int | None = None
+        """The writing end of a pipe that nobody writes to: where it closes, the process is killed."""
         self._number = 0
         self._failures = 0
         self._failed_at = 0.0
@@ -108,9 +110,13 @@ class Line:
             self._turns.give()
 
     def abandon(self) -> None:
-        """Close what a fork has copied, without a word to the process: it is the other one's."""
-        if self._channel is not None:
-            self._channel.close()
+        """Let go of this end. After a fork, that is what a copy does: the process is the other one's."""
+        channel, self._channel = self._channel, None
+        lifeline, self._lifeline = self._lifeline, None
+        if channel is not None:
+            channel.close()
+        if lifeline is not None:
+            os.close(lifeline)
 
     def _asked(self, word: Asked, fields: Sequence[Field], began: float, deadline: float) -> Heard:
         if self._channel is None:
@@ -183,26 +189,29 @@ class Line:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env=_environment(self._settings.environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
-            except OSError as error:
-                ours.close()
-                self._note_failure(f"the process for it does not start ({error.strerror})")
-                raise self._unavailable(self._failure) from None
-        self._channel = Channel(ours)
+        held, lifeline = os.pipe()
+        inherited = (theirs.fileno(), held)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, *map(str, inherited)],
+                pass_fds=inherited,
+                env=_environment(self._settings.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            ours.close()
+            os.close(lifeline)
+            self._note_failure(f"the process for it does not start ({error.strerror})")
+            raise self._unavailable(self._failure) from None
+        finally:
+            theirs.close()
+            os.close(held)
+        self._channel, self._lifeline = Channel(ours), lifeline
 
     def _drop(self) -> None:
-        channel, self._channel = self._channel, None
+        self.abandon()
         process, self._process = self._process, None
-        if channel is not None:
-            channel.close()
         if process is not None:
             process.kill()
             with suppress(subprocess.TimeoutExpired):  # What the kernel holds fast is reaped when it lets go.

@@ -63,13 +63,13 @@ def _read(descriptor: int, pin_file: str) -> str:
     content = bytearray(LONGEST_PIN + 1)
     try:
         length = os.readv(descriptor, [content])
-        pin = str(memoryview(content)[:length], "utf-8").rstrip("\r\n")
+        pin = str(memoryview(content)[:length], "utf-8").partition("\n")[0].rstrip("\r")
     except UnicodeDecodeError:
         raise Told(Answer.UNUSABLE, f"the PIN file {pin_file} does not hold UTF-8 text") from None
     finally:
         wipe(content)
     if not pin or length > LONGEST_PIN:
-        raise Told(Answer.UNUSABLE, f"the PIN file {pin_file} does not hold one line with a PIN")
+        raise Told(Answer.UNUSABLE, f"the PIN file {pin_file} does not begin with a line that holds a PIN")
     return pin
 
 

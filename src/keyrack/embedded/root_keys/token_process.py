@@ -1,32 +1,32 @@
-"""The process that holds the HSM: ``python -m keyrack.embedded.root_keys.token_process DESCRIPTOR``.
+"""The process that holds the HSM: ``python -m keyrack.embedded.root_keys.token_process SOCKET LIFELINE``.
 
-A PKCS#11 library is a maker's code: it may crash, hang, or bear one thread only, so it has a process of its own. It
-answers one question after the other on the socket that it was given, and ends when the socket closes.
+A PKCS#11 library is a maker's code: it may crash, hang, or bear one thread only, so it has a process of its own, and
+that has one thread. It answers one question after the other on the socket that it was given, and ends with the server.
 """
 
 import ctypes
+import fcntl
 import os
 import resource
-import select
 import signal
 import socket
 import sys
-import threading
 import traceback
 from contextlib import suppress
 
 from keyrack.embedded.root_keys.token_frames import Answer, BrokenFrame, Channel
 
 _PR_SET_DUMPABLE = 4
+_F_SETSIG = 10
 _TOLD_TO_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """A terminal tells them to the whole group and a service manager to all processes: the server ends this one."""
 
 
 def main() -> int:
-    """Serve the socket whose descriptor is the only argument, until it closes."""
+    """Serve the socket, until it closes. Both arguments are descriptors; the lifeline is the end of a pipe to read."""
     end = socket.socket(fileno=int(sys.argv[1]))
     _close_the_blinds()
-    threading.Thread(target=_end_with, args=(end,), daemon=True).start()
+    _hold(int(sys.argv[2]))
     code = 0
     try:
         _serve(Channel(end))
@@ -65,12 +65,11 @@ def _close_the_blinds() -> None:
     os.umask(0o077)
 
 
-def _end_with(end: socket.socket) -> None:
-    """End as soon as the server has closed its end or is gone, even while the library does not come back."""
-    watch = select.poll()
-    watch.register(end, getattr(select, "POLLRDHUP", 0))
-    watch.poll()
-    os._exit(0)
+def _hold(lifeline: int) -> None:
+    """Let the kernel kill this process once the server is gone: a library that hangs may never let Python look."""
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
 
 
 if __name__ == "__main__":

@@ -61,14 +61,7 @@ class TokenSession:
     @classmethod
     def begin(cls, library: str, token: str, pin_file: str, mechanism: str) -> Self:
         """Load the library, find the token, log in, and see which mechanism works."""
-        try:
-            loaded = pkcs11.lib(library)
-        except PKCS11Error as error:
-            raise Told(
-                Answer.UNUSABLE,
-                f"the PKCS#11 library {library} does not load ({said(error)}): install the HSM's software, or correct"
-                " 'library'",
-            ) from None
+        loaded = _library(library)
         found = _token(loaded, token)
         return cls(loaded, found, log_in(found, pin_file), mechanism)
 
@@ -81,15 +74,18 @@ class TokenSession:
         """Make a key under this name; one that is there already, and works, is the one that was asked for."""
         if self._find(name):
             return
-        key = self._session.generate_key(
-            KeyType.AES,
-            _BITS,
-            id=name.identifier,
-            label=name.label,
-            store=True,
-            capabilities=self._trial.cipher.uses,
-            template=INSIDE,
-        )
+        try:
+            key = self._session.generate_key(
+                KeyType.AES,
+                _BITS,
+                id=name.identifier,
+                label=name.label,
+                store=True,
+                capabilities=self._trial.cipher.uses,
+                template=INSIDE,
+            )
+        except PKCS11Error as error:
+            raise self._refusal("it does not make a key", error) from None
         self._keep(name, key)
 
     def take(self, name: Name, material: memoryview) -> bool:
@@ -97,7 +93,9 @@ class TokenSession:
         if self._find(name):
             return False
         value = bytes(material)
-        usage = {each: bool(flag & self._trial.cipher.uses) for each, flag in _USAGES.items()}
+        # What software has enciphered with this material was enciphered with AES-GCM.
+        uses = self._trial.cipher.uses | MechanismFlag.DECRYPT
+        usage = {each: bool(flag & uses) for each, flag in _USAGES.items()}
         try:
             key = self._session.create_object(
                 {
@@ -111,6 +109,8 @@ class TokenSession:
                     **INSIDE,
                 }
             )
+        except PKCS11Error as error:
+            raise self._refusal("it does not take a key from outside", error) from None
         finally:
             overwrite(value)
         self._keep(name, key)
@@ -131,7 +131,7 @@ class TokenSession:
         ciphers: tuple[Cipher, ...] = (GCM,) if nonce else KEY_WRAPS
         # Two keys of one name are what a lost answer to "generate" may leave; only one of them has enciphered this.
         for each in held:
-            for cipher in (each.cipher, *ciphers):
+            for cipher in dict.fromkeys((each.cipher, *ciphers)):
                 try:
                     return cipher.decipher(each.key, context, nonce, ciphertext)
                 except (PKCS11Error, DoesNotOpen, AttributeError):
@@ -232,6 +232,11 @@ class TokenSession:
         except (PKCS11Error, DoesNotOpen) as error:
             raise Told(Answer.LOST, f"a key does not work any more ({said(error)})") from None
 
+    def _refusal(self, what: str, error: PKCS11Error) -> Told:
+        """The HSM's own refusal where it works otherwise; raises ``PKCS11Error`` or :class:`Told` where it is lost."""
+        self.probe()
+        return Told(Answer.REFUSED, f"{what} ({said(error)})")
+
     def _present(self) -> None:
         if self._token.slot.get_token().serial != self._token.serial:
             raise Told(Answer.LOST, "another token was put in its place")
@@ -257,11 +262,22 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
+def _library(path: str) -> Any:
+    try:
+        return pkcs11.lib(path)
+    except PKCS11Error as error:
+        if type(error) is PKCS11Error:  # It came from the system's loader, and not from the library.
+            text = f"does not load ({error}): install the HSM's software, or correct 'library'"
+        else:
+            text = f"does not begin to work ({said(error)}): see whether the HSM is connected and its software set up"
+        raise Told(Answer.UNUSABLE, f"the PKCS#11 library {path} {text}") from None
+
+
 def _token(library: Any, label: str) -> Any:
     found = [token for token in _tokens(library) if token.label == label]
     if len(found) == 1:
         return found[0]
-    others = ", ".join(sorted(repr(token.label) for token in _tokens(library))) or "none"
+    others = ", ".join(sorted(repr(token.label) for token in _tokens(library) if token.label)) or "none"
     raise Told(
         Answer.UNUSABLE,
         f"there is more than one token {label!r}: give them different labels"

@@ -10,37 +10,40 @@ class Turns:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._taken = False
         self._waiting: deque[threading.Lock] = deque()
+        self._whose: threading.Lock | None = None
 
     def take(self, deadline: float) -> bool:
         """Wait for the turn until ``deadline`` of the monotonic clock; ``False`` where it did not come."""
-        with self._guard:
-            if not self._taken:
-                self._taken = True
-                return True
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        came = False
+        mine = threading.Lock()
+        mine.acquire()
         try:
-            came = mine.acquire(timeout=max(deadline - time.monotonic(), 0.0))
-        finally:
-            if not came:
-                self._leave(mine)
-        return came
+            with self._guard:
+                if self._whose is None:
+                    self._whose = mine
+                    return True
+                self._waiting.append(mine)
+            if mine.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
+                return True
+        except BaseException:  # A signal handler's, which may come when the turn just has.
+            self._leave(mine)
+            raise
+        self._leave(mine)
+        return False
 
     def give(self) -> None:
         """Hand the turn to who has waited longest."""
         with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._taken = False
+            self._hand_on()
 
     def _leave(self, mine: threading.Lock) -> None:
         with self._guard:
-            if mine in self._waiting:
+            if self._whose is mine:
+                self._hand_on()  # It came in the last moment.
+            elif mine in self._waiting:
                 self._waiting.remove(mine)
-                return
-        self.give()  # It came in the last moment.
+
+    def _hand_on(self) -> None:
+        self._whose = self._waiting.popleft() if self._waiting else None
+        if self._whose is not None:
+            self._whose.release()
