@@ -1,14 +1,21 @@
-"""Every key manager under the one contract."""
+"""Every key manager under the one contract: in memory, root keys in software, root keys in a real PKCS#11 token."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
-from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.testing.key_manager_contract import Administered, KeyManagerContract
+from keyrack.adapters.key_managers.registry import KeyManagers, name_for
+from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper
+from keyrack.testing.key_houses import OTHER_INSTANCE, a_house, an_instance
+from keyrack.testing.key_manager_contract import AAD, Administered, KeyManagerContract, a_secret, refused_by
+from keyrack.testing.softhsm import SoftHsm, absent
+
+NO_WAITS = {"state_change": 0, "rotate": 0}
 
 
 class TestMemory(KeyManagerContract):
@@ -17,11 +24,84 @@ class TestMemory(KeyManagerContract):
         return MemoryKeyManager()
 
 
-class TestEmbedded(KeyManagerContract):
+class TestSoftware(KeyManagerContract):
     @pytest.fixture
     async def key_manager(self, tmp_path: Path) -> AsyncIterator[Administered]:
-        unlock = KeyFile(tmp_path / "keystore.key")
-        unlock.create()
-        manager = EmbeddedKeyManager.create(tmp_path / "keystore", unlock)
+        manager = EmbeddedKeyManager.first_of(a_house(tmp_path, **NO_WAITS))
         yield manager
         await manager.close()
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+    if reason := absent():
+        pytest.skip(reason)
+    yield SoftHsm.create(tmp_path_factory.mktemp("token"))
+
+
+class InToken(KeyManagerContract):
+    """Root keys in SoftHSM2, by one of the two mechanisms."""
+
+    mechanism: Literal["gcm", "kwp"]
+
+    @pytest.fixture
+    async def key_manager(self, tmp_path: Path, token: SoftHsm) -> AsyncIterator[Administered]:
+        keeper = Pkcs11Keeper(token.settings(mechanism=self.mechanism))
+        manager = EmbeddedKeyManager.first_of(a_house(tmp_path, hsm=keeper, **NO_WAITS))
+        yield manager
+        await manager.close()
+
+
+class TestTokenGcm(InToken):
+    mechanism = "gcm"
+
+
+class TestTokenKeyWrap(InToken):
+    mechanism = "kwp"
+
+
+async def test_one_instance_does_not_use_the_keys_of_another(tmp_path: Path) -> None:
+    """Neither its root keys nor its standard keys, though one house holds both; each lists its own alone."""
+    house = a_house(tmp_path, **NO_WAITS)
+    an_instance(house, OTHER_INSTANCE)
+    first = EmbeddedKeyManager.first_of(house)
+    managers = KeyManagers({"embedded": first})
+    other = managers[name_for("embedded", first, OTHER_INSTANCE)]
+    async with contextlib.aclosing(_Closing(first)):
+        root_key = (await first.create_root_key("root")).identifier
+        wrapped = await first.wrap(root_key, a_secret(), AAD)
+        standard_key = await first.put_standard_key("vmware_kmip_1", b"x")
+
+        assert ["wrap", "unwrap", "rewrap", "probe"] == await refused_by(other, root_key, wrapped.ciphertext)
+        assert list(await other.list_root_keys()) == []
+        assert [each async for each in other.list_standard_keys("vmware")] == []
+        assert [each.identifier async for each in first.list_standard_keys("vmware")] == [standard_key]
+        assert managers["embedded"] is managers[f"embedded/{first.instance}"] is first
+
+
+async def test_withdrawals_are_told_once(tmp_path: Path) -> None:
+    """What is disabled or deleted, by identifier and by name; nothing twice."""
+    manager = EmbeddedKeyManager.first_of(a_house(tmp_path, **NO_WAITS))
+    async with contextlib.aclosing(_Closing(manager)):
+        disabled, deleted, kept = [(await manager.create_root_key("root")).identifier for _ in range(3)]
+        standard_key = await manager.put_standard_key("vmware_kmip_1", b"x")
+        before = await manager.withdrawn(None)
+        await manager.disable_root_key(disabled)
+        await manager.delete_root_key(deleted)
+        await manager.delete_standard_key(standard_key)
+        await manager.rotate_root_key(kept)
+
+        told = await manager.withdrawn(before.cursor)
+
+        assert (before.root_keys, before.standard_keys) == ((), ())
+        assert set(told.root_keys) == {disabled, deleted}
+        assert list(told.standard_keys) == ["vmware_kmip_1"]
+        assert await manager.withdrawn(told.cursor) == type(told)(told.cursor)
+
+
+class _Closing:
+    def __init__(self, manager: EmbeddedKeyManager) -> None:
+        self._manager = manager
+
+    async def aclose(self) -> None:
+        await self._manager.close()
