@@ -135,7 +135,7 @@ class KeyManagerApi(Table):
     )
     network: Literal["private", "public"] = Field(
         default="private",
-        description="What the listener counts as where an instance's policy allows one network: the private one alone.",
+        description="The network that its callers count as coming from, for an instance's policy allowedNetwork.",
     )
 
 

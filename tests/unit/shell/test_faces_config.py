@@ -15,6 +15,18 @@ type = "embedded"
 unlock = { key_file = "keystore.key" }
 """
 
+HSM = """
+[key_managers.embedded.hsm]
+library = "/usr/lib/softhsm/libsofthsm2.so"
+token = "keyrack"
+pin_file = "hsm.pin"
+"""
+
+
+def opened_by(unlock: str) -> str:
+    """The smallest configuration with another way to open the keystore."""
+    return SMALLEST.replace('key_file = "keystore.key"', unlock)
+
 
 def written(directory: Path, text: str) -> Path:
     """A configuration file with this text."""
@@ -103,12 +115,69 @@ def test_a_mistake_in_the_environment_is_told_by_the_variable(tmp_path: Path) ->
             "it is less than 1024; write for example message_bytes = 65536",
         ),
         ("kmip = 3\n" + SMALLEST, "kmip: 3 cannot be used: it is not a table"),
+        (opened_by("unseal = false"), "it names 0 ways to open the keystore"),
+        (opened_by("unseal = true, hsm = true"), "it names 2 ways to open the keystore"),
+        (opened_by('credential = "../key"'), 'write a name as in LoadCredential=, for example "keystore.key"'),
+        (
+            opened_by("hsm = true"),
+            "key_managers.embedded: cannot be used: unlock says hsm = true, and there is no table hsm that tells "
+            "which; write a table [key_managers.NAME.hsm] with library, token and pin_file",
+        ),
+        (SMALLEST + '[key_managers.embedded.hsm]\nlibrary = "x.so"\ntoken = "t"\n', "exactly one of pin_file and"),
+        (
+            SMALLEST + HSM + 'pin_credential = "pin"\n',
+            "exactly one of pin_file and pin_credential says where the PIN is",
+        ),
+        (SMALLEST + HSM + "timeout_seconds = 0\n", "it is at most 0.0; write for example timeout_seconds = 5"),
+        (SMALLEST + HSM + "tokens = 2\n", "key_managers.embedded.hsm.tokens: unknown key: no setting has this name"),
+        (SMALLEST + "[key_managers.embedded.waits]\nrotate_seconds = -1\n", "write for example rotate_seconds = 3600"),
+        (SMALLEST + "[key_managers.embedded.waits]\npurge_days = 3\n", "keys would be purged (purge_days) before"),
+        (SMALLEST + '[key_manager_api]\nnetwork = "lan"\n', "it is not 'private' or 'public'; write \"private\" or"),
+        (SMALLEST + "[key_manager_api]\nport = 70000\n", "for example port = 8444"),
     ],
-    ids=["empty", "no key manager", "no unlock", "two unlocks", "kind", "catalog", "host", "limit", "no table"],
+    ids=[
+        "empty",
+        "no key manager",
+        "no unlock",
+        "two unlocks",
+        "kind",
+        "catalog",
+        "host",
+        "limit",
+        "no table",
+        "not unsealed",
+        "unsealed by an HSM",
+        "credential elsewhere",
+        "no HSM",
+        "no PIN",
+        "two PINs",
+        "no time",
+        "unknown of an HSM",
+        "wait",
+        "purged too early",
+        "network",
+        "port of the API",
+    ],
 )
 def test_what_cannot_be_used_is_told_with_what_can(tmp_path: Path, text: str, told: str) -> None:
     """A mistake of each kind."""
     assert told in "\n".join(mistakes(written(tmp_path, text)))
+
+
+def test_everything_of_a_key_manager_has_its_key(tmp_path: Path) -> None:
+    """HSM, waits and the face, each with Key Protect's defaults; a variable turns a way to unlock on."""
+    text = opened_by("hsm = true") + HSM + "[key_managers.embedded.waits]\nstate_change_seconds = 0\n"
+
+    config = load(written(tmp_path, text), {"KEYRACK_KEY_MANAGER_API__ENABLED": "true"})
+
+    table = config.key_managers["embedded"]
+    assert table.hsm is not None
+    assert (table.unlock.hsm, table.hsm.token, table.hsm.timeout_seconds) == (True, "keyrack", 5)
+    waits = table.waits.model_dump()
+    assert list(waits.values()) == [0, 3600, 14_400, 30, 90]
+    api = config.key_manager_api
+    assert (api.enabled, api.host, api.port, api.network) == (True, "127.0.0.1", 8444, "private")
+    assert (api.certificate, api.key) == (config.kmip.certificate, config.kmip.key)
 
 
 def test_a_file_that_is_not_toml_is_told_with_the_place(tmp_path: Path) -> None:
