@@ -1,0 +1,32 @@
+"""Token buckets by name: how often one caller or one address may come."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+
+from keyrack.shell.rest.bounds import Rate
+
+MOST_NAMES = 10_000
+"""Names that are remembered: whoever was not seen for the longest time is forgotten, and begins with a full bucket."""
+
+
+class Floodgate:
+    """One bucket for each name, all of one rate. Used on the event loop's thread alone."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        """``clock`` is monotonic, in seconds."""
+        self._rate = rate
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """What was left, and when."""
+
+    def take(self, name: str) -> int:
+        """Take one; 0 where there was one, else the whole seconds after which there is one again."""
+        now = self._clock()
+        left, since = self._buckets.pop(name, (float(self._rate.burst), now))
+        left = min(self._rate.burst, left + (now - since) * self._rate.each_second)
+        taken = left >= 1
+        self._buckets[name] = (left - 1 if taken else left, now)
+        if len(self._buckets) > MOST_NAMES:
+            self._buckets.popitem(last=False)
+        return 0 if taken else max(1, math.ceil((1 - left) / self._rate.each_second))

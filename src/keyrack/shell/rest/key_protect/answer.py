@@ -1,0 +1,78 @@
+"""An answer on its way out: JSON with key material in it, encoded into one buffer that is wiped when it was sent.
+
+What lies below (h11, TLS) makes copies of its own that nothing can clear; this room adds none.
+"""
+
+import binascii
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from keyrack.domain.secret import Secret, overwrite, wipe
+from keyrack.shell.rest.key_protect.envelope import JSON
+
+
+class Answer(Response):
+    """JSON, in which a :class:`Secret` stands for its base64. The secrets are wiped once they are encoded."""
+
+    def __init__(
+        self, content: Any = None, status: int = 200, media: str = JSON, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """``content=None`` is an answer without a body."""
+        self._buffer = bytearray() if content is None else encoded(content)
+        super().__init__(None, status, headers)
+        self.body = memoryview(self._buffer)
+        if content is not None:
+            self.headers["content-type"] = media
+        if content is not None or status not in (204, 304):
+            self.headers["content-length"] = str(len(self._buffer))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, once."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            wipe(self._buffer)
+
+
+def encoded(content: Any) -> bytearray:
+    """The JSON of ``content``, whose secrets become base64 and are wiped."""
+    mark = secrets.token_hex(16)
+    found: list[Secret] = []
+
+    def stand_in(value: Any) -> str:
+        if not isinstance(value, Secret):
+            raise TypeError(f"{type(value).__name__} has no JSON")
+        found.append(value)
+        return f"{mark}{len(found) - 1}."
+
+    text = json.dumps(content, default=stand_in, separators=(",", ":"), ensure_ascii=False).encode()
+    if not found:
+        return bytearray(text)
+    return _spliced(text, mark.encode(), found)
+
+
+def _spliced(text: bytes, mark: bytes, found: list[Secret]) -> bytearray:
+    pieces = text.split(mark)
+    length = len(text) + sum(4 * (len(secret) + 2) // 3 + 4 for secret in found)
+    # Of its final size at once: a buffer that grows leaves copies of what it held behind.
+    buffer = bytearray(length)
+    end = _put(buffer, 0, pieces[0])
+    for piece in pieces[1:]:
+        number, _, rest = piece.partition(b".")
+        with found[int(number)] as secret:
+            digits = binascii.b2a_base64(secret.reveal(), newline=False)
+        end = _put(buffer, end, digits)
+        overwrite(digits)
+        end = _put(buffer, end, rest)
+    del buffer[end:]
+    return buffer
+
+
+def _put(buffer: bytearray, at: int, octets: bytes) -> int:
+    buffer[at : at + len(octets)] = octets
+    return at + len(octets)

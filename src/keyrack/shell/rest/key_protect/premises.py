@@ -1,0 +1,93 @@
+"""What every call of the API works with: the key manager, the bounds, and the threads that its use cases run in."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from keyrack.embedded.call import Call
+from keyrack.embedded.errors import TooManyRequests
+from keyrack.embedded.house import House
+from keyrack.shell.rest.bounds import Bounds
+from keyrack.shell.rest.floodgate import Floodgate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AdaptersOf = Callable[[str, str], Awaitable[Sequence[str]]]
+"""The names of the KMIP adapters that use a root key, by key manager instance and key."""
+
+
+class Slow(TooManyRequests):
+    """Refused for coming too fast; ``wait`` seconds later there is room."""
+
+    def __init__(self, message: str, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+async def _no_adapters(instance: str, key: str) -> Sequence[str]:
+    return ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Premises:
+    """One running API."""
+
+    house: House
+    bounds: Bounds = field(default_factory=Bounds)
+    private: bool = True
+    """Whether the listener stands in a private network, for the policy allowedNetwork."""
+    url: str = ""
+    """Where clients find the API, without a path: configured, else the address that is listened on."""
+    port: int = 0
+    """That is listened on."""
+    region: str = "local"
+    """In the names (CRNs) of resources."""
+    adapters_of: AdaptersOf = _no_adapters
+    """Who uses a root key: deleting it would cut their clients off."""
+    administration: Any = None
+    """Keyrack's instances, for the KMIP adapters; ``None`` in a process without them."""
+    addresses: Floodgate = field(init=False)
+    callers: Floodgate = field(init=False)
+    logins: Floodgate = field(init=False)
+    refusals: Floodgate = field(init=False)
+    _threads: anyio.CapacityLimiter | None = field(init=False, default=None)
+    _inside: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Set up the gates."""
+        bounds = self.bounds
+        self.addresses = Floodgate(bounds.per_address, time.monotonic)
+        self.callers = Floodgate(bounds.per_caller, time.monotonic)
+        self.logins = Floodgate(bounds.logins, time.monotonic)
+        self.refusals = Floodgate(bounds.refusals, time.monotonic)
+
+    async def work(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Run a function of the key manager in a thread; raises :class:`Slow` where too many wait already.
+
+        It runs to its end even where the request is cancelled, so nothing that it uses may be wiped before.
+        """
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(self.bounds.workers)
+        if self._inside >= self.bounds.workers + self.bounds.waiting:
+            raise Slow("The key manager has as much to do as it can: try again in a second", 1)
+        self._inside += 1
+        try:
+            return await anyio.to_thread.run_sync(partial(function, *arguments, **options), limiter=self._threads)
+        finally:
+            self._inside -= 1
+
+    async def act(
+        self, use_case: Callable[Concatenate[House, Call, P], T], call: Call, *arguments: P.args, **options: P.kwargs
+    ) -> T:
+        """Run a use case for a call."""
+        return await self.work(partial(use_case, self.house, call), *arguments, **options)
+
+    def slow_down(self, gate: Floodgate, name: str) -> None:
+        """Return when ``name`` may come in; raises :class:`Slow`."""
+        if wait := gate.take(name):
+            raise Slow(f"Please wait {wait} seconds and try again", wait)
