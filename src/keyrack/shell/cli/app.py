@@ -1,5 +1,6 @@
 """All commands of ``keyrack``, by name; each one's module is imported when it runs."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 
 
+@cache  # Each room registers itself once, however often a process runs a command.
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
     from keyrack.shell.cli import audit, cert, demo, iam, init, instance, key, keystore, root_key, serve, status, unseal

@@ -80,7 +80,7 @@ def list_service_ids(key_manager: KeyManagerName = None, config: ConfigFile = No
     from keyrack.embedded.iam import service_ids
 
     with at_desk(config, key_manager) as (house, _):
-        found = service_ids.service_ids(house)
+        found = sorted(service_ids.service_ids(house), key=lambda each: each.name)
         names = instance_names(house)
     if json:
         screen.as_json([service_id_json(each, names) for each in found])
@@ -158,6 +158,7 @@ def list_api_keys(
 
     with at_desk(config, key_manager) as (house, _), house.reading() as reading:
         owners = [service_ids.named(reading, service_id)] if service_id else reading.service_ids()
+    owners.sort(key=lambda each: each.name)
     found = [(owner, key) for owner in owners for key in owner.api_keys]
     if json:
         screen.as_json([api_key_json(owner, key) for owner, key in found])
