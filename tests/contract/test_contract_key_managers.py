@@ -1,7 +1,7 @@
 """Every key manager under the one contract: in memory, root keys in software, root keys in a real PKCS#11 token."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,15 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper
+from keyrack.embedded.root_keys.port import Keeper
 from keyrack.testing.key_houses import OTHER_INSTANCE, a_house, an_instance
 from keyrack.testing.key_manager_contract import AAD, Administered, KeyManagerContract, a_secret, refused_by
 from keyrack.testing.softhsm import SoftHsm, absent
 
-NO_WAITS = {"state_change": 0, "rotate": 0}
+
+def without_waits(directory: Path, hsm: Keeper | None = None) -> EmbeddedKeyManager:
+    """Key Protect makes people wait between two changes of a key; a contract should not."""
+    return EmbeddedKeyManager.first_of(a_house(directory, hsm=hsm, state_change=0, rotate=0))
 
 
 class TestMemory(KeyManagerContract):
@@ -27,16 +31,16 @@ class TestMemory(KeyManagerContract):
 class TestSoftware(KeyManagerContract):
     @pytest.fixture
     async def key_manager(self, tmp_path: Path) -> AsyncIterator[Administered]:
-        manager = EmbeddedKeyManager.first_of(a_house(tmp_path, **NO_WAITS))
+        manager = without_waits(tmp_path)
         yield manager
         await manager.close()
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+def token(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     if reason := absent():
         pytest.skip(reason)
-    yield SoftHsm.create(tmp_path_factory.mktemp("token"))
+    return SoftHsm.create(tmp_path_factory.mktemp("token"))
 
 
 class InToken(KeyManagerContract):
@@ -47,7 +51,7 @@ class InToken(KeyManagerContract):
     @pytest.fixture
     async def key_manager(self, tmp_path: Path, token: SoftHsm) -> AsyncIterator[Administered]:
         keeper = Pkcs11Keeper(token.settings(mechanism=self.mechanism))
-        manager = EmbeddedKeyManager.first_of(a_house(tmp_path, hsm=keeper, **NO_WAITS))
+        manager = without_waits(tmp_path, keeper)
         yield manager
         await manager.close()
 
@@ -62,9 +66,8 @@ class TestTokenKeyWrap(InToken):
 
 async def test_one_instance_does_not_use_the_keys_of_another(tmp_path: Path) -> None:
     """Neither its root keys nor its standard keys, though one house holds both; each lists its own alone."""
-    house = a_house(tmp_path, **NO_WAITS)
-    an_instance(house, OTHER_INSTANCE)
-    first = EmbeddedKeyManager.first_of(house)
+    first = without_waits(tmp_path)
+    an_instance(first.house, OTHER_INSTANCE)
     managers = KeyManagers({"embedded": first})
     other = managers[name_for("embedded", first, OTHER_INSTANCE)]
     async with contextlib.aclosing(_Closing(first)):
@@ -81,7 +84,7 @@ async def test_one_instance_does_not_use_the_keys_of_another(tmp_path: Path) -> 
 
 async def test_withdrawals_are_told_once(tmp_path: Path) -> None:
     """What is disabled or deleted, by identifier and by name; nothing twice."""
-    manager = EmbeddedKeyManager.first_of(a_house(tmp_path, **NO_WAITS))
+    manager = without_waits(tmp_path)
     async with contextlib.aclosing(_Closing(manager)):
         disabled, deleted, kept = [(await manager.create_root_key("root")).identifier for _ in range(3)]
         standard_key = await manager.put_standard_key("vmware_kmip_1", b"x")
