@@ -7,12 +7,13 @@ happened, why, and what to do instead.
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, JournalRecord, Unit
+from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, RootKeyAdministration
 from keyrack.spec.enumerations import State
 
@@ -24,12 +25,34 @@ class Refused(Exception):
     """An administrative act that was not done; nothing has changed."""
 
 
+class NotThere(Refused):
+    """What was named is not there, or not any more."""
+
+
+class NameTaken(Refused):
+    """Another one has the name."""
+
+
+class CertificateThere(Refused):
+    """The instance has this certificate already."""
+
+
+class CertificateElsewhere(Refused):
+    """Another instance has this certificate."""
+
+
+class LimitReached(Refused):
+    """There are as many as there may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Administrator:
     """Who acts, as the journal names it."""
 
     initiator: str
     address: str = "local"
+    correlation: str = ""
+    """What an act came with that others may know it by."""
 
 
 class Administration:
@@ -53,13 +76,16 @@ class Administration:
         return await self._catalog.instances()
 
     async def instance(self, name: str) -> Instance:
-        """The instance of this name or identifier."""
+        """The instance of this name or identifier; a name that two key managers have tells neither."""
         known = await self._catalog.instances()
-        for instance in known:
-            if name in (instance.name, instance.identifier):
-                return instance
+        found = [each for each in known if each.identifier == name] or [each for each in known if each.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            told = ", ".join(f"{each.identifier} (of {each.key_manager})" for each in found)
+            raise Refused(f"{len(found)} instances are called {name!r}; name one by its identifier: {told}")
         names = ", ".join(instance.name for instance in known)
-        raise Refused(
+        raise NotThere(
             f"there is no instance {name!r}; "
             + (f"use one of: {names}" if names else f"create it with 'keyrack instance create {name}'")
         )
@@ -79,7 +105,7 @@ class Administration:
                 "use letters, digits, '.', '_' and '-', a letter or digit first, at most 63 in all"
             )
         if any(name == instance.name for instance in await self._catalog.instances()):
-            raise Refused(
+            raise NameTaken(
                 f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"
             )
         manager_name, manager = self._key_manager(key_manager)
@@ -92,19 +118,31 @@ class Administration:
             storage=storage,
             created_at=self._clock() // 1000,
         )
+        return await self.install(instance)
+
+    async def install(self, instance: Instance, *, most: int | None = None) -> Instance:
+        """Enter an instance that was described whole, and answer it as it is kept; nothing of it is checked.
+
+        Raises :class:`NameTaken`, or :class:`LimitReached` where its key manager has ``most`` instances already.
+        """
+        made = replace(instance, created_by=self._administrator.initiator)
         detail: dict[str, str | int] = {
-            "name": name,
-            "key_manager": manager_name,
-            "root_key": instance.root_key,
-            "storage": str(storage),
+            "name": made.name,
+            "key_manager": made.key_manager,
+            "root_key": made.root_key,
+            "storage": str(made.storage),
         }
         try:
-            await self._commit(
-                "instance.create", instance.identifier, instance.identifier, detail, instances=(instance,)
+            await self.commit(
+                "instance.create", made.identifier, made.identifier, detail, instances=(made,), most_instances=most
             )
         except AlreadyThere:
-            raise Refused(f"there is an instance {name!r} already; choose another name") from None
-        return instance
+            raise NameTaken(f"there is an instance {made.name!r} already; choose another name") from None
+        except TooMany:
+            raise LimitReached(
+                f"key manager {made.key_manager!r} has {most} instances, and more it may not have; remove one first"
+            ) from None
+        return made
 
     def _key_manager(self, name: str | None) -> tuple[str, KeyManager]:
         known = ", ".join(self._key_managers)
@@ -136,31 +174,55 @@ class Administration:
         """The client certificates in force, of one instance or of all."""
         return await self._catalog.certificates(instance.identifier if instance else None)
 
-    async def add_certificate(self, certificate: ClientCertificate) -> None:
-        """Let a client certificate use all keys of its instance, from now on."""
-        await self._refuse_duplicate(certificate)
-        detail: dict[str, str | int] = {"subject": certificate.subject[:200], "not_after": certificate.not_after}
+    async def add_certificate(self, certificate: ClientCertificate, *, most: int | None = None) -> ClientCertificate:
+        """Let a client certificate use all keys of its instance, from now on; answered as it is kept.
+
+        Raises :class:`CertificateThere`, :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the
+        instance is gone, and :class:`LimitReached` where it has ``most`` certificates already.
+        """
+        added = replace(certificate, added_by=self._administrator.initiator)
+        await self._refuse_duplicate(added)
+        detail: dict[str, str | int] = {
+            "subject": added.subject[:200],
+            "not_after": added.not_after,
+            "name": added.name,
+        }
         try:
-            await self._commit(
-                "certificate.add", certificate.instance, certificate.fingerprint, detail, certificates=(certificate,)
+            await self.commit(
+                "certificate.add",
+                added.instance,
+                added.fingerprint,
+                detail,
+                certificates=(added,),
+                most_certificates=most,
+                touched=self.touched(added.instance),
             )
         except AlreadyThere:
-            await self._refuse_duplicate(certificate)
+            await self._refuse_duplicate(added)
             raise Refused("this certificate was added by someone else just now; look at 'keyrack cert list'") from None
+        except TooMany:
+            raise LimitReached(
+                f"the instance has {most} certificates, and more it may not have; remove one first"
+            ) from None
+        except Conflict:
+            raise NotThere("the instance was removed just now") from None
+        return added
 
     async def _refuse_duplicate(self, certificate: ClientCertificate) -> None:
-        for held in await self._catalog.certificates():
-            if held.fingerprint != certificate.fingerprint:
-                continue
-            if held.instance == certificate.instance:
-                raise Refused("this certificate is in force for this instance already; nothing is to be done")
+        held = await self._catalog.certificates()
+        same = next((each for each in held if each.fingerprint == certificate.fingerprint), None)
+        if same is not None and same.instance == certificate.instance:
+            raise CertificateThere("this certificate is in force for this instance already; nothing is to be done")
+        if same is not None:
             owner = next(
-                (i.name for i in await self._catalog.instances() if i.identifier == held.instance), held.instance
+                (i.name for i in await self._catalog.instances() if i.identifier == same.instance), same.instance
             )
-            raise Refused(
+            raise CertificateElsewhere(
                 f"this certificate belongs to instance {owner!r}, and a certificate means one instance only; "
-                f"make another, or remove it there first: keyrack cert remove {owner} {held.fingerprint[:16]}"
+                f"make another, or remove it there first: keyrack cert remove {owner} {same.fingerprint[:16]}"
             )
+        if any((each.instance, each.name) == (certificate.instance, certificate.name) for each in held):
+            raise NameTaken(f"the instance has a certificate {certificate.name!r} already; choose another name")
 
     async def certificate(self, instance: Instance, prefix: str) -> ClientCertificate:
         """The one certificate of the instance whose fingerprint begins so; colons and case do not matter."""
@@ -180,12 +242,13 @@ class Administration:
 
     async def remove_certificate(self, certificate: ClientCertificate) -> None:
         """Let a client certificate use nothing from now on, on open connections too."""
-        await self._commit(
+        await self.commit(
             "certificate.remove",
             certificate.instance,
             certificate.fingerprint,
-            {"subject": certificate.subject[:200]},
+            {"subject": certificate.subject[:200], "name": certificate.name},
             removed_certificates=(certificate.fingerprint,),
+            touched=self.touched(certificate.instance),
         )
 
     async def keys(self, instance: Instance, state: State | None = None) -> Sequence[ManagedObject]:
@@ -219,32 +282,26 @@ class Administration:
                 yield record
             read = page[-1].number
 
-    async def _commit(
-        self,
-        action: str,
-        instance: str,
-        target: str,
-        detail: Mapping[str, str | int],
-        *,
-        instances: Sequence[Instance] = (),
-        certificates: Sequence[ClientCertificate] = (),
-        removed_certificates: Sequence[str] = (),
+    def touched(self, instance: str) -> Sequence[Touch]:
+        """For a unit that changes something of an instance: now, by this administrator."""
+        return (Touch(instance, self._clock() // 1000, self._administrator.initiator),)
+
+    async def commit(
+        self, action: str, instance: str, target: str, detail: Mapping[str, str | int], **changes: Any
     ) -> None:
+        """Commit what ``changes``, fields of :class:`Unit`, say, with one entry in the journal.
+
+        Raises what the catalog raises.
+        """
+        who = self._administrator
         entry = Entry(
             at=self._clock(),
             action=action,
             outcome="success",
-            initiator=self._administrator.initiator,
-            address=self._administrator.address,
+            initiator=who.initiator,
+            address=who.address,
             instance=instance,
             target=target,
-            detail=detail,
+            detail={**detail, "correlation": who.correlation} if who.correlation else detail,
         )
-        await self._catalog.commit(
-            Unit(
-                entries=(entry,),
-                instances=instances,
-                certificates=certificates,
-                removed_certificates=removed_certificates,
-            )
-        )
+        await self._catalog.commit(Unit(entries=(entry,), **changes))

@@ -33,8 +33,10 @@ class Offered:
     remarks: Sequence[str]
 
 
-def read(material: bytes, *, instance: str, at: int) -> Offered:
+def read(material: bytes, *, instance: str, at: int, name: str = "") -> Offered:
     """The one certificate in ``material`` (PEM or DER); ``at`` is the time in seconds since 1970.
+
+    Without a ``name`` it is named after its subject's common name and the beginning of its fingerprint.
 
     Of several in a PEM the first counts, as in TLS, and a remark says so. A private key beside it is refused as a
     whole: whoever pastes one has the wrong file in hand, and the key has now been where it should not.
@@ -50,7 +52,7 @@ def read(material: bytes, *, instance: str, at: int) -> Offered:
             # cryptography warns of odd serial numbers and the like; identity is the fingerprint, so they do not matter.
             warnings.simplefilter("ignore")
             found = _parse(material)
-            return _offered(found, instance, at, several=blocks.count(b"CERTIFICATE"))
+            return _offered(found, instance, at, name, several=blocks.count(b"CERTIFICATE"))
     except ValueError as error:
         raise UnusableCertificate(
             f"the certificate cannot be read ({error}); copy it again, whole, from BEGIN to END"
@@ -69,10 +71,12 @@ def _parse(material: bytes) -> x509.Certificate:
     raise UnusableCertificate("there is no certificate in it; hand over PEM (-----BEGIN CERTIFICATE-----) or DER")
 
 
-def _offered(found: x509.Certificate, instance: str, at: int, several: int) -> Offered:
+def _offered(found: x509.Certificate, instance: str, at: int, name: str, several: int) -> Offered:
     key = _key(found)
+    fingerprint = found.fingerprint(hashes.SHA256()).hex()
     certificate = ClientCertificate(
-        fingerprint=found.fingerprint(hashes.SHA256()).hex(),
+        fingerprint=fingerprint,
+        name=name or _named(found, fingerprint),
         instance=instance,
         subject=found.subject.rfc4514_string(),
         not_before=int(found.not_valid_before_utc.timestamp()),
@@ -84,6 +88,14 @@ def _offered(found: x509.Certificate, instance: str, at: int, several: int) -> O
     if several > 1:
         remarks.append(f"the input holds {several} certificates; the first one counts, its issuers are not needed")
     return Offered(certificate, key, tuple(remarks))
+
+
+def _named(found: x509.Certificate, fingerprint: str) -> str:
+    """``vcenter-example-com_3f2a9c0d1e4b``: at most 40 letters, digits and two signs, and hardly anybody else's."""
+    names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    common = str(names[0].value) if names else ""
+    speaking = re.sub(r"[^A-Za-z0-9]+", "-", common)[:27].strip("-")
+    return f"{speaking}_{fingerprint[:12]}" if speaking else ""
 
 
 def _key(found: x509.Certificate) -> str:
