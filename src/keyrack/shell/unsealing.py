@@ -232,7 +232,7 @@ def _listening(place: Path) -> Iterator[socket.socket]:
             # Nobody can connect before it listens, so there is no moment at which others could.
             place.chmod(0o600)
             listener.setblocking(False)
-            listener.listen(8)
+            listener.listen(128)
             yield listener
         finally:
             place.unlink(missing_ok=True)
