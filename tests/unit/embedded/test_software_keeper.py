@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import InvalidField, KeeperUnavailable, KeystoreDamaged, UnprocessableCiphertext
 from keyrack.embedded.root_keys import software
+from keyrack.embedded.root_keys.binding import associated
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.port import Enciphered, Keeper, VersionName
 from keyrack.embedded.root_keys.sealing import Sealing
@@ -73,7 +74,7 @@ def test_imported_material_is_used_as_it_is(keeper: SoftwareKeeper, length: int)
     enciphered = keeper.encipher(VERSION, kept, secret(PLAIN), b"bound")
 
     assert 12 == len(enciphered.iv)
-    assert PLAIN == AESGCM(material).decrypt(enciphered.iv, enciphered.ciphertext, b"bound")
+    assert PLAIN == AESGCM(material).decrypt(enciphered.iv, enciphered.ciphertext, associated(VERSION, b"bound"))
 
 
 @pytest.mark.parametrize("length", [0, 8, 15, 17, 31, 33, 64])

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyrack.domain.secret import Secret, randomize
 from keyrack.embedded.errors import InvalidField, KeeperUnavailable, KeystoreDamaged, UnprocessableCiphertext
+from keyrack.embedded.root_keys.binding import associated
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.port import Enciphered, VersionName
 from keyrack.embedded.root_keys.sealing import KEY, NONCE, TAG, Sealing
@@ -53,7 +54,7 @@ class SoftwareKeeper:
     def encipher(self, version: VersionName, kept: bytes, plaintext: Secret, bound: bytes) -> Enciphered:
         """Encipher under the version's material."""
         iv = os.urandom(NONCE)
-        return Enciphered(iv, self._cipher(version, kept).encrypt(iv, plaintext.reveal(), bound))
+        return Enciphered(iv, self._cipher(version, kept).encrypt(iv, plaintext.reveal(), associated(version, bound)))
 
     def decipher(self, version: VersionName, kept: bytes, enciphered: Enciphered, bound: bytes) -> Secret:
         """The plaintext; raises :class:`UnprocessableCiphertext` and :class:`KeystoreDamaged`."""
@@ -62,7 +63,7 @@ class SoftwareKeeper:
         try:
             if len(enciphered.iv) != NONCE:
                 raise ValueError
-            cipher.decrypt_into(enciphered.iv, enciphered.ciphertext, bound, buffer.reveal())
+            cipher.decrypt_into(enciphered.iv, enciphered.ciphertext, associated(version, bound), buffer.reveal())
         except (InvalidTag, ValueError):
             buffer.wipe()  # GCM deciphers before it knows that the tag is wrong.
             raise UnprocessableCiphertext(
