@@ -12,8 +12,8 @@ from keyrack.embedded.keys import KeyState
 
 LIMIT = 200
 MOST = 5000
-LONGEST_SEARCH = 255
-"""Characters."""
+LONGEST_SEARCH = 300
+"""Characters, with the options."""
 SCOPES = ("name", "alias")
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -37,12 +37,12 @@ class Searched:
 
         Raises :class:`InvalidQueryParam`.
         """
-        options, rest = set(), text
+        options, rest = set(), text[: LONGEST_SEARCH + 1]
         while "escape" not in options and (option := _OPTION.match(rest)):
             options.add(option[1])
             rest = rest[option.end() :]
-        if not 1 <= len(rest) <= LONGEST_SEARCH or not _is_text(rest):
-            raise _wrong("search", f"options, and 1 to {LONGEST_SEARCH} characters to search for")
+        if not rest or len(text) > LONGEST_SEARCH or not _is_text(text):
+            raise _wrong("search", f"options and what to search for, together at most {LONGEST_SEARCH} characters")
         scopes = tuple(scope for scope in SCOPES if scope in options)
         return cls(rest, scopes or SCOPES, inverted="not" in options, exact="exact" in options)
 
