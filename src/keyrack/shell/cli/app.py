@@ -19,11 +19,25 @@ app = typer.Typer(
 @cache  # Each room registers itself once, however often a process runs a command.
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
-    from keyrack.shell.cli import audit, cert, demo, iam, init, instance, key, keystore, root_key, serve, status, unseal
+    from keyrack.shell.cli import (
+        audit,
+        cert,
+        demo,
+        iam,
+        init,
+        instance,
+        key,
+        key_manager,
+        keystore,
+        root_key,
+        serve,
+        status,
+        unseal,
+    )
 
     for room in (demo, init, serve, unseal, status):
         room.register(app)
-    for room in (instance, cert, key, root_key, iam, keystore, audit):
+    for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit):
         app.add_typer(room.app)
     return typer.main.get_command(app)
 

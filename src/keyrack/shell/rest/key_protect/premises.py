@@ -1,10 +1,10 @@
 """What every call of the API works with: the key manager, the bounds, and the threads that its use cases run in."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,13 +12,12 @@ import anyio.to_thread
 from keyrack.embedded.call import Call
 from keyrack.embedded.errors import TooManyRequests
 from keyrack.embedded.house import House
+from keyrack.service.adapters import Rooms, adapters_using
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.shell.rest.floodgate import Floodgate
 
 P = ParamSpec("P")
 T = TypeVar("T")
-AdaptersOf = Callable[[str, str], Awaitable[Sequence[str]]]
-"""The names of the KMIP adapters that use a root key, by key manager instance and key."""
 
 
 class Slow(TooManyRequests):
@@ -27,10 +26,6 @@ class Slow(TooManyRequests):
     def __init__(self, message: str, wait: int) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-async def _no_adapters(instance: str, key: str) -> Sequence[str]:
-    return ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,10 +42,10 @@ class Premises:
     """That is listened on."""
     region: str = "local"
     """In the names (CRNs) of resources."""
-    adapters_of: AdaptersOf = _no_adapters
-    """Who uses a root key: deleting it would cut their clients off."""
-    administration: Any = None
-    """Keyrack's instances, for the KMIP adapters; ``None`` in a process without them."""
+    rooms: Rooms | None = None
+    """Where Keyrack's instances are kept, which are the KMIP adapters; ``None`` in a process without a catalog."""
+    name_of: Callable[[str], str] = str
+    """The name by which Keyrack's instances know a key manager instance, by its identifier."""
     addresses: Floodgate = field(init=False)
     callers: Floodgate = field(init=False)
     logins: Floodgate = field(init=False)
@@ -86,6 +81,12 @@ class Premises:
     ) -> T:
         """Run a use case for a call."""
         return await self.work(partial(use_case, self.house, call), *arguments, **options)
+
+    async def adapters_of(self, instance: str, key: str) -> Sequence[str]:
+        """The names of the KMIP adapters that use a root key: deleting it would cut their clients off."""
+        if self.rooms is None:
+            return ()
+        return await adapters_using(self.rooms.catalog, self.name_of(instance), key)
 
     def slow_down(self, gate: Floodgate, name: str) -> None:
         """Return when ``name`` may come in; raises :class:`Slow`."""

@@ -1,4 +1,4 @@
-"""From whatever goes wrong to IBM's error JSON. What nobody foresaw is told by its correlation alone; the log has more."""
+"""From whatever goes wrong to IBM's error JSON. What nobody foresaw is told by its correlation alone; see the log."""
 
 import logging
 import sqlite3

@@ -1,0 +1,52 @@
+"""Takes a key manager's database that is older than what was seen of it for the newest one, by a person's word."""
+
+import sqlite3
+
+from keyrack.embedded.call import Call, Caller
+from keyrack.embedded.errors import KeystoreError
+from keyrack.embedded.house import House
+from keyrack.embedded.root_keys.keystore import Keystore
+from keyrack.embedded.store.database import Database, database_path
+from keyrack.shell.config import Config
+from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.openers import AskPassphrase, hsm_of, opened
+
+ACTION = "kms.database.accept"
+
+
+def accept(config: Config, name: str | None, identity: str, ask: AskPassphrase | None = None) -> int:
+    """Accept, and write into the key manager's journal who did; the number of the change that it stands at.
+
+    Raises :class:`ConfigError` for a key manager that is not configured or does not open, and ``KeystoreError`` for a
+    database that is none.
+    """
+    name = name or next(iter(config.key_managers))
+    table = config.key_managers.get(name)
+    if table is None:
+        known = ", ".join(config.key_managers)
+        raise ConfigError([_problem(name, "it is not configured", f"configured are {known}", "name one of them")])
+    path = config.path(table.keystore)
+    hsm = hsm_of(config, name, table)
+    try:
+        with opened(config, name, table, ask, hsm) as unlock:
+            keystore = Keystore.open(path, unlock)
+            try:
+                revision = Database.accept(database_path(path), keystore)
+            finally:
+                keystore.close()
+            house = House.open(path, unlock, hsm=hsm)
+    except (KeystoreError, OSError, sqlite3.Error) as error:
+        if hsm is not None:
+            hsm.close()
+        instead = "correct keystore or unlock there, or put the files back"
+        raise ConfigError([_problem(name, "it does not open", str(error), instead)]) from error
+    try:
+        with house.change(Call(caller=Caller(identity=identity), instance=""), ACTION, str(revision)):
+            pass
+    finally:
+        house.close()
+    return revision
+
+
+def _problem(name: str, what: str, why: str, instead: str) -> Problem:
+    return Problem(where=f"key_managers.{name}", what=what, why=why, instead=instead)

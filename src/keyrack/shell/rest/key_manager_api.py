@@ -1,0 +1,195 @@
+"""The Key Protect API as its configuration says: beside KMIP in ``keyrack serve``, or alone in a process of its own."""
+
+import asyncio
+import logging
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from keyrack.adapters.key_managers.registry import KeyManagers, name_for
+from keyrack.embedded import schedule
+from keyrack.embedded.errors import KeystoreError
+from keyrack.ports.catalog import Catalog
+from keyrack.service.adapters import Rooms
+from keyrack.service.generation import check_health
+from keyrack.shell.asked import AskedOnce
+from keyrack.shell.config import Config
+from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.office import clock, open_catalog, open_key_managers
+from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.private_memory import keep_memory_private
+from keyrack.shell.rest.key_protect.app import KeyProtectFace
+from keyrack.shell.rest.key_protect.premises import Premises
+from keyrack.shell.rest.serving import Listening, Open, serving
+from keyrack.shell.service_manager import notify
+from keyrack.shell.tls import TlsError
+from keyrack.shell.unsealing import StillSealed
+
+log = logging.getLogger(__name__)
+
+ADDRESS_FILE: Final = "key-manager.address"
+"""Name of the file in the run directory that holds host and port of a running API."""
+CHAIN: Final = "key-manager-api"
+"""The name under which a process of its own writes in the catalog's journal."""
+SCHEDULE_EVERY: Final = 60.0
+"""Seconds between two looks for what is due by itself."""
+_ANY: Final = ("0.0.0.0", "::")
+
+
+@asynccontextmanager
+async def key_manager_api(
+    config: Config,
+    managers: KeyManagers,
+    catalog: Catalog,
+    *,
+    key_manager: str | None = None,
+    forget: Callable[[str], None] = lambda unique_identifier: None,
+) -> AsyncIterator[Open]:
+    """Serve the API of a key manager, the one that is configured first without a name, as long as the block lasts.
+
+    ``forget`` lets go of a destroyed key's plaintext, in a process that holds any. Raises :class:`ConfigError`, and
+    ``OSError`` where the address cannot be bound.
+    """
+    name = key_manager or next(iter(managers))
+    first = managers[name]
+    premises = Premises(
+        house=first.house,
+        private=config.key_manager_api.network == "private",
+        rooms=Rooms(catalog=catalog, key_managers=managers, clock=clock, forget=forget),
+        name_of=lambda instance: name_for(name, first, instance),
+    )
+    listening = listening_of(config)
+    try:
+        async with serving(KeyProtectFace(premises), listening) as opened:
+            if listening.host in _ANY:
+                premises.url = f"https://{_name_in(listening.certificate)}:{opened.port}"
+            with _announced(config, opened):
+                yield opened
+    except TlsError as error:
+        raise ConfigError([_unusable(error)]) from None
+
+
+def listening_of(config: Config) -> Listening:
+    """Where the API listens, as configured."""
+    table = config.key_manager_api
+    return Listening(
+        host=table.host, port=table.port, certificate=config.path(table.certificate), key=config.path(table.key)
+    )
+
+
+def serve(
+    config: Config,
+    ready: Callable[[Open], None],
+    *,
+    key_manager: str | None = None,
+    ask: AskPassphrase | None = None,
+) -> int:
+    """Serve the API alone until SIGTERM or SIGINT; the exit code. SIGHUP reads the certificate again.
+
+    ``ready`` is called once it takes connections. Raises what keeps it from starting.
+    """
+    keep_memory_private()
+    check_health()
+    with AskedOnce(ask) as once:
+        try:
+            once.unseal(config)
+        except StillSealed as told:
+            log.info("%s", told)
+            return 0
+        asyncio.run(_serve(config, ready, key_manager, once.answers))
+    return 0
+
+
+async def _serve(
+    config: Config, ready: Callable[[Open], None], key_manager: str | None, ask: AskPassphrase | None
+) -> None:
+    managers = open_key_managers(config, ask)
+    try:
+        catalog = open_catalog(config, chain=CHAIN)
+        try:
+            async with key_manager_api(config, managers, catalog, key_manager=key_manager) as opened:
+                chores = asyncio.create_task(_keep_schedule(managers))
+                ready(opened)
+                notify("READY=1")
+                await _told_to_end(opened)
+                chores.cancel()
+                await asyncio.gather(chores, return_exceptions=True)
+        finally:
+            await catalog.close()
+    finally:
+        for manager in managers.values():
+            await manager.close()
+    log.info("stopped")
+
+
+async def _told_to_end(opened: Open) -> None:
+    """Wait for SIGTERM or SIGINT; meanwhile SIGHUP renews the certificate."""
+
+    def reload() -> None:
+        try:
+            opened.reload()
+            log.info("certificate read again")
+        except TlsError as error:
+            log.error("the certificate stays as it was: %s", error)
+
+    end, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await end.wait()
+
+
+async def _keep_schedule(managers: KeyManagers) -> None:
+    """Rotate and purge what is due, for ever; it does no harm that ``keyrack serve`` does so too."""
+    while True:
+        for name, manager in managers.items():
+            try:
+                await asyncio.to_thread(schedule.rotate_due, manager.house)
+                await asyncio.to_thread(schedule.purge_due, manager.house)
+            except (KeystoreError, sqlite3.Error, OSError) as error:
+                log.warning("the schedule of key manager %s is put off: %s", name, error)
+        await asyncio.sleep(SCHEDULE_EVERY)
+
+
+@contextmanager
+def _announced(config: Config, opened: Open) -> Iterator[None]:
+    """Tell the address, in the log and in a file that is there as long as the listener is."""
+    log.info("the key manager's API listens", extra={"address": opened.address})
+    file = config.run_directory / ADDRESS_FILE
+    file.parent.mkdir(mode=0o755, exist_ok=True)
+    # Written beside and renamed: whoever waits for the file never reads half of it.
+    beside = file.with_suffix(".new")
+    beside.write_text(opened.address + "\n", encoding="ascii")
+    beside.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _name_in(certificate: Path) -> str:
+    """What clients of a listener on all addresses connect to: the first name that its certificate is for."""
+    names = x509.load_pem_x509_certificates(certificate.read_bytes())[0].extensions
+    try:
+        told = names.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "localhost"
+    hosts = told.get_values_for_type(x509.DNSName)
+    addresses = [
+        f"[{address}]" if address.version == 6 else str(address) for address in told.get_values_for_type(x509.IPAddress)
+    ]
+    return next(iter([*hosts, *addresses]), "localhost")
+
+
+def _unusable(error: TlsError) -> Problem:
+    return Problem(
+        where="key_manager_api.certificate, key_manager_api.key",
+        what="they cannot be used",
+        why=str(error),
+        instead="put the files back, or name others",
+    )
