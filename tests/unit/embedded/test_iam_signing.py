@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged, TooEarly, Unauthorised
 from keyrack.embedded.house import House
+from keyrack.embedded.iam import signing
 from keyrack.embedded.iam.records import Grant
 from keyrack.embedded.iam.rights import Role
 from keyrack.embedded.iam.service_ids import create_api_key, create_service_id
@@ -69,6 +70,15 @@ def test_the_signing_key_is_made_once_for_all_threads_and_processes(
     again = opened_again(tmp_path)
     caller_of(again, tokens[0].access_token)
     again.close()
+
+
+def test_a_process_that_comes_second_with_the_first_key_drops_its_own(house: House, token: str) -> None:
+    published = public_keys(house)
+
+    signing._install(house, ADMINISTRATOR, "test", first=True)
+
+    assert public_keys(house) == published
+    assert signing_key(house).kid == header_of(token)["kid"]
 
 
 def test_a_rotated_key_signs_at_once_and_the_old_tokens_count_until_they_are_over(
