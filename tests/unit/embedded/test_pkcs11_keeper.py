@@ -4,6 +4,7 @@ SoftHSM2 is the HSM; both mechanisms are tried on it.
 """
 
 import os
+import resource
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -297,7 +298,10 @@ def test_its_process_does_not_tell_the_pin(hsm: SoftHsm, monkeypatch: pytest.Mon
     monkeypatch.setenv("KEYRACK_PASSPHRASE", "open sesame")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/keyrack")
     keeper = Pkcs11Keeper(hsm.settings(timeout=20.0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     place = Path("/proc") / str(process_of(keeper))
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
     try:
         told = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
@@ -318,7 +322,7 @@ def test_its_process_keeps_neither_plaintexts_nor_material_nor_the_pin(hsm: Soft
     version = a_version()
     material = os.urandom(32)
     keeper.take(version, secret(material))
-    plaintexts = [os.urandom(32) for _ in range(40)]
+    plaintexts = [os.urandom(length) for length in (16, 32, 100, 300, 513, 1000, 3000, 7000) * 3]
     for plaintext in plaintexts:
         enciphered = keeper.encipher(version, b"", secret(plaintext), b"bound")
         assert plaintext == opened(keeper, version, enciphered)
