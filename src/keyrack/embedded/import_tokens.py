@@ -46,7 +46,6 @@ MOST_RETRIEVALS = 500
 BITS = 4096
 NONCE = 12
 _BLOCK = 16
-_TAG = 16
 _PATIENCE = 10.0
 """Seconds for which a token waits for others to be made."""
 
@@ -189,7 +188,7 @@ def _decrypted(private: rsa.RSAPrivateKey, payload: bytes, padding: OAEP) -> Sec
 
 def _check_nonce_gcm(material: Secret, encrypted: EncryptedImport, nonce: bytes) -> None:
     try:
-        told = AESGCM(material.reveal()).decrypt(encrypted.iv, encrypted.encrypted_nonce[: NONCE + _TAG + 1], None)
+        told = AESGCM(material.reveal()).decrypt(encrypted.iv, encrypted.encrypted_nonce, None)
     except (InvalidTag, ValueError):
         raise IncorrectNonceIv(
             "The nonce does not open under this initialisation vector and key material", target=("field", "iv")
