@@ -14,28 +14,33 @@ from keyrack.embedded.root_keys.shares import Share, UnusableShare
 from keyrack.embedded.root_keys.unlock import Recovered
 
 
-def write(directory: Path, made: Sequence[Share], name: str) -> list[Path]:
-    """Write each share into a file of its own, mode 0600; answers their paths.
+def free_paths(directory: Path, name: str, total: int) -> list[Path]:
+    """Where the files of an export go; raises :class:`KeystoreExists` where one is there already."""
+    paths = [directory / f"{name}-share-{number}-of-{total}.txt" for number in range(1, total + 1)]
+    for path in paths:
+        if path.exists():
+            raise KeystoreExists(f"there is a file {path} already: name another directory")
+    return paths
 
-    Raises :class:`KeystoreExists` where one is there already. Whatever fails, no file stays of those that were written.
+
+def write(made: Sequence[Share], paths: Sequence[Path]) -> None:
+    """Write each share into a file of its own, mode 0600, in a directory that is made where it is missing.
+
+    None is overwritten. Whatever fails, no file stays of those that were written.
     """
-    paths = [directory / f"{name}-share-{share.number}-of-{share.total}.txt" for share in made]
     written: list[Path] = []
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         for share, path in zip(made, paths, strict=True):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             text = share.text()
             try:
                 files.create(path, text)
-            except FileExistsError:
-                raise KeystoreExists(f"there is a file {path} already: name another directory") from None
             finally:
                 wipe(text)
             written.append(path)
     except BaseException:
         take_back(written)
         raise
-    return paths
 
 
 def take_back(paths: Sequence[Path]) -> None:

@@ -54,6 +54,7 @@ def export(
     if needed > shares:
         raise WrongUse(f"{needed} of {shares} shares cannot be had; write --needed {shares} or less")
     place = place_of(config, key_manager)
+    paths = sharing.free_paths(directory, place.name, shares)
     house = open_house_of(place.config, place.name, ask_passphrase if sys.stdin.isatty() else None)
     try:
         with house.keystore.key() as key:
@@ -63,7 +64,7 @@ def export(
     finally:
         house.close()
     try:
-        paths = sharing.write(directory, made, place.name)
+        sharing.write(made, paths)
     finally:
         for share in made:
             share.body.wipe()
