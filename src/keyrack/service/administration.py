@@ -158,7 +158,7 @@ class Administration:
         if wanted is None:
             if not isinstance(manager, RootKeyAdministration):
                 raise Refused(f"key manager {manager_name!r} makes no root keys; name one of its own with --root-key")
-            made = await manager.create_root_key(instance)
+            made = await manager.create_root_key(f"{instance} root key")
             return made.identifier
         try:
             found = await manager.describe_root_key(wanted)

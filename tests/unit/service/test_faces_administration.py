@@ -79,7 +79,7 @@ async def test_a_new_instance_is_usable_at_once(work: Administration, manager: M
     made = await work.create_instance("prod")
 
     assert (made.status, made.storage, made.key_manager) == (InstanceStatus.INSTALLED, Storage.CATALOG, "embedded")
-    assert (await manager.describe_root_key(made.root_key)).name == "prod"
+    assert (await manager.describe_root_key(made.root_key)).name == "prod root key"
     assert await work.instance("prod") == await work.instance(made.identifier) == made
 
 
