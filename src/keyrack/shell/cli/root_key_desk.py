@@ -165,7 +165,9 @@ def open_desk(where: Where) -> Iterator[Desk]:
             users=users,
         )
     except sqlite3.Error as error:
-        raise Failed(f"the key manager's database fails: {error}; nothing was changed, try again") from error
+        raise Failed(
+            f"the key manager's database fails: {error}; see 'keyrack root-key show' for how the key stands, and try again"
+        ) from error
     finally:
         house.close()
 
