@@ -166,7 +166,7 @@ def open_desk(where: Where) -> Iterator[Desk]:
         )
     except sqlite3.Error as error:
         raise Failed(
-            f"the key manager's database fails: {error}; see 'keyrack root-key show' for how the key stands, and try again"
+            f"the key manager's database fails: {error}; see how the key stands with 'root-key show', and try again"
         ) from error
     finally:
         house.close()
