@@ -171,6 +171,24 @@ class CrkNotFound(NotFound):
     code = "NATIVE_CRK_ID_NOT_FOUND_ERR"
 
 
+class AdapterNotFound(NotFound):
+    """No KMIP adapter of this instance has this identifier or name."""
+
+    code = "KMIP_ADAPTER_NOT_FOUND_ERR"
+
+
+class CertificateNotFound(NotFound):
+    """No certificate of the KMIP adapter has this identifier or name."""
+
+    code = "KMIP_CERT_NOT_FOUND_ERR"
+
+
+class KmipObjectNotFound(NotFound):
+    """The KMIP adapter has no object of this identifier."""
+
+    code = "KMIP_OBJECT_NOT_FOUND_ERR"
+
+
 class Contradiction(Refusal):
     """What is asked does not fit what is there."""
 
@@ -256,6 +274,12 @@ class AdapterDuplicateName(Contradiction):
     code = "KMIP_ADAPTER_DUPLICATE_NAME_ERR"
 
 
+class AdapterQuota(Contradiction):
+    """The instance has as many KMIP adapters as it may."""
+
+    code = "KMIP_ADAPTER_QUOTA_ERR"
+
+
 class AdapterHasObjects(Contradiction):
     """The KMIP adapter still has objects."""
 
@@ -272,6 +296,12 @@ class CertificateDuplicateName(Contradiction):
     """A certificate of this adapter has the name."""
 
     code = "KMIP_CERT_DUPLICATE_NAME_ERR"
+
+
+class CertificateQuota(Contradiction):
+    """The KMIP adapter has as many certificates as it may."""
+
+    code = "KMIP_CERT_QUOTA_ERR"
 
 
 class CertificateReuse(Contradiction):

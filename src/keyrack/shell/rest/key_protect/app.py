@@ -15,6 +15,8 @@ from keyrack.shell.rest.key_protect import (
     instance_policies,
     key_policies,
     keys,
+    kmip_adapters,
+    kmip_objects,
     lifecycle,
     registrations,
     rings,
@@ -39,6 +41,8 @@ ROUTERS = (
     instance_policies.router,
     rings.router,
     import_tokens.router,
+    kmip_adapters.router,
+    kmip_objects.router,
 )
 """Each a file for one noun; ``calls.py`` says how one is written. A new one goes in here."""
 
