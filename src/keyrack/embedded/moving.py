@@ -177,6 +177,6 @@ def _prove(name: VersionName, one: Keeper, kept_by_one: bytes, other: Keeper, ke
             same = False
     if not same:
         raise UnprocessableCiphertext(
-            f"what {one.name!r} enciphers with this material, {other.name!r} does not decipher: the HSM has no AES-GCM "
-            "with a nonce and associated data of the caller's, and what was wrapped before would not open there"
+            f"what {one.name!r} enciphers with this material, {other.name!r} does not decipher: a move needs an HSM "
+            "that does AES-GCM with a nonce and associated data of the caller's, and 'mechanism' must let it"
         )

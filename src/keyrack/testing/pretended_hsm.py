@@ -24,7 +24,7 @@ class PretendedHsm:
     prompt = False
 
     def __init__(self, associated: Callable[[VersionName, bytes], bytes]) -> None:
-        self.material: dict[VersionName, bytes] = {}
+        self.inside: dict[VersionName, bytes] = {}
         """What lies in it."""
         self.away = False
         """Whether it does not answer."""
@@ -49,13 +49,13 @@ class PretendedHsm:
         self._asked("generate")
         material = bytearray(32)
         randomize(material)
-        self.material.setdefault(version, bytes(material))
+        self.inside.setdefault(version, bytes(material))
         return b""
 
     def take(self, version: VersionName, material: Secret) -> bytes:
         """Harmless when repeated with the same material."""
         self._asked("take")
-        if self.material.setdefault(version, bytes(material.reveal())) != material.reveal():
+        if self.inside.setdefault(version, bytes(material.reveal())) != material.reveal():
             raise KeystoreDamaged(f"there is other material for {version}")
         return b""
 
@@ -78,7 +78,7 @@ class PretendedHsm:
     def destroy(self, version: VersionName, kept: bytes) -> None:
         """Harmless when repeated."""
         self._asked("destroy")
-        self.material.pop(version, None)
+        self.inside.pop(version, None)
 
     def probe(self) -> None:
         """Whether it is there."""
@@ -93,7 +93,7 @@ class PretendedHsm:
         self.before.get(method, lambda: None)()
 
     def _cipher(self, version: VersionName) -> AESGCM:
-        material = self.material.get(version)
+        material = self.inside.get(version)
         if material is None:
             raise KeystoreDamaged(f"the HSM has no material for {version}")
         return AESGCM(material)

@@ -44,7 +44,7 @@ def test_a_purge_destroys_the_material_of_every_version(house: House, hsm: Prete
     """And of no other key."""
     stays = a_root_key(house, versions=2)
     purge(house, a_root_key(house, versions=3, state=KeyState.DESTROYED))
-    assert {stays.version_name(version) for version in stays.versions} == set(hsm.material)
+    assert {stays.version_name(version) for version in stays.versions} == set(hsm.inside)
     assert 0 == left(house)
 
 
@@ -70,7 +70,7 @@ def test_a_crash_before_the_key_is_forgotten_destroys_nothing(house: House, hsm:
 
     with pytest.raises(Killed):
         purge(replace(house, clock=clock), key)
-    assert ({key.version_name(key.newest)}, 0) == (set(hsm.material), left(house))
+    assert ({key.version_name(key.newest)}, 0) == (set(hsm.inside), left(house))
     lifecycle.restore(house, a_call(), key.identifier)
 
 
@@ -83,14 +83,14 @@ def test_a_crash_after_the_key_is_forgotten_is_cleaned_up(
     hsm.kill_at("destroy", nth)
     with pytest.raises(Killed):
         purge(house, key)
-    assert 4 - nth == len(hsm.material)
+    assert 4 - nth == len(hsm.inside)
 
     hsm.before.clear()
     again = opened_again(tmp_path, hsm=hsm)
     try:
         assert (404, "KEY_NOT_FOUND_ERR") == refusal(lifecycle.restore, again, a_call(), key.identifier)
         assert [] == purge_due(again)
-        assert ({}, 0) == (hsm.material, left(again))
+        assert ({}, 0) == (hsm.inside, left(again))
         assert ["kms.secrets.purge", "root-key.destroy-material"] == [each["action"] for each in journal_of(again)]
     finally:
         again.close()
@@ -113,7 +113,7 @@ def test_what_cannot_be_destroyed_now_is_destroyed_later(house: House, hsm: Pret
         assert 1 == len(carry_out(house))
     hsm.away = False
     assert () == carry_out(house)
-    assert {} == hsm.material
+    assert {} == hsm.inside
 
 
 def test_material_that_a_broken_off_move_left_in_the_hsm_goes_too(house: House, hsm: PretendedHsm) -> None:
@@ -124,7 +124,7 @@ def test_material_that_a_broken_off_move_left_in_the_hsm_goes_too(house: House, 
     with house.database.change() as unit:
         unit.put_key(replace(key, versions=(moved_back,)))
     purge(house, key)
-    assert {} == hsm.material
+    assert {} == hsm.inside
 
 
 def test_a_list_that_was_changed_is_refused(house: House, hsm: PretendedHsm) -> None:
@@ -134,7 +134,7 @@ def test_a_list_that_was_changed_is_refused(house: House, hsm: PretendedHsm) -> 
         unit.put_sealed_value(LIST, b"\0" * 100)
     with pytest.raises(KeystoreDamaged):
         carry_out(house)
-    assert {victim.version_name(victim.newest)} == set(hsm.material)
+    assert {victim.version_name(victim.newest)} == set(hsm.inside)
 
 
 def test_a_purged_standard_key_has_nothing_to_destroy(house: House) -> None:
@@ -147,7 +147,7 @@ def test_a_rotation_that_fails_leaves_no_material_behind(house: House, hsm: Pret
     """The other one was faster, and the database knows only its version."""
     key = a_root_key(house)
     lifecycle.rotate(house, a_call(), key.identifier)
-    two = set(hsm.material)
+    two = set(hsm.inside)
     assert (409, "KEY_ROTATION_NOT_PERMITTED") == refusal(lifecycle.rotate, house, a_call(), key.identifier)
 
     def deleted_meanwhile() -> None:
@@ -158,4 +158,4 @@ def test_a_rotation_that_fails_leaves_no_material_behind(house: House, hsm: Pret
     hsm.before["generate"] = deleted_meanwhile
     with pytest.raises(Exception, match="has been deleted"):
         lifecycle.rotate(house, a_call(), key.identifier)
-    assert two == set(hsm.material)
+    assert two == set(hsm.inside)

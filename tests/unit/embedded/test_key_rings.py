@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from keyrack.embedded.creation import NewKey, create
 from keyrack.embedded.errors import KeyRingNotFound, Refusal
 from keyrack.embedded.house import House
-from keyrack.embedded.iam.rights import Role
+from keyrack.embedded.iam.rights import MATRIX, Right, Role
 from keyrack.embedded.keys import KeyState
 from keyrack.embedded.lifecycle import restore
 from keyrack.embedded.rings import MOST_RINGS, create_ring, delete_ring, rings
@@ -143,6 +144,17 @@ def test_rights_over_one_ring_are_none_over_the_rings(house: House) -> None:
     assert UNAUTHORISED == refusal(rings, house, call)
     assert UNAUTHORISED == refusal(create_ring, house, call, "another")
     assert UNAUTHORISED == refusal(delete_ring, house, call, "vmware")
+
+
+def test_force_needs_the_right_to_move_keys(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may delete rings alone, which no role is, deletes the empty ones."""
+    monkeypatch.setitem(cast(dict[Role, frozenset[Right]], MATRIX), Role.KEY_PURGE, frozenset({Right.DELETE_RING}))
+    call = a_call(a_caller(house, Role.KEY_PURGE))
+    for ring in ("full", "empty"):
+        create_ring(house, a_call(), ring)
+    a_root_key(house, ring="full", state=KeyState.DESTROYED)
+    assert UNAUTHORISED == refusal(delete_ring, house, call, "full", force=True)
+    delete_ring(house, call, "empty", force=True)
 
 
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (5001, 0), (1, -1)])
