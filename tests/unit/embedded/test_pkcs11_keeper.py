@@ -5,6 +5,7 @@ SoftHSM2 is the HSM; both mechanisms are tried on it.
 
 import os
 import resource
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,8 @@ from keyrack.testing.canaries import in_memory
 from keyrack.testing.softhsm import SoftHsm, absent
 
 pytestmark = pytest.mark.skipif(absent() is not None, reason=str(absent()))
+
+with_tool = pytest.mark.skipif(shutil.which("pkcs11-tool") is None, reason="no pkcs11-tool: apt install opensc")
 
 PLAIN = b"a key of thirty-two bytes length"
 
@@ -264,6 +267,7 @@ def test_a_new_key_is_seen_by_all_processes(hsm: SoftHsm, gcm: Pkcs11Keeper) -> 
     other.close()
 
 
+@with_tool
 def test_an_administrator_finds_the_key_and_cannot_read_it(hsm: SoftHsm, keeper: Pkcs11Keeper) -> None:
     """By key and version, with another program than ours: sensitive, never extractable, made inside."""
     version = a_version()
@@ -279,6 +283,7 @@ def test_an_administrator_finds_the_key_and_cannot_read_it(hsm: SoftHsm, keeper:
     assert "CKR_ATTRIBUTE_SENSITIVE" in read
 
 
+@with_tool
 def test_an_imported_key_cannot_be_read_either(hsm: SoftHsm, keeper: Pkcs11Keeper) -> None:
     """It was outside once, so it is not called never extractable."""
     version = a_version()

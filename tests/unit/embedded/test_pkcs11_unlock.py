@@ -1,6 +1,7 @@
 """An HSM that opens a keystore: its master key is sealed by a key that never leaves the HSM."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_a_key_file_gives_way_to_an_hsm(keeper: Pkcs11Keeper, tmp_path: Path) ->
         Keystore.open(tmp_path / "keystore", key_file)
 
 
+@pytest.mark.skipif(shutil.which("pkcs11-tool") is None, reason="no pkcs11-tool: apt install opensc")
 def test_an_administrator_finds_the_sealing_key(hsm: SoftHsm, keeper: Pkcs11Keeper) -> None:
     """Apart from root keys."""
     parameters = TokenUnlock(keeper).prepare()
