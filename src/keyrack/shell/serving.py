@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.generation import check_health
@@ -22,6 +23,9 @@ from keyrack.shell.service_manager import notify
 from keyrack.shell.unsealing import StillSealed
 from keyrack.shell.workers import Worker, run_workers
 from keyrack.shell.workers import serve as serve_worker
+
+if TYPE_CHECKING:
+    from keyrack.shell.rest.serving import Open
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ class Ready:
     """SHA-256 of the server's certificate."""
     certificates: int
     """Client certificates in force."""
+    key_manager_api: str | None = None
+    """Host and port of the key manager's API, where it is served beside KMIP."""
 
     @property
     def address(self) -> str:
@@ -81,17 +87,19 @@ def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: As
 
 
 async def _work(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> None:
-    chores = worker.index == 0
-    async with open_house(config, ask, worker=worker.index) as house, _watching(house, chores=chores):
-        with contextlib.ExitStack() as stack:
+    first = worker.index == 0
+    async with contextlib.AsyncExitStack() as stack:
+        house = await stack.enter_async_context(open_house(config, ask, worker=worker.index))
+        await stack.enter_async_context(_watching(house, chores=first))
+        api = await stack.enter_async_context(_beside(house)) if first else None
 
-            def begun() -> None:
-                told = stack.enter_context(_announced(house)) if worker.index == 0 else None
-                if told is not None:
-                    ready(told)
-                    notify("READY=1")
+        def begun() -> None:
+            if first:
+                ready(stack.enter_context(_announced(house, api)))
+                notify("READY=1")
 
-            await serve_worker(house.server, worker, grace=GRACE, ready=begun)
+        reloads = () if api is None else (api.reload,)
+        await serve_worker(house.server, worker, grace=GRACE, ready=begun, reloads=reloads)
     log.info("stopped", extra={"worker": worker.index})
 
 
@@ -100,8 +108,8 @@ async def listening(house: House) -> AsyncIterator[Ready]:
     """The house with its listener open, within a program that does other things as well."""
     await house.server.start(bound(house.config.kmip.host, house.config.kmip.port))
     try:
-        async with _watching(house):
-            with _announced(house) as ready:
+        async with _watching(house), _beside(house) as api:
+            with _announced(house, api) as ready:
                 yield ready
     finally:
         await house.server.stop(GRACE)
@@ -121,12 +129,25 @@ async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@asynccontextmanager
+async def _beside(house: House) -> AsyncIterator["Open | None"]:
+    """The key manager's API beside KMIP, in one process of the deployment, where the configuration wants it."""
+    if not house.config.key_manager_api.enabled:
+        yield None
+        return
+    # Who does not want it does not wait for it to be loaded.
+    from keyrack.shell.rest.key_manager_api import key_manager_api  # noqa: PLC0415
+
+    async with key_manager_api(house.config, house.key_managers, house.catalog, forget=house.vault.forget) as api:
+        yield api
+
+
 @contextmanager
-def _announced(house: House) -> Iterator[Ready]:
+def _announced(house: House, api: "Open | None") -> Iterator[Ready]:
     """Tell the address, in the log and in a file that is there as long as the listener is."""
     host, port = house.server.addresses[0]
     certificate = house.config.path(house.config.kmip.certificate)
-    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted))
+    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted), api.address if api else None)
     log.info("listening", extra={"address": ready.address, "server_certificate": ready.fingerprint})
     file = house.config.run_directory / ADDRESS_FILE
     _tell(file, ready.address)

@@ -60,17 +60,22 @@ def run_workers(run: Run, *, host: str, port: int, count: int, grace: float = 10
 
 
 async def serve(
-    server: KmipServer, worker: Worker, *, grace: float = 5.0, ready: Callable[[], None] | None = None
+    server: KmipServer,
+    worker: Worker,
+    *,
+    grace: float = 5.0,
+    ready: Callable[[], None] | None = None,
+    reloads: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or the end of the parent, then stop in good order; SIGHUP reads the PEM files again.
 
-    ``ready`` is called once connections are taken.
+    ``ready`` is called once connections are taken; ``reloads`` are other listeners' ways to read their files again.
     """
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, server)
+    loop.add_signal_handler(signal.SIGHUP, _reload, (server.reload, *reloads))
     if worker.lifeline is not None:
         loop.add_reader(worker.lifeline, over.set)
     await server.start(worker.listener)
@@ -84,13 +89,14 @@ async def serve(
         await server.stop(grace)
 
 
-def _reload(server: KmipServer) -> None:
-    try:
-        server.reload()
-    except TlsError as error:
-        log.error("the server's certificate stays the old one: %s", error)
-    else:
-        log.info("the server's certificate is read again, for new connections")
+def _reload(reloads: Sequence[Callable[[], None]]) -> None:
+    for reload in reloads:
+        try:
+            reload()
+        except TlsError as error:
+            log.error("the server's certificate stays the old one: %s", error)
+        else:
+            log.info("the server's certificate is read again, for new connections")
 
 
 @dataclass(slots=True)

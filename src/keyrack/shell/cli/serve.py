@@ -51,10 +51,13 @@ def _show(ready: "Ready", json: bool) -> None:
                 "address": ready.address,
                 "server_certificate_sha256": ready.fingerprint,
                 "client_certificates": ready.certificates,
+                "key_manager_api": ready.key_manager_api,
             }
         )
     else:
         screen.say(f"Keyrack serves KMIP on {ready.address}")
+        if ready.key_manager_api:
+            screen.say(f"and the Key Protect API on https://{ready.key_manager_api}")
         screen.say(f"server certificate SHA-256 {spaced(ready.fingerprint)}")
         if not ready.certificates:
             screen.say("no client certificate is in force yet: keyrack cert add INSTANCE FILE")
