@@ -4,7 +4,7 @@ import base64
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from keyrack.embedded.errors import KeyNotFound, KeyRotationNotPermitted
 from keyrack.embedded.house import DAY, House
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.keys import Key, KeyState, Registration, RotationPolicy
-from keyrack.shell.cli import root_key, root_key_desk, root_key_screens
+from keyrack.embedded.moving import Moved, NotMoved
+from keyrack.embedded.root_keys.binding import associated
+from keyrack.shell.cli import root_key, root_key_desk, root_key_moving, root_key_screens
 from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.root_key_desk import Desk, User
 from keyrack.shell.cli.root_key_material import material_of
 from keyrack.testing.key_houses import INSTANCE, a_call, a_house, go_on
+from keyrack.testing.pretended_hsm import PretendedHsm
 
 HOUR = 3600
 
@@ -372,3 +375,76 @@ def test_a_date_is_a_day_in_utc_or_a_time_with_its_zone() -> None:
     for text in ("2030-01-02T00:00:00", "tomorrow", "2030-13-01"):
         with pytest.raises(WrongUse, match="is not a date"):
             root_key._expiry(text)
+
+
+@pytest.fixture
+def hsm() -> PretendedHsm:
+    return PretendedHsm(associated)
+
+
+@pytest.fixture
+def moving(tmp_path: Path, hsm: PretendedHsm) -> Iterator[Desk]:
+    """A desk with three root keys in software, and an HSM beside it."""
+    house = replace(a_house(tmp_path, hsm=hsm), keeper="software")
+    for name in ("alpha", "beta", "gamma"):
+        a_root_key(house, name)
+    with house.reading() as reading:
+        instance = reading.instance(INSTANCE)
+    names = frozenset({"embedded"})
+    yield Desk(house=house, call=a_call(), instance=instance, key_manager="embedded", names=names, users=[])
+    house.close()
+
+
+def test_a_move_shows_how_far_it_is(moving: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, in one line."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    moved = root_key_moving._moved(moving, [None])
+
+    assert moved.versions == 3
+    assert terminal.getvalue().endswith(f"\r  [{'#' * 30}] 3 of 3\n")
+    assert f"\r  [{'#' * 10}{'-' * 20}] 1 of 3" in terminal.getvalue()
+
+
+def test_a_move_through_a_pipe_shows_no_bar(moving: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """What reads it is a program."""
+    root_key_moving._moved(moving, [None])
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_move_that_is_broken_off_says_that_it_goes_on(
+    moving: Desk, hsm: PretendedHsm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has moved stays moved, and the same command does the rest."""
+    hsm.before["take"] = interrupt_at(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        root_key_moving._moved(moving, [None])
+    told = capsys.readouterr().err
+    hsm.before.clear()
+    again = root_key_moving._moved(moving, [None])
+
+    assert told == "What was moved has moved; the same command goes on from there.\n"
+    assert (again.versions, again.there) == (2, 1)
+
+
+def interrupt_at(nth: int) -> Callable[[], None]:
+    """Ctrl-C at a call."""
+    calls = iter(range(1, nth + 1))
+
+    def interrupt() -> None:
+        if next(calls) == nth:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def test_what_could_not_move_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason, for each."""
+    root_key_moving._tell(Moved(1, 1, (NotMoved("key-1", "version-1", "its material is damaged"),)))
+
+    told = capsys.readouterr().out
+    assert "✗ key-1, version version-1, stays where it is: its material is damaged" in told
+    assert "1 version moved into the HSM, each tried there first; 1 was there already." in told
