@@ -1,6 +1,7 @@
 """What every catalog promises to administrators: a suite beside ``catalog_contract``, whose ``catalog`` it takes."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,18 @@ class AdministrationContract:
         assert len(await house.journal()) == before + 1
         with pytest.raises(NotAuthorised):
             await house.commit(Unit(entries=(), principal=PRINCIPAL))
+
+    @pytest.mark.parametrize("removal", [{"removed_certificates": (FINGERPRINT,)}, {"removed_instances": (ONE,)}])
+    async def test_catalog_forgets_whom_it_has_just_removed(
+        self, house: Catalog, removal: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Also where the removal and the client's act are committed together, and the client was known a moment ago."""
+        await house.commit(Unit(entries=(), principal=PRINCIPAL))
+        acts = (Unit(entries=(), **removal), Unit(entries=(entry("lost"),), principal=PRINCIPAL))
+        outcomes = await asyncio.gather(*(house.commit(act) for act in acts), return_exceptions=True)
+
+        assert [type(each) for each in outcomes] == [type(None), NotAuthorised]
+        assert not any("lost" in record.text for record in await house.journal())
 
     async def test_catalog_lets_a_removed_instance_be_made_anew(self, house: Catalog) -> None:
         """Name and certificates are free again."""
