@@ -53,7 +53,7 @@ class TokenSession:
     def __init__(self, library: Any, token: Any, session: Any, mechanism: str) -> None:
         self._token = token
         self._session = session
-        # Not even closing a file makes SoftHSM2 sync, and its keys must be durable when they are said to be there.
+        # SoftHSM2 never syncs its files, and its keys must be durable when they are said to be there.
         self._syncs = str(library.manufacturer_id).startswith("SoftHSM")
         self._held: OrderedDict[Name, tuple[Held, ...]] = OrderedDict()
         self._trial = self._chosen(CHOICES[mechanism])
@@ -73,6 +73,7 @@ class TokenSession:
     def generate(self, name: Name) -> None:
         """Make a key under this name; one that is there already, and works, is the one that was asked for."""
         if self._find(name):
+            self._sync()
             return
         try:
             key = self._session.generate_key(
@@ -91,6 +92,7 @@ class TokenSession:
     def take(self, name: Name, material: memoryview) -> bool:
         """Put a key with this value into the token; ``False`` where one of that name is there already."""
         if self._find(name):
+            self._sync()
             return False
         value = bytes(material)
         # What software has enciphered with this material was enciphered with AES-GCM.
