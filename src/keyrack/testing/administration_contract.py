@@ -1,7 +1,6 @@
 """What every catalog promises to administrators: a suite beside ``catalog_contract``, whose ``catalog`` it takes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -142,13 +141,15 @@ class AdministrationContract:
         with pytest.raises(NotAuthorised):
             await house.commit(Unit(entries=(), principal=PRINCIPAL))
 
-    @pytest.mark.parametrize("removal", [{"removed_certificates": (FINGERPRINT,)}, {"removed_instances": (ONE,)}])
-    async def test_catalog_forgets_whom_it_has_just_removed(
-        self, house: Catalog, removal: Mapping[str, Sequence[str]]
-    ) -> None:
+    @pytest.mark.parametrize(
+        "removal",
+        [Unit(entries=(), removed_certificates=(FINGERPRINT,)), Unit(entries=(), removed_instances=(ONE,))],
+        ids=["certificate", "instance"],
+    )
+    async def test_catalog_forgets_whom_it_has_just_removed(self, house: Catalog, removal: Unit) -> None:
         """Also where the removal and the client's act are committed together, and the client was known a moment ago."""
         await house.commit(Unit(entries=(), principal=PRINCIPAL))
-        acts = (Unit(entries=(), **removal), Unit(entries=(entry("lost"),), principal=PRINCIPAL))
+        acts = (removal, Unit(entries=(entry("lost"),), principal=PRINCIPAL))
         outcomes = await asyncio.gather(*(house.commit(act) for act in acts), return_exceptions=True)
 
         assert [type(each) for each in outcomes] == [type(None), NotAuthorised]
