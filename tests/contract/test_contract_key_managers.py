@@ -1,20 +1,29 @@
 """Every key manager under the one contract: in memory, root keys in software, root keys in a real PKCS#11 token."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.contract.ibm_sdk import SdkKeyManager
 
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
+from keyrack.embedded.iam.rights import Role
 from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper
 from keyrack.embedded.root_keys.port import Keeper
-from keyrack.testing.key_houses import OTHER_INSTANCE, a_house, an_instance
+from keyrack.shell.rest.bounds import Bounds, Rate
+from keyrack.testing.key_houses import INSTANCE, OTHER_INSTANCE, a_house, an_instance
 from keyrack.testing.key_manager_contract import AAD, Administered, KeyManagerContract, a_secret, refused_by
+from keyrack.testing.key_protect import key_protect, new_api_key
 from keyrack.testing.softhsm import SoftHsm, absent
+
+UNHURRIED = Bounds(
+    waiting=10_000, per_address=Rate(each_second=1e5, burst=10**5), per_caller=Rate(each_second=1e5, burst=10**5)
+)
+"""Bounds that a suite does not meet."""
 
 
 def without_waits(directory: Path, hsm: Keeper | None = None) -> EmbeddedKeyManager:
@@ -62,6 +71,17 @@ class TestTokenGcm(InToken):
 
 class TestTokenKeyWrap(InToken):
     mechanism = "kwp"
+
+
+class TestRestFace(KeyManagerContract):
+    """The same through HTTPS, spoken by IBM's SDK."""
+
+    @pytest.fixture
+    def key_manager(self, tmp_path: Path) -> Iterator[Administered]:
+        house = a_house(tmp_path, state_change=0, rotate=0)
+        with key_protect(house, tmp_path, bounds=UNHURRIED) as address:
+            yield SdkKeyManager(address, new_api_key(house, Role.MANAGER), INSTANCE)
+        house.close()
 
 
 async def test_one_instance_does_not_use_the_keys_of_another(tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ class Query:
         return found
 
     def order(self, now: int) -> str:
-        """For ORDER BY; two keys never come in an order that changes between pages."""
-        return ", ".join((*(each.expression(now) for each in self.sort), "id"))
+        """For ORDER BY: no order changes between pages. Keys that are alike come as they were made, oldest first."""
+        return ", ".join((*(each.expression(now) for each in self.sort), "rowid")) if self.sort else "id"
 
 
 def read_limit(parameters: Mapping[str, str], default: int = LIMIT, most: int = MOST) -> int:
