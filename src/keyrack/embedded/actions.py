@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from keyrack.domain.secret import Secret, randomize
 from keyrack.embedded.call import Call
 from keyrack.embedded.ciphertext import Ciphertext, bound_by, read, written
-from keyrack.embedded.errors import InvalidField, UnprocessableCiphertext
+from keyrack.embedded.errors import InvalidField, KeeperUnavailable, UnprocessableCiphertext
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.keys import Action, Key, KeyVersion
@@ -19,6 +19,7 @@ MOST_PLAINTEXT = 3072
 """Bytes of the longest plaintext: 4,096 digits of base64."""
 GENERATED = 32
 """Bytes of a plaintext that the key manager makes."""
+_PROBE = bound_by(("keyrack probe",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,19 @@ def rewrap(house: House, call: Call, name: str, ciphertext: bytes, aad: Sequence
         again = _wrapped(house, key, plaintext, bound)
     _journal(house, call, key, Right.REWRAP, Action.REWRAP)
     return RewrapAnswer(again, version.identifier, key.newest.identifier)
+
+
+def prove(house: House, call: Call, name: str) -> None:
+    """Return when the root key gives back, just now, what it has enciphered: an expired one does so too.
+
+    It asks for what an unwrap asks for: on the day a root key expires, what it has wrapped still opens.
+    """
+    key = _usable(house, call, name, Right.UNWRAP, Action.UNWRAP)
+    with _random() as canary:
+        ciphertext = _wrapped(house, key, canary, _PROBE)
+        with _opened(house, key, ciphertext, _PROBE)[1] as opened:
+            if not canary.matches(opened):
+                raise KeeperUnavailable("the root key does not give back what it has wrapped")
 
 
 def _usable(house: House, call: Call, name: str, right: Right, action: Action) -> Key:
