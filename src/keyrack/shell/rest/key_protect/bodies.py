@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainValidator,
     StrictBool,
     StrictInt,
@@ -23,7 +24,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import (
@@ -36,7 +37,11 @@ from keyrack.embedded.errors import (
 from keyrack.shell.rest.key_protect.envelope import vendor
 from keyrack.shell.rest.key_protect.intake import Vault
 
-BASE64: Final = {"type": "string", "contentEncoding": "base64"}
+BASE64: Final = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+}
 
 
 def _secret(value: Any, info: ValidationInfo) -> Secret:
@@ -82,10 +87,21 @@ class Body(BaseModel):
         names = _names(cls)
         told: dict[str, Any] = {}
         for name, inner in value.items():
-            known, optional = names.get(name.lower(), (name, False))
-            if not (optional and inner in (None, "")):
-                told[known] = inner
+            known, empty = names.get(name.lower(), (name, ()))
+            if inner is None and None in empty or inner == "" and "" in empty:
+                continue
+            told[known] = inner
         return told
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema, with the leniency told: what is optional may be null, and a string of that kind empty."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        for name, told in schema.get("properties", {}).items():
+            if name not in schema.get("required", ()):
+                _may_be_nothing(told)
+        return reference
 
     @classmethod
     def of(cls, value: Any, vault: Vault) -> Self:
@@ -99,10 +115,29 @@ class Body(BaseModel):
 
 
 @cache
-def _names(kind: type[Body]) -> dict[str, tuple[str, bool]]:
-    """Every name in lower case, with its spelling, and whether it may be missing."""
-    spelled = {field.alias or name: not field.is_required() for name, field in kind.model_fields.items()}
-    return {name.lower(): (name, optional) for name, optional in spelled.items()}
+def _names(kind: type[Body]) -> dict[str, tuple[str, tuple[str | None, ...]]]:
+    """Every name in lower case, with its spelling and what stands for nothing there."""
+    schema = kind.model_json_schema()
+    return {
+        name.lower(): (name, _empty(told) if name not in schema.get("required", ()) else ())
+        for name, told in schema["properties"].items()
+    }
+
+
+def _may_be_nothing(told: dict[str, Any]) -> None:
+    kinds = told.setdefault("anyOf", [])
+    if not kinds:
+        about = {"title", "description", "default", "anyOf"}
+        kinds.append({name: told.pop(name) for name in set(told) - about})
+    if not any(kind.get("type") == "null" for kind in kinds):
+        kinds.append({"type": "null"})
+    if any(kind.get("type") == "string" for kind in kinds):
+        kinds.append({"type": "string", "maxLength": 0})
+
+
+def _empty(told: dict[str, Any]) -> tuple[str | None, ...]:
+    kinds = told.get("anyOf", [told])
+    return (None, "") if any(kind.get("type") == "string" for kind in kinds) else (None,)
 
 
 _WRONG_TYPE: Final = {
@@ -159,10 +194,32 @@ class Metadata(Body):
 
 
 class Collection(Body):
-    """Resources with their metadata. A subclass says what ``resources`` are."""
+    """Resources with their metadata. A subclass says what ``resources`` are, ``told`` how many of which kind."""
 
     metadata: Metadata
     resources: list[Any]
+
+    @classmethod
+    def told(cls) -> tuple[str, int] | None:
+        """The kind of the resources and the most of them, for the OpenAPI document."""
+        return None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What :meth:`check` asks, as a schema."""
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema = handler.resolve_ref_schema(reference)
+        if (told := cls.told()) is not None:
+            kind, most = told
+            total = {"type": "integer", "minimum": 1, "maximum": most}
+            schema["properties"]["metadata"] = {
+                "type": "object",
+                "required": ["collectionType", "collectionTotal"],
+                "properties": {"collectionType": {"const": vendor(kind)}, "collectionTotal": total},
+                "additionalProperties": False,
+            }
+            schema["properties"]["resources"] |= {"minItems": 1, "maxItems": most}
+        return reference
 
     def check(self, kind: str, *, most: int = 1) -> None:
         """Return when the metadata describe at least one and at most ``most`` resources of ``kind``."""

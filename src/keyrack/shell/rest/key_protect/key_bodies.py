@@ -135,6 +135,11 @@ class CreateKey(Collection):
 
     resources: list[NewKeyResource]
 
+    @classmethod
+    def told(cls) -> tuple[str, int]:
+        """Exactly one key."""
+        return "key", 1
+
     def wanted(self) -> NewKey:
         """The one key; raises what :meth:`Collection.check` raises."""
         if len(self.resources) == self.metadata.collection_total > 1:

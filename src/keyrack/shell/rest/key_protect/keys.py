@@ -27,7 +27,7 @@ _OF_A_TOTAL: Final = (
         "state",
         "States of keys, joined by commas; without it all but deleted ones.",
         type="string",
-        pattern="^[01235](,[01235])*$",
+        pattern="^([01235](,[01235])*)?$",
     ),
     _parameter("extractable", "true: standard keys; false: root keys.", type="boolean"),
     _parameter("filter", 'Terms like creationDate=gte:"2030-01-01T00:00:00Z", joined by spaces.', type="string"),

@@ -31,19 +31,19 @@ _HEADERS: Final = {
         "X-Kms-Key-Ring",
         False,
         "The key ring to look in, or to create in; without it all, or the default one.",
-        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"},
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{0,100}$"},
     ),
     "Correlation": (
         "Correlation-Id",
         False,
-        "Comes back in the answer, and stands in log and journal.",
-        {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,100}$"},
+        "Comes back in the answer and stands in log and journal: up to 100 letters, digits and ._:- of it.",
+        {"type": "string"},
     ),
     "Prefer": (
         "Prefer",
         False,
-        "How much of a key is answered.",
-        {"type": "string", "enum": ["return=minimal", "return=representation"]},
+        "How much of a key is answered: return=minimal or return=representation; anything else counts for nothing.",
+        {"type": "string"},
     ),
 }
 
@@ -81,6 +81,7 @@ def _described(app: FastAPI) -> Mapping[str, Any]:
         if told.answer is not None:
             models[told.answer] = "serialization"
     document["components"] = _components(models)
+    _link(document["paths"])
     return document
 
 
@@ -92,13 +93,10 @@ def _calls(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Told]]:
 
 def methods_of(app: FastAPI, path: str) -> list[str]:
     """The methods that a path takes; none where there is no such path."""
-    found = {
-        method.upper()
-        for template, methods in described(app)["paths"].items()
-        if compile_path(template)[0].match(path)
-        for method in methods
-    }
-    return sorted(found)
+    paths = described(app)["paths"]
+    # What stands there word for word is nothing's identifier.
+    meant = [path] if path in paths else [each for each in paths if compile_path(each)[0].match(path)]
+    return sorted({method.upper() for each in meant for method in paths[each]})
 
 
 def _responses(path: str, told: Told) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -126,6 +124,23 @@ def _responses(path: str, told: Told) -> Iterator[tuple[str, dict[str, Any]]]:
                 "content": {JSON: {"schema": schema}},
             },
         )
+
+
+def _link(paths: Mapping[str, Any]) -> None:
+    """Tell that what a call creates is what the calls below its path are about."""
+    for path, methods in paths.items():
+        created = methods.get("post", {}).get("responses", {}).get("201")
+        if created is None or "content" not in created or "{" in path:
+            continue
+        below = f"{path.removesuffix('_with_policy_overrides')}/{{"
+        for deeper, calls in paths.items():
+            if deeper.startswith(below):
+                parameter = deeper.removeprefix(below).partition("}")[0]
+                for call in calls.values():
+                    created.setdefault("links", {})[call["operationId"]] = {
+                        "operationId": call["operationId"],
+                        "parameters": {parameter: "$response.body#/resources/0/id"},
+                    }
 
 
 def _header(meaning: str) -> dict[str, Any]:
@@ -159,7 +174,10 @@ def _header_parameters(told: Told, method: str, path: str) -> Iterator[dict[str,
 
 def _request_body(told: Told) -> dict[str, Any]:
     assert told.body is not None
-    media = dict.fromkeys((told.body_media, JSON), {"schema": _reference(told.body)})
+    schema: dict[str, Any] = _reference(told.body)
+    if not told.needs_body:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    media = dict.fromkeys((told.body_media, JSON), {"schema": schema})
     return {"required": told.needs_body, "content": media}
 
 

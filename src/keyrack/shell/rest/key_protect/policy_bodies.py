@@ -26,6 +26,11 @@ class SetKeyPolicies(Collection):
 
     resources: list[KeyPolicy]
 
+    @classmethod
+    def told(cls) -> tuple[str, int]:
+        """One policy, or both."""
+        return "policy", 2
+
     def merged(self, only: KeyPolicyKind | None) -> tuple[DualAuthDelete | None, Rotation | None]:
         """Both policies where they are given, each once; raises the refusal of a body that says something else."""
         self.check("policy", most=2)
@@ -56,6 +61,11 @@ class SetInstancePolicies(Collection):
     """Policies of the instance."""
 
     resources: list[InstancePolicy]
+
+    @classmethod
+    def told(cls) -> tuple[str, int]:
+        """One policy, or all."""
+        return "policy", len(PolicyType)
 
     def merged(self, only: PolicyType | None) -> dict[PolicyType, tuple[bool, dict[str, Any]]]:
         """Each policy with its attributes; raises the refusal of a body that says something else."""
