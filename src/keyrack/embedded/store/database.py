@@ -164,12 +164,16 @@ class Database:
             connection = self._idle.pop()[1] if self._idle else None
         for each in stale:
             each.close()
-        connection = connection or self._opened()
         try:
+            connection = connection or self._opened()
             yield connection
+        except UnicodeDecodeError:
+            # Python reads SQLite's own words about a damaged schema as UTF-8, with the damage in them.
+            raise KeystoreDamaged(f"{self._path} is damaged: restore it from a backup") from None
         finally:
-            with self._lending:
-                self._idle.append((here, connection))
+            if connection is not None:
+                with self._lending:
+                    self._idle.append((here, connection))
 
     def _opened(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=WAIT, isolation_level=None, check_same_thread=False)

@@ -160,7 +160,9 @@ class Reading:
     def sealed_value(self, name: str) -> bytes | None:
         """A value that somebody has sealed and authenticated before giving it to keep."""
         row = self._connection.execute("SELECT value FROM sealed_values WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        if row is not None and type(row[0]) is not bytes:
+            raise KeystoreDamaged(f"the value {name!r} was changed: restore the database from a backup")
+        return None if row is None else row[0]
 
     def withdrawn(self, since: int) -> Withdrawn:
         """Keys that were disabled or deleted since a revision, in whatever instance."""
@@ -176,7 +178,7 @@ class Reading:
         rows = self._connection.execute(
             "SELECT number, text, hash FROM journal WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
         )
-        return (JournalLine(*row) for row in rows)
+        return (_line(row) for row in rows)
 
     def _key_by_id(self, identifier: str) -> Key | None:
         row = self._connection.execute(f"{_READ_KEY} WHERE id = ?", (identifier,)).fetchone()
@@ -197,12 +199,20 @@ class Reading:
 
     def _record(self, table: str, kind: type[T], row: tuple[str, int, str, bytes]) -> T:
         identifier, revision, text, mac = row
-        if not hmac.compare_digest(mac, row_mac(self._row_key, table, identifier, revision, text)):
+        # A flipped bit may make a number of a text or of bytes, even in a table that is strict.
+        of_kind = [type(cell) for cell in row] == [str, int, str, bytes]
+        if not of_kind or not hmac.compare_digest(mac, row_mac(self._row_key, table, identifier, revision, text)):
             raise KeystoreDamaged(f"a row of {table} was changed: restore the database from a backup")
         record = decode(kind, text)
         if getattr(record, "identifier") != identifier:  # noqa: B009 - every kind has one
             raise KeystoreDamaged(f"a row of {table} stands in another's place: restore the database from a backup")
         return record
+
+
+def _line(row: tuple[int, str, bytes]) -> JournalLine:
+    if [type(cell) for cell in row] != [int, str, bytes]:
+        raise KeystoreDamaged("a record of the journal was changed: look at it with 'keyrack audit verify'")
+    return JournalLine(*row)
 
 
 def columns_of(key: Key) -> tuple[Any, ...]:
