@@ -55,7 +55,7 @@ def fresh(tmp_path: Path) -> Deployment:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    """A server with the instance "tests", whose root key bears its name."""
+    """A server with the instance "tests" and its root key."""
     running = serve(tmp_path / "k")
     assert running.deployment is not None
     running.deployment.stop()
@@ -373,15 +373,16 @@ def test_what_is_done_counts_at_a_running_server(served: Served) -> None:
         _, (made,) = answers(conversation.exchange(vcenter_frames.create()))
     uid = made.payload.string(Tag.UNIQUE_IDENTIFIER)
     assert is_given_out(served, uid)
+    (root_key,) = (row["name"] for row in read(deployment, "list") if row["used_by"] == ["tests"])
 
-    rotated = deployment.run("root-key", "rotate", "tests").stdout
+    rotated = deployment.run("root-key", "rotate", root_key).stdout
     after_rotation = is_given_out(served, uid)
     gone = []
     back = []
     for out, into in (("disable", "enable"), ("delete", "restore")):
-        deployment.run("root-key", out, "tests", "--yes", "tests")
+        deployment.run("root-key", out, root_key, "--yes", root_key)
         gone.append(within(WITHIN, lambda: not is_given_out(served, uid)))
-        deployment.run("root-key", into, "tests")
+        deployment.run("root-key", into, root_key)
         back.append(within(WITHIN, lambda: is_given_out(served, uid)))
 
     assert "1 key of tests stay wrapped under older versions" in rotated
@@ -390,8 +391,8 @@ def test_what_is_done_counts_at_a_running_server(served: Served) -> None:
 
 def test_the_journal_has_both_sides(fresh: Deployment, tmp_path: Path) -> None:
     """What was done with root keys stands among the other records, and is walked with them."""
-    fresh.run("instance", "create", "berlin")
-    fresh.run("root-key", "rotate", "berlin")
+    made = fresh.read("instance", "create", "berlin")
+    fresh.run("root-key", "rotate", made["root_key"])
     fresh.run("root-key", "create", "another")
     heads = tmp_path / "heads.json"
     heads.write_text(fresh.run("audit", "verify", "--json").stdout)
