@@ -12,6 +12,8 @@ from keyrack.service.certificates import dates
 
 SOON_DAYS = 30
 """A server certificate that expires within these days calls for attention: vCenter has to be told of the next one."""
+_DEACTIVATED = 3
+"""Key Protect's state of a key that has expired."""
 
 
 class Level(StrEnum):
@@ -103,10 +105,16 @@ async def _root_key(instance: Instance, key_managers: Mapping[str, KeyManager]) 
         return Finding(what, Level.WARNING, f"not looked at: key manager {instance.key_manager!r} was not opened")
     try:
         await manager.probe(instance.root_key)
+        state = (await manager.describe_root_key(instance.root_key)).state
     except KeyManagerRefused as error:
         return Finding(what, Level.FAILED, f"refused: {error}; no key of {instance.name} can be fetched")
     except KeyManagerUnavailable as error:
         return Finding(what, Level.FAILED, f"no answer: {error}")
+    if state == _DEACTIVATED:
+        told = (
+            "it has expired: keys are still fetched, and no new one can be made; make an instance with another root key"
+        )
+        return Finding(what, Level.WARNING, told)
     return Finding(what, Level.OK, f"{instance.key_manager} wraps and unwraps")
 
 

@@ -81,12 +81,13 @@ class House:
 
 
 def _kept_schedule(name: str, house: KeyHouse) -> None:
-    try:
-        rotated, purged = schedule.rotate_due(house), schedule.purge_due(house)
-        if rotated or purged:
-            log.info("kept the schedule", extra={"key_manager": name, "rotated": len(rotated), "purged": len(purged)})
-    except (KeystoreError, sqlite3.Error, OSError) as error:
-        log.warning("the schedule of key manager %s is put off: %s", name, error)
+    """Each due thing for itself: an HSM that is away must not keep deleted keys from their purge."""
+    for what, due in (("rotated", schedule.rotate_due), ("purged", schedule.purge_due)):
+        try:
+            if done := due(house):
+                log.info("kept the schedule", extra={"key_manager": name, what: len(done)})
+        except (KeystoreError, sqlite3.Error, OSError) as error:
+            log.warning("the schedule of key manager %s is put off: %s", name, error)
 
 
 @asynccontextmanager
