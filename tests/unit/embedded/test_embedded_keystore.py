@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,8 +26,9 @@ from keyrack.embedded.errors import (
     KeystoreMissing,
 )
 from keyrack.embedded.root_keys import document
+from keyrack.embedded.root_keys import keystore as room
 from keyrack.embedded.root_keys.keystore import Keystore
-from keyrack.embedded.root_keys.sealing import Sealing
+from keyrack.embedded.root_keys.sealing import Sealing, derive
 from keyrack.embedded.root_keys.unlock import LEAST_MEMORY, KeyFile, Passphrase, Recovered, Unlock
 
 NOW = 1_700_000_000
@@ -365,31 +367,35 @@ def test_a_secret_opens_only_as_what_it_was_sealed() -> None:
             other.open(sealed, purpose)
 
 
-def test_many_threads_get_the_right_key_or_none(keystore: Keystore) -> None:
-    """Also while another thread closes the keystore: never a key derived from zeros."""
+def test_closing_waits_for_a_key_that_is_being_derived(keystore: Keystore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key derived from what is being wiped would be a wrong key."""
     right = keystore.derived("rows")
-    seen: list[bool] = []
-    begun = threading.Barrier(9)
+    begun = threading.Event()
 
-    def ask() -> None:
+    def slowly(key: Secret, salt: str, info: str) -> Secret:
+        begun.set()
+        time.sleep(0.2)
+        return derive(key, salt, info)
+
+    monkeypatch.setattr(room, "derive", slowly)
+    with ThreadPoolExecutor() as pool:
+        derived = pool.submit(keystore.derived, "rows")
         begun.wait()
-        try:
-            while True:
-                seen.append(keystore.derived("rows").matches(right))
-        except KeystoreLocked:
-            return
+        keystore.close()
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    begun.wait()
-    while len(seen) < 200:
-        pass
+    assert derived.result().matches(right)
+
+
+def test_many_threads_derive_at_once(keystore: Keystore) -> None:
+    """All the same key; once it is closed, none."""
+    right = keystore.derived("rows")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(lambda _: keystore.derived("rows").matches(right), range(500)))
+
     keystore.close()
-    for thread in threads:
-        thread.join(10)
-
-    assert all(seen)
+    with pytest.raises(KeystoreLocked, match="is closed"):
+        keystore.derived("rows")
     with pytest.raises(KeystoreLocked, match="is closed"):
         keystore.key()
 
