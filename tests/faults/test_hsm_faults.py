@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(absent() is not None, reason=str(absent()))
 
 CALLERS = 64
 WRAPS = 10_000
-KILLS, KILLS_LONG = 6, 1000
+KILLS, KILLS_LONG = 6, 300
 LIVES = (0.0, 0.6)
 """Seconds between two kills, at random: a process needs about 0.2 to start."""
 DEADLINE = 1.0
@@ -125,7 +125,7 @@ def test_killed_again_and_again_under_load(hsm: SoftHsm, mechanism: str) -> None
 
 @pytest.mark.slow
 def test_killed_again_and_again_at_length(hsm: SoftHsm) -> None:
-    """A thousand times."""
+    """Three hundred times."""
     campaign(Pkcs11Keeper(hsm.settings()), KILLS_LONG)
 
 

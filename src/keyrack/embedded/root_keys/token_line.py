@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from keyrack.embedded.errors import KeeperUnavailable
 from keyrack.embedded.root_keys.token_frames import (
@@ -45,8 +46,8 @@ class TokenSettings:
     """Holds the user's PIN in one line; nobody else may read it."""
     timeout: float = 5.0
     """Seconds that a call may take, waiting, starting the process and logging in included."""
-    mechanism: str = "auto"
-    """``auto``, ``gcm`` or ``kwp`` (AES key wrap): for new keys; each key goes on with its own."""
+    mechanism: Literal["auto", "gcm", "kwp"] = "auto"
+    """AES-GCM, or AES key wrap, for new keys; each key goes on with its own."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Variables for the library, beside those of the server."""
 
