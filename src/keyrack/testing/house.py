@@ -71,7 +71,7 @@ class House:
 
     async def admit(self, name: str, *, storage: Storage = Storage.CATALOG) -> Instance:
         """Make an instance with a root key and one client, all called ``name``."""
-        root_key = await self.key_manager.create_root_key(name)
+        root_key = await self.key_manager.create_root_key(f"{name} root key")
         instance = Instance(
             identifier=f"instance-{name}",
             name=name,
