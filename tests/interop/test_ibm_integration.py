@@ -6,9 +6,9 @@ The suite lies in the ``keyprotect`` wheel and waits twice for the 31 seconds th
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from importlib.metadata import distribution
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 

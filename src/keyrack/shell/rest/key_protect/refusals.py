@@ -77,8 +77,10 @@ async def unrouted(request: Request, problem: Exception) -> Answer:
 def unforeseen(correlation: str, problem: Exception) -> Answer:
     """The answer to a fault of ours."""
     # Place and type of the fault, not its text: that may hold what came in.
-    trace = "".join(traceback.format_tb(problem.__traceback__))
-    log.error("unforeseen", extra={"correlation": correlation, "error": type(problem).__name__, "trace": trace})
+    frames = traceback.extract_tb(problem.__traceback__)
+    trace = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames if "keyrack" in frame.filename]
+    told = {"correlation": correlation, "error": type(problem).__name__, "trace": trace or str(frames[-1:])}
+    log.error("unforeseen", extra=told)
     text = f"Something went wrong that nobody foresaw: the server's log has it under {correlation}"
     return Answer(error(500, text), 500)
 
