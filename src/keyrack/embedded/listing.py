@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from keyrack.embedded.call import Call
 from keyrack.embedded.conditions import Condition, every, state_in
-from keyrack.embedded.errors import KeyNotFound, KeySearchTooBroad, Unauthorised
+from keyrack.embedded.errors import KeyNotFound, KeySearchTooBroad, KeystoreDamaged, Unauthorised
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.instances import DEFAULT_RING, KeyManagerInstance
@@ -36,15 +36,16 @@ def page(house: House, call: Call, query: Query) -> Page:
     """
     now = house.now
     with house.reading() as reading:
+        seen = visible(reading, call, Right.LIST)
         if query.search is None:
-            return Page(_keys(reading, _space(reading, call, Right.LIST, query, now), query, now))
-        return _searched(reading, call, query, query.search, now)
+            return Page(_keys(reading, seen, _space(seen, query, now), query, now))
+        return _searched(reading, seen, query, query.search, now)
 
 
 def total(house: House, call: Call, query: Query) -> int:
     """How many keys a list would have, whatever its limit is; a search does not count."""
     with house.reading() as reading:
-        space = _space(reading, call, Right.HEAD, query, house.now)
+        space = _space(visible(reading, call, Right.HEAD), query, house.now)
         return reading.count(space.text, space.parameters)
 
 
@@ -53,29 +54,54 @@ def standard_names(house: House, call: Call, prefix: str, after: str, limit: int
     with house.reading() as reading:
         kind = [Condition("extractable = 1"), state_in([KeyState.ACTIVE], house.now), Condition("id > ?", (after,))]
         named = _named(reading, call.instance, prefix)
-        wanted = every([*visible(reading, call, Right.LIST), *kind, named])
-        return [(key.identifier, key.name) for key in reading.select(wanted.text, wanted.parameters, limit=limit)]
+        seen = visible(reading, call, Right.LIST)
+        wanted = every([seen.condition, *kind, named])
+        keys = seen.shown(reading.select(wanted.text, wanted.parameters, limit=limit))
+    return [(key.identifier, key.name) for key in keys]
 
 
-def visible(reading: Reading, call: Call, right: Right) -> list[Condition]:
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Which keys a caller may list: those of an instance, or of some of its key rings."""
+
+    instance: str
+    rings: tuple[str, ...] | None = None
+    """``None``: all of them."""
+
+    @property
+    def condition(self) -> Condition:
+        """For these keys."""
+        if self.rings is None:
+            return Condition("instance = ?", (self.instance,))
+        among = ", ".join("?" * len(self.rings))
+        return Condition(f"instance = ? AND ring IN ({among})", (self.instance, *self.rings))
+
+    def shown(self, keys: list[Key]) -> list[Key]:
+        """The keys, if each is one of these: an index that was changed may lead to others. The records are true."""
+        for key in keys:
+            if key.instance != self.instance or (self.rings is not None and key.ring not in self.rings):
+                raise KeystoreDamaged("an index of the database was changed: restore it from a backup")
+        return keys
+
+
+def visible(reading: Reading, call: Call, right: Right) -> Visible:
     """The keys over which the caller has a right by a grant over the instance or over their key ring.
 
     A grant over one key lists nothing, as in Key Protect. Raises :class:`Unauthorised` where no key can be listed.
     """
     instance = reading.instance(call.instance)
-    conditions = [Condition("instance = ?", (call.instance,))]
     if call.ring is not None:
         reading.allow(call, right, ring=call.ring)
         instance.require_ring(call.ring)
-        return [*conditions, Condition("ring = ?", (call.ring,))]
+        return Visible(call.instance, (call.ring,))
     try:
         reading.allow(call, right)
     except Unauthorised:
         rings = _rings(reading, call, right, instance)
         if not rings:
             raise
-        return [*conditions, Condition(f"ring IN ({', '.join('?' * len(rings))})", rings)]
-    return conditions
+        return Visible(call.instance, rings)
+    return Visible(call.instance)
 
 
 def _rings(reading: Reading, call: Call, right: Right, instance: KeyManagerInstance) -> tuple[str, ...]:
@@ -89,9 +115,9 @@ def _rings(reading: Reading, call: Call, right: Right, instance: KeyManagerInsta
     return tuple(filter(may, (DEFAULT_RING, *(ring.identifier for ring in instance.rings))))
 
 
-def _searched(reading: Reading, call: Call, query: Query, searched: Searched, now: int) -> Page:
-    space = _space(reading, call, Right.LIST, query, now)
-    first = _looked_up(reading, call, searched, space)
+def _searched(reading: Reading, seen: Visible, query: Query, searched: Searched, now: int) -> Page:
+    space = _space(seen, query, now)
+    first = _looked_up(reading, seen, searched, space)
     if reading.count(space.text, space.parameters) > MOST_SEARCHED:
         if not first:
             raise KeySearchTooBroad(
@@ -100,36 +126,37 @@ def _searched(reading: Reading, call: Call, query: Query, searched: Searched, no
                 target=("query_param", "search"),
             )
         return Page(first[query.offset :], searched, incomplete=True)
-    others = [space, searched.condition(call.instance), *(Condition("id != ?", (key.identifier,)) for key in first)]
+    others = [space, searched.condition(seen.instance), *(Condition("id != ?", (key.identifier,)) for key in first)]
     if query.offset == 0:
         rest = replace(query, limit=query.limit - len(first))
-        return Page([*first, *_keys(reading, every(others), rest, now)], searched)
+        return Page([*first, *_keys(reading, seen, every(others), rest, now)], searched)
     rest = replace(query, offset=query.offset - len(first))
-    return Page(_keys(reading, every(others), rest, now), searched)
+    return Page(_keys(reading, seen, every(others), rest, now), searched)
 
 
-def _looked_up(reading: Reading, call: Call, searched: Searched, space: Condition) -> list[Key]:
+def _looked_up(reading: Reading, seen: Visible, searched: Searched, space: Condition) -> list[Key]:
     """The one key that the search names, if it names one that may be listed; it comes before what matches besides."""
     if searched.lookup is None:
         return []
     try:
-        key = reading.key(call.instance, searched.lookup)
+        key = reading.key(seen.instance, searched.lookup)
     except KeyNotFound:
         return []
     found = every([space, Condition("id = ?", (key.identifier,))])
-    return reading.select(found.text, found.parameters)
+    return seen.shown(reading.select(found.text, found.parameters))
 
 
-def _keys(reading: Reading, condition: Condition, query: Query, now: int) -> list[Key]:
+def _keys(reading: Reading, seen: Visible, condition: Condition, query: Query, now: int) -> list[Key]:
     # The inner query needs the index alone, also where it sorts or skips many; the outer one reads a page of rows.
     order = query.order(now)
     page_of = f"id IN (SELECT id FROM keys WHERE {condition.text} ORDER BY {order} LIMIT ? OFFSET ?)"
-    return reading.select(page_of, (*condition.parameters, query.limit, query.offset), order=order)
+    found = reading.select(page_of, (*condition.parameters, query.limit, query.offset), order=order)
+    return seen.shown(found)
 
 
-def _space(reading: Reading, call: Call, right: Right, query: Query, now: int) -> Condition:
+def _space(seen: Visible, query: Query, now: int) -> Condition:
     """The keys that the caller may list, as far as the query asks for them, without its search."""
-    return every([*visible(reading, call, right), *query.conditions(now)])
+    return every([seen.condition, *query.conditions(now)])
 
 
 def _named(reading: Reading, instance: str, prefix: str) -> Condition:

@@ -91,8 +91,9 @@ def registrations(
         if name is not None:
             keys = [reading.key_for(call, name, Right.LIST_REGISTRATIONS)]
         else:
-            wanted = every([*visible(reading, call, Right.LIST_REGISTRATIONS), _REGISTERED])
-            keys = reading.select(wanted.text, wanted.parameters)
+            seen = visible(reading, call, Right.LIST_REGISTRATIONS)
+            wanted = every([seen.condition, _REGISTERED])
+            keys = seen.shown(reading.select(wanted.text, wanted.parameters))
     found = [
         (key, each)
         for key in keys

@@ -72,7 +72,7 @@ class Query:
     extractable: bool | None = None
     search: Searched | None = None
     sort: tuple[Sort, ...] = ()
-    """By identifier where nothing else decides."""
+    """By identifier where nothing is asked for."""
     filter: tuple[Filter, ...] = ()
 
     @classmethod
