@@ -107,7 +107,7 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             if unit.touched:
-                self._seen = max(self._seen, revision)
+                self._saw(revision)
                 self._anchor.note(revision)
 
     def close(self) -> None:
@@ -119,9 +119,8 @@ class Database:
 
     def _meta(self, connection: sqlite3.Connection) -> tuple[int, JournalEnd]:
         """The revision, and where the journal ends: believed, and not older than what was seen."""
-        seen = (
-            self._seen
-        )  # Before the snapshot is taken: another thread may commit meanwhile, and nothing is older then.
+        # Before the snapshot is taken: another thread may commit meanwhile, and nothing is older then.
+        seen = self._seen
         row = connection.execute(
             "SELECT format, keystore, revision, journal_end, journal_hash, mac FROM meta"
         ).fetchone()
@@ -137,7 +136,12 @@ class Database:
                 f"{self._path} is at change {revision}, and change {seen} was seen before: an older copy was put "
                 "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
             )
+        self._saw(revision)  # What another process has changed counts as well.
         return revision, journal_end
+
+    def _saw(self, revision: int) -> None:
+        with self._lending:
+            self._seen = max(self._seen, revision)
 
     def _put_meta(self, connection: sqlite3.Connection, revision: int, end: JournalEnd) -> None:
         connection.execute(
