@@ -231,6 +231,26 @@ def test_nothing_is_overwritten(path: Path, unlock: KeyFile, keystore: Keystore)
     assert path.with_name("kept").read_text() == "another"
 
 
+def test_a_keystore_that_appears_meanwhile_is_not_overwritten(path: Path, unlock: KeyFile) -> None:
+    """Two inits at once: one of them is told."""
+
+    @dataclass(frozen=True)
+    class Slow:
+        kind: str = "key_file"
+
+        def prepare(self) -> Mapping[str, Any]:
+            path.write_text("another's")
+            return {}
+
+        def master_key(self, parameters: Mapping[str, Any]) -> Secret:
+            return unlock.master_key(parameters)
+
+    with pytest.raises(KeystoreExists):
+        Keystore.create(path, Slow(), at=NOW)
+
+    assert "another's" == path.read_text()
+
+
 def test_every_flipped_bit_is_noticed(path: Path, unlock: KeyFile, keystore: Keystore) -> None:
     """Each single one of the file: a keystore's error, and never a key."""
     original = path.read_bytes()

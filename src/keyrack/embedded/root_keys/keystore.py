@@ -91,9 +91,7 @@ class Keystore:
             if form.read(text) != self._document:
                 raise KeystoreDamaged(f"the keystore {self._path} was replaced meanwhile: look which one it is")
             changed = _sealed(self._document, key, unlock)
-            with _opened(changed, unlock) as again:
-                if not again.matches(key):
-                    raise KeystoreLocked("the new unlock does not give back the key: the keystore stays as it was")
+            _opened(changed, unlock).wipe()
             if keep is not None:
                 files.create(keep, text)
             files.replace(self._path, form.write(changed))
