@@ -43,7 +43,9 @@ class Bounds:
     logins: Rate = Rate(each_second=10, burst=50)
     """Exchanges of an API key of one address."""
     refusals: Rate = Rate(each_second=5, burst=100)
-    """Refused requests of one address that are written into the journal; the log counts the others."""
+    """Refused requests of one address that are written into the journal; the log has the others."""
+    refusals_in_all: Rate = Rate(each_second=20, burst=500)
+    """The same, of all addresses together."""
 
     def of_listener(self) -> Limits:
         """Those of them that count connections."""

@@ -1,5 +1,6 @@
 """Token buckets by name: how often one caller or one address may come."""
 
+import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,6 +9,17 @@ from keyrack.shell.rest.bounds import Rate
 
 MOST_NAMES = 10_000
 """Names that are remembered: whoever was not seen for the longest time is forgotten, and begins with a full bucket."""
+
+
+def home(address: str) -> str:
+    """Whom an address belongs to: of IPv6 everybody has 2^64 of them, so its network counts as one."""
+    try:
+        told = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(told, ipaddress.IPv6Address) and told.ipv4_mapped is None:
+        return str(ipaddress.ip_network((told, 64), strict=False))
+    return str(getattr(told, "ipv4_mapped", None) or told)
 
 
 class Floodgate:

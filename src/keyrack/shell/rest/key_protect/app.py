@@ -54,6 +54,7 @@ class KeyProtectFace:
         """Nothing is opened or closed: ``premises`` are the caller's."""
         self.premises = premises
         self.app = _made(premises)
+        described(self.app)  # While nobody waits.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyrack.embedded.call import Call
+from keyrack.shell.rest.floodgate import home
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.envelope import error
 from keyrack.shell.rest.key_protect.premises import Premises, Slow
@@ -58,7 +59,7 @@ class Door:
         premises = self._premises
         client = scope.get("client")
         try:
-            premises.slow_down(premises.addresses, client[0] if client else "")
+            premises.slow_down(premises.addresses, home(client[0]) if client else "")
         except Slow as slow:
             answer = Answer(error(429, str(slow), code=slow.code), slow.status, headers={"retry-after": str(slow.wait)})
             await answer(scope, receive, send)

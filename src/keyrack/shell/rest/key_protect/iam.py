@@ -3,6 +3,8 @@
 Errors have IAM's own form. The form is read as bytes, since the API key in it must not become a string.
 """
 
+import logging
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,14 +17,17 @@ from starlette.requests import Request
 
 from keyrack.domain.secret import Secret, overwrite, wipe
 from keyrack.embedded.call import Call
-from keyrack.embedded.errors import BodyTooLong, Refusal, TooManyRequests
+from keyrack.embedded.errors import BodyTooLong, KeystoreError, Refusal, TooManyRequests
 from keyrack.embedded.iam import tokens as use
+from keyrack.shell.rest.floodgate import home
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.calls import operation
 from keyrack.shell.rest.key_protect.desk import STRANGER
 from keyrack.shell.rest.key_protect.intake import received
 from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.shell.rest.key_protect.resources import Anything, TokenAnswer
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["IAM"])
 
@@ -105,7 +110,7 @@ def issuer_of(premises: Premises) -> str:
 async def _exchanged(request: Request) -> Answer:
     premises: Premises = request.app.state.premises
     address = request.client.host if request.client else ""
-    if wait := premises.logins.take(address):
+    if wait := premises.logins.take(home(address)):
         raise NoToken("BXNIM0429E", "Too many requests", f"Try again in {wait} seconds", status=429, wait=wait)
     with await _api_key(request) as api_key:
         try:
@@ -133,13 +138,13 @@ async def _exchanged(request: Request) -> Answer:
 
 
 async def _journal(premises: Premises, address: str, correlation: str) -> None:
-    if premises.refusals.take(address):
+    if premises.is_flood(address):
         return
     call = Call(caller=STRANGER, instance="", address=address, correlation=correlation)
     try:
         await premises.work(premises.house.note_refused, call, LOGIN, "", _Login("unknown API key"))
-    except TooManyRequests:
-        return
+    except (TooManyRequests, KeystoreError, sqlite3.Error, OSError) as failure:
+        log.error("a refusal could not be journaled", extra={"action": LOGIN, "why": type(failure).__name__})
 
 
 async def _api_key(request: Request) -> Secret:

@@ -14,7 +14,7 @@ from keyrack.embedded.errors import TooManyRequests
 from keyrack.embedded.house import House
 from keyrack.service.adapters import Rooms, adapters_using
 from keyrack.shell.rest.bounds import Bounds
-from keyrack.shell.rest.floodgate import Floodgate
+from keyrack.shell.rest.floodgate import Floodgate, home
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +50,7 @@ class Premises:
     callers: Floodgate = field(init=False)
     logins: Floodgate = field(init=False)
     refusals: Floodgate = field(init=False)
+    refusals_in_all: Floodgate = field(init=False)
     _threads: anyio.CapacityLimiter | None = field(init=False, default=None)
     _inside: int = field(init=False, default=0)
 
@@ -60,6 +61,7 @@ class Premises:
         self.callers = Floodgate(bounds.per_caller, time.monotonic)
         self.logins = Floodgate(bounds.logins, time.monotonic)
         self.refusals = Floodgate(bounds.refusals, time.monotonic)
+        self.refusals_in_all = Floodgate(bounds.refusals_in_all, time.monotonic)
 
     async def work(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Run a function of the key manager in a thread; raises :class:`Slow` where too many wait already.
@@ -87,6 +89,10 @@ class Premises:
         if self.rooms is None:
             return ()
         return await adapters_using(self.rooms.catalog, self.name_of(instance), key)
+
+    def is_flood(self, address: str) -> bool:
+        """Whether so much was refused to this address, or to all, that the journal takes no more of it now."""
+        return bool(self.refusals.take(home(address)) or self.refusals_in_all.take(""))
 
     def slow_down(self, gate: Floodgate, name: str) -> None:
         """Return when ``name`` may come in; raises :class:`Slow`."""

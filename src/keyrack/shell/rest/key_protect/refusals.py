@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from keyrack.embedded.call import Call
 from keyrack.embedded.errors import InvalidQueryParam, KeystoreError, Refusal, TooManyRequests
+from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.calls import called
 from keyrack.shell.rest.key_protect.desk import STRANGER
@@ -88,7 +89,9 @@ def unforeseen(correlation: str, problem: Exception) -> Answer:
 HANDLERS: Final = {
     Refusal: refused,
     KeystoreError: unavailable,
+    CatalogUnavailable: unavailable,
     sqlite3.Error: unavailable,
+    OSError: unavailable,
     RequestValidationError: misasked,
     HTTPException: unrouted,
 }
@@ -107,7 +110,7 @@ async def _journal(request: Request, action: str, problem: Refusal) -> None:
     """Write the refusal down, unless its address has had very many of late: a flood must not fill the disk."""
     premises: Premises = request.app.state.premises
     address = request.client.host if request.client else ""
-    if premises.refusals.take(address):
+    if premises.is_flood(address):
         log.warning("refused, and not journaled", extra={"address": address, "action": action, "code": problem.code})
         return
     call: Call = getattr(request.state, "call", None) or Call(
@@ -116,5 +119,5 @@ async def _journal(request: Request, action: str, problem: Refusal) -> None:
     target = request.path_params.get("id", "")[:100]
     try:
         await premises.work(premises.house.note_refused, call, action, target, problem)
-    except (TooManyRequests, KeystoreError, sqlite3.Error) as failure:
+    except (TooManyRequests, KeystoreError, sqlite3.Error, OSError) as failure:
         log.error("a refusal could not be journaled", extra={"action": action, "why": type(failure).__name__})
