@@ -142,6 +142,16 @@ def test_a_passphrase_opens_what_it_has_sealed(path: Path) -> None:
         Keystore.open(path, passphrase(""))
 
 
+def test_one_passphrase_never_gives_the_same_master_key() -> None:
+    """A salt of its own each time: nobody guesses for two keystores at once."""
+    noted = [passphrase("correct horse").prepare() for _ in range(2)]
+
+    assert noted[0]["salt"] != noted[1]["salt"]
+    assert {64} == {len(each["salt"]) for each in noted}
+    masters = [passphrase("correct horse").master_key(each) for each in noted]
+    assert not masters[0].matches(masters[1])
+
+
 def test_the_memory_for_a_passphrase_that_is_not_there_is_told(path: Path) -> None:
     """A small container: one line, no traceback of an allocator."""
     Keystore.create(path, Passphrase(secret(b"correct horse")), at=NOW)
