@@ -132,6 +132,7 @@ class Unsealing:
         with contextlib.suppress(ValueError, RuntimeError):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stopped.set)
+            loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is nothing to read again yet
         with _listening(self._place) as listener:
             accepting = loop.create_task(self._accept(listener))
             ends = [loop.create_task(event.wait()) for event in (self._all_open, self._stopped)]

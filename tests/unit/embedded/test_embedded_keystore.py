@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keyrack.domain.secret import Secret, randomize
 from keyrack.embedded.errors import (
@@ -351,6 +353,40 @@ def test_another_file_is_not_taken_for_a_keystore(path: Path, unlock: KeyFile, t
 
     with pytest.raises(KeystoreDamaged, match="does not open"):
         Keystore.open(path, unlock)
+
+
+TEXTS = st.text(st.characters(), max_size=40)  # halves of surrogate pairs as well: JSON can say them
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"keyrack_keystore": st.just(2)},
+        optional={
+            "id": VALUES | st.just("6d3cbd4c-6a11-4d5a-9d0e-3f2a0a3c1b11"),
+            "created_at": VALUES,
+            "unlock": VALUES | st.fixed_dictionaries({"kind": st.just("key_file") | TEXTS, "check": VALUES}),
+            "sealed": VALUES | st.just("AAAA"),
+            "mac": VALUES | st.just("00"),
+        },
+    )
+)
+def test_whatever_a_file_says_it_is_only_refused(tmp_path_factory: pytest.TempPathFactory, said: object) -> None:
+    """With a keystore's error, and with no other."""
+    path = tmp_path_factory.getbasetemp() / "said"
+    key_file = KeyFile(path.with_name("said.key"))
+    if not key_file.path.exists():
+        key_file.create()
+    path.write_bytes(json.dumps(said, indent=1).encode() + b"\n")
+
+    for opener in (key_file, Recovered(secret(bytes(32)))):
+        with pytest.raises((KeystoreDamaged, KeystoreLocked)):
+            Keystore.open(path, opener)
 
 
 @pytest.mark.parametrize(

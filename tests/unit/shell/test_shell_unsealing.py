@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import stat
 import struct
@@ -295,6 +296,7 @@ def test_nonsense_ends_nothing(tmp_path: Path, said: bytes) -> None:
             except OSError:
                 pass
 
+        assert not sealed.exchanges.given
         assert sealed.bring(RIGHT).right
 
 
@@ -516,6 +518,29 @@ def test_a_place_where_no_socket_can_be_is_told(tmp_path: Path) -> None:
         once.unseal(config)
 
 
+def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sealed server has started as far as it can: systemd does not give it up after its timeout."""
+    config = deployment(tmp_path, "unseal = true")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        once = AskedOnce(None)
+        thread = threading.Thread(target=once.unseal, args=(config,))
+        thread.start()
+
+        first = manager.recv(1000).decode()
+        place = config.run_directory / room.SOCKET
+        while not room.sealed(place):
+            time.sleep(0.01)
+        outcome = room.bring_passphrase(place, "embedded", bytearray(RIGHT))
+        thread.join(10)
+
+        assert (first, outcome.right) == ("READY=1\nSTATUS=sealed; waiting for 'keyrack unseal'", True)
+        assert manager.recv(1000).decode() == "STATUS=open"
+    Keystore.open(tmp_path / "keystore", once(question(config))).close()
+
+
 def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
     """SIGTERM, as a service manager sends it: in good order, and the socket is gone."""
     place = tmp_path / "unseal"
@@ -530,6 +555,9 @@ def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
     while not room.sealed(place) and time.monotonic() < until:
         time.sleep(0.05)
 
+    process.send_signal(signal.SIGHUP)  # reads certificates again, where there are some
+    time.sleep(0.2)
+    assert list(room.look(place)) == ["embedded"]
     process.terminate()
 
     assert process.wait(5) == 0

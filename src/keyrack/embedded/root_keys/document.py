@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,7 +52,7 @@ def read(text: bytes) -> Document:
     content = _parse(text)
     try:
         document = Document(
-            identifier=_of(str, content["id"]),
+            identifier=str(uuid.UUID(content["id"])),
             created_at=_of(int, content["created_at"]),
             unlock=_of(dict, content["unlock"]),
             sealed=base64.b64decode(content["sealed"], validate=True),
@@ -59,7 +60,7 @@ def read(text: bytes) -> Document:
         )
         _of(str, document.unlock["kind"])
         same = write(document) == text
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise KeystoreDamaged("it does not say what a keystore says: restore it from a backup") from None
     if not same:
         raise KeystoreDamaged("it was changed by something else than keyrack: restore it from a backup")

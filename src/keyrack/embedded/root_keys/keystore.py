@@ -145,8 +145,8 @@ def _unsealed(document: Document, unlock: Unlock) -> Secret:
         )
     with unlock.master_key(parameters) as master:
         # Tells a wrong passphrase from a damaged file, and nothing of the right one.
-        check = _check(master, document.identifier)
-        if not hmac.compare_digest(str(parameters.get("check")).encode(), check.encode()):
+        noted = str(parameters.get("check")).encode(errors="replace")
+        if not hmac.compare_digest(noted, _check(master, document.identifier).encode()):
             raise KeystoreLocked(f"the {unlock.kind} is not the one that seals it".replace("_", " "))
         with derive(master, document.identifier, "keyrack unlock seal v2") as seal:
             return Sealing(seal).open(document.sealed, document.header, "key in it")
