@@ -5,7 +5,6 @@ both. Key material is a :class:`Secret` from the moment it is read; no model kee
 below :class:`Body` with a docstring, its field names being those of the API (``alias`` where Python wants another).
 """
 
-import base64
 import binascii
 from functools import cache
 from typing import Annotated, Any, Final, Self, TypeVar
@@ -35,7 +34,7 @@ from keyrack.embedded.errors import (
     Refusal,
 )
 from keyrack.shell.rest.key_protect.envelope import vendor
-from keyrack.shell.rest.key_protect.intake import Vault
+from keyrack.shell.rest.key_protect.intake import Vault, is_base64
 
 BASE64: Final = {
     "type": "string",
@@ -56,10 +55,9 @@ def _secret(value: Any, info: ValidationInfo) -> Secret:
 def _octets(value: Any) -> bytes:
     if not isinstance(value, str):
         raise PydanticCustomError("wrong_type", "a string")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise PydanticCustomError("base64", "base64") from None
+    if not value.isascii() or not is_base64(value.encode()):
+        raise PydanticCustomError("base64", "base64")
+    return binascii.a2b_base64(value)
 
 
 Material = Annotated[Secret, PlainValidator(_secret), WithJsonSchema(BASE64)]
