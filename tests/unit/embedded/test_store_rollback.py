@@ -5,19 +5,21 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keyrack.embedded.errors import KeystoreError, KeystoreRolledBack
 from keyrack.embedded.house import House
+from keyrack.embedded.iam.rights import Role
 from keyrack.embedded.keys import KeyState
 from keyrack.embedded.lifecycle import delete, disable
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.embedded.store.anchor import Anchor
 from keyrack.embedded.store.database import Database, anchor_path, database_path
-from keyrack.testing.key_houses import a_call, a_house, opened_again, revision
+from keyrack.testing.key_houses import INSTANCE, a_call, a_caller, a_house, opened_again, revision
 from keyrack.testing.some_keys import a_root_key, kept
 
 
@@ -189,6 +191,137 @@ def test_an_administrator_may_accept_an_older_copy(tmp_path: Path, path: Path, h
     put_back(path, oldest)
     with pytest.raises(KeystoreRolledBack):
         opened_again(tmp_path)
+
+
+# A row that is put back, or taken away: each MAC is right, and all of them together are not.
+
+
+def rows(path: Path, table: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def put_rows(path: Path, table: str, before: list[tuple[object, ...]]) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"DELETE FROM {table}")
+        for row in before:
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def changed(house: House, table: str) -> None:
+    """One more change, to a row of the table."""
+    with house.database.change() as unit:
+        if table == "keys":
+            (key, *_) = unit.select("1 = 1", ())
+            unit.put_key(replace(key, state=KeyState.SUSPENDED))
+        elif table == "instances":
+            unit.put_instance(replace(unit.instance(INSTANCE), name="another"))
+        elif table == "service_ids":
+            (service_id,) = unit.service_ids()
+            unit.put_service_id(replace(service_id, grants=()))
+        else:
+            unit.put_sealed_value("a name", b"a newer value")
+
+
+def removed(house: House, table: str) -> None:
+    """One change that takes a row away, where there is one."""
+    with house.database.change() as unit:
+        if table == "keys":
+            (key, *_) = unit.select("1 = 1", ())
+            unit.remove_key(key)
+        elif table == "service_ids":
+            unit.remove_service_id(unit.service_ids()[0].identifier)
+
+
+@pytest.mark.parametrize("table", ["keys", "instances", "service_ids", "sealed_values"])
+@pytest.mark.parametrize("act", [changed, removed])
+def test_a_row_that_is_put_back_is_noticed(
+    tmp_path: Path, path: Path, house: House, act: Callable[[House, str], None], table: str
+) -> None:
+    """A key that was disabled, a grant that was revoked, a value that was replaced: the row from before has its MAC."""
+    if act is removed and table in ("instances", "sealed_values"):
+        pytest.skip("no such row is ever taken away")
+    a_root_key(house)
+    a_caller(house, Role.MANAGER)
+    with house.database.change() as unit:
+        unit.put_sealed_value("a name", b"a value")
+    before = rows(path, table)
+    act(house, table)
+    after = rows(path, table)
+    assert before != after
+    house.close()
+    opened_again(tmp_path).close()
+
+    put_rows(path, table, before)
+
+    with pytest.raises(KeystoreRolledBack, match="put last"):
+        opened_again(tmp_path)
+    put_rows(path, table, after)
+    opened_again(tmp_path).close()
+
+
+@pytest.mark.parametrize("table", ["keys", "instances", "service_ids", "sealed_values"])
+def test_a_row_that_is_taken_away_is_noticed(tmp_path: Path, path: Path, house: House, table: str) -> None:
+    """A policy of an instance, a list of what is to be destroyed: what is not there says nothing."""
+    a_root_key(house)
+    a_caller(house, Role.MANAGER)
+    with house.database.change() as unit:
+        unit.put_sealed_value("a name", b"a value")
+    house.close()
+
+    put_rows(path, table, rows(path, table)[1:])
+
+    with pytest.raises(KeystoreRolledBack, match="put last"):
+        opened_again(tmp_path)
+
+
+def test_a_row_that_was_put_back_does_not_get_lost_in_later_changes(tmp_path: Path, path: Path, house: House) -> None:
+    """Whoever changes the key from its older row is found out all the same."""
+    key = a_root_key(house)
+    before = rows(path, "keys")
+    disable(house, a_call(), key.identifier)
+    put_rows(path, "keys", before)
+
+    delete(house, a_call(), key.identifier)
+    a_root_key(house)
+
+    house.close()
+    with pytest.raises(KeystoreRolledBack, match="put last"):
+        opened_again(tmp_path)
+
+
+def test_an_older_database_under_a_newer_log_is_noticed(tmp_path: Path, path: Path, house: House) -> None:
+    """The log says the newest change, and the pages that it does not have are old."""
+    key = a_root_key(house)
+    with house.database.change() as unit:
+        for number in range(60):  # The other keys lie on pages of their own.
+            unit.put_key(replace(key, identifier=f"00000000-0000-4000-8000-{number:012}", description="x" * 200))
+    older = copy(path)
+    delete(house, a_call(), key.identifier)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    a_caller(house, Role.READER)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("keystore", "keystore.key", f"{path.name}-wal", anchor_path(path).name):
+        shutil.copy2(tmp_path / name, mixed)
+    (mixed / path.name).write_bytes(older)
+
+    with pytest.raises((KeystoreError, sqlite3.Error)):
+        opened_again(mixed)
+
+
+def test_the_tally_tells_nobody_a_share(path: Path, house: House) -> None:
+    """Two changes that put the same row and take it away again: what is kept differs each time, and says nothing."""
+    seen = set()
+    for _ in range(3):
+        key = a_root_key(house)
+        with house.database.change() as unit:
+            unit.remove_key(key)
+        (meta,) = rows(path, "meta")
+        seen |= {cell for cell in meta if isinstance(cell, bytes) and len(cell) == 60}
+
+    assert 3 == len(seen)
 
 
 # The anchor.

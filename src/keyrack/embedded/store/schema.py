@@ -1,9 +1,9 @@
 """The tables of the key manager's database. Each row holds one record whole, as JSON, and a MAC over it.
 
 The other columns repeat what is searched for; a row whose columns and record differ is refused. ``aliases`` and
-``api_keys`` lead to the record that must confirm them. ``meta`` says, under its MAC, which change was the last one and
-where the journal ends: what is cut off there, or computed anew, shows. ``keys_by_instance`` has all that lists
-filter and sort by: among 100,000 keys a page is found without reading the rows.
+``api_keys`` lead to the record that must confirm them. ``meta`` says, under its MAC, which change was the last one,
+where the journal ends, and what all records come to: what is cut off, taken away or put back from before shows.
+``keys_by_instance`` has all that lists filter and sort by: among 100,000 keys a page is found without reading the rows.
 """
 
 FORMAT = 1
@@ -16,6 +16,7 @@ CREATE TABLE meta (
     revision INTEGER NOT NULL,
     journal_end INTEGER NOT NULL,
     journal_hash BLOB NOT NULL,
+    tally BLOB NOT NULL,
     mac BLOB NOT NULL
 ) STRICT;
 CREATE TABLE instances (

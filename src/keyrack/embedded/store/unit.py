@@ -1,16 +1,19 @@
 """One change of the database: whatever is put, removed and noted is kept whole or not at all."""
 
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical, genesis, link
+from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.iam.records import ServiceId
 from keyrack.embedded.instances import KeyManagerInstance
 from keyrack.embedded.keys import Key
 from keyrack.embedded.store.codec import encode
 from keyrack.embedded.store.reading import KEY_COLUMNS, JournalEnd, Reading, columns_of, row_mac
+from keyrack.embedded.store.tally import Tally
 
 CHAIN = "key-manager"
 """The name that the key manager's journal begins with."""
@@ -24,17 +27,38 @@ _WRITE_KEY = (
 """A key that is replaced keeps its rowid: the order of creation."""
 
 
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the database says of itself, under a MAC."""
+
+    revision: int
+    journal_end: JournalEnd
+    tally: bytes
+
+
 class Unit(Reading):
     """A writing transaction; what it has read cannot change before it commits. ``revision`` is the one it makes."""
 
     touched = False
     """Whether anything was written: a unit that has written nothing is no change."""
 
+    def __init__(self, connection: sqlite3.Connection, row_key: Secret, meta: Meta, tally: Tally) -> None:
+        """``meta`` is what the last change has left."""
+        super().__init__(connection, row_key, meta.revision + 1, meta.journal_end)
+        self._tally = tally
+        self._count = tally.open(meta.tally, meta.revision)
+
+    @property
+    def meta(self) -> Meta:
+        """What the database is to say of itself after this change."""
+        return Meta(self.revision, self.journal_end, self._tally.seal(self._count, self.revision))
+
     def put_key(self, key: Key) -> None:
         """Insert the key, or replace it whole, with its aliases."""
         text = encode(key)
         mac = row_mac(self._row_key, "keys", key.identifier, self.revision, text)
         self._write("DELETE FROM aliases WHERE instance = ? AND key = ?", key.instance, key.identifier)
+        self._recount("keys", key.identifier, mac)
         self._write(_WRITE_KEY, *columns_of(key), self.revision, text, mac)
         for alias in key.aliases:
             self._write("INSERT INTO aliases VALUES (?, ?, ?)", key.instance, alias.name, key.identifier)
@@ -42,6 +66,7 @@ class Unit(Reading):
     def remove_key(self, key: Key) -> None:
         """Forget the key and its aliases for ever."""
         self._write("DELETE FROM aliases WHERE instance = ? AND key = ?", key.instance, key.identifier)
+        self._recount("keys", key.identifier)
         self._write("DELETE FROM keys WHERE id = ?", key.identifier)
 
     def put_instance(self, instance: KeyManagerInstance) -> None:
@@ -58,10 +83,15 @@ class Unit(Reading):
     def remove_service_id(self, identifier: str) -> None:
         """Forget a service ID, its grants and its API keys."""
         self._write("DELETE FROM api_keys WHERE service_id = ?", identifier)
+        self._recount("service_ids", identifier)
         self._write("DELETE FROM service_ids WHERE id = ?", identifier)
 
     def put_sealed_value(self, name: str, value: bytes) -> None:
         """Keep a value that the caller has sealed, bound to its name."""
+        before = self.sealed_value(name)
+        if before is not None:
+            self._count ^= self._tally.share_of_value(name, before)
+        self._count ^= self._tally.share_of_value(name, value)
         self._write("INSERT OR REPLACE INTO sealed_values VALUES (?, ?)", name, value)
 
     def note(self, entry: Entry) -> None:
@@ -79,7 +109,15 @@ class Unit(Reading):
 
     def _put(self, table: str, identifier: str, text: str) -> None:
         mac = row_mac(self._row_key, table, identifier, self.revision, text)
+        self._recount(table, identifier, mac)
         self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", identifier, self.revision, text, mac)
+
+    def _recount(self, table: str, identifier: str, mac: bytes | None = None) -> None:
+        """The row that is there goes out of the count, and the one that replaces it comes in."""
+        row = self._connection.execute(f"SELECT mac FROM {table} WHERE id = ?", (identifier,)).fetchone()
+        for each in (row[0] if row else None, mac):
+            if each is not None:
+                self._count ^= self._tally.share(each)
 
     def _write(self, statement: str, *parameters: Any) -> None:
         self._connection.execute(statement, parameters)
