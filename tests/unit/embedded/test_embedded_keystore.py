@@ -311,7 +311,11 @@ def other_than(made: document.Document) -> dict[str, document.Document]:
         "age": replace(made, created_at=made.created_at + 1),
         "note": replace(made, unlock={**made.unlock, "note": "harmless"}),
         "check": replace(made, unlock={**made.unlock, "check": "00" * 16}),
+        "half a character": replace(made, unlock={**made.unlock, "check": "\ud800"}),
+        "no check": replace(made, unlock={"kind": "key_file"}),
         "kind": replace(made, unlock={**made.unlock, "kind": "hsm"}),
+        "half a kind": replace(made, unlock={**made.unlock, "kind": "\ud800"}),
+        "half an identifier": replace(made, identifier="\ud800"),
         "sealed": replace(made, sealed=bytes(60)),
         "no seal": replace(made, sealed=b""),
         "mac": replace(made, mac=bytes(32)),
@@ -328,7 +332,7 @@ def test_a_writer_of_the_file_cannot_change_what_it_says(
 
     with pytest.raises((KeystoreDamaged, KeystoreLocked), match=str(path)):
         Keystore.open(path, unlock)
-    with pytest.raises(KeystoreLocked, match=str(path)):
+    with pytest.raises((KeystoreDamaged, KeystoreLocked), match=str(path)):
         Keystore.open(path, Recovered(keystore.key()))
 
 
