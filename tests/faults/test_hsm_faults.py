@@ -417,36 +417,34 @@ def test_a_caller_that_is_interrupted_leaves_no_answer_for_the_next(keeper: Pkcs
     version = a_version()
     keeper.generate(version)
     main = threading.get_ident()
-    over = threading.Event()
+    over, armed = threading.Event(), threading.Event()
+
+    class Interrupted(Exception):
+        pass
 
     def interrupt() -> None:
         while not over.wait(0.002):
             signal.pthread_kill(main, signal.SIGUSR1)
 
-    class Interrupted(Exception):
-        pass
-
     def stop(*_: object) -> None:
-        raise Interrupted
+        if armed.is_set():
+            armed.clear()
+            raise Interrupted
+
+    def be_interrupted() -> None:
+        armed.set()
+        while True:
+            round_trip(keeper, version)
 
     before = signal.signal(signal.SIGUSR1, stop)
     thread = threading.Thread(target=interrupt)
-    interrupted = 0
+    thread.start()
     try:
-        thread.start()
-        until = time.monotonic() + 20
-        while interrupted < 20 and time.monotonic() < until:
-            try:
-                while True:
-                    round_trip(keeper, version)
-            except Interrupted:
-                interrupted += 1
+        for _ in range(20):
+            with pytest.raises(Interrupted):
+                be_interrupted()
     finally:
         over.set()
-        while thread.is_alive():
-            try:
-                thread.join()
-            except Interrupted:
-                continue
+        thread.join()
         signal.signal(signal.SIGUSR1, before)
     round_trip(keeper, version)
