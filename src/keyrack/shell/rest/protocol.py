@@ -36,6 +36,8 @@ class GuardedProtocol(H11Protocol):
     ) -> None:
         """``made`` and ``gone`` are called once each, when the connection begins (after TLS) and ends."""
         super().__init__(config, server_state, {})
+        # uvicorn's own access log would have the query; the face has one that has not.
+        self.access_log = False
         self._manners = manners
         self._made = made
         self._gone = gone

@@ -22,7 +22,7 @@ from keyrack.shell.rest.key_protect import (
     rings,
 )
 from keyrack.shell.rest.key_protect.answer import Answer, encoded
-from keyrack.shell.rest.key_protect.door import Door
+from keyrack.shell.rest.key_protect.door import TOO_LONG, Door
 from keyrack.shell.rest.key_protect.envelope import JSON, error
 from keyrack.shell.rest.key_protect.openapi import described
 from keyrack.shell.rest.key_protect.premises import Premises
@@ -67,7 +67,7 @@ class KeyProtectFace:
 
     def malformed(self) -> tuple[str, bytes]:
         """The answer to what is no HTTP."""
-        return JSON, bytes(encoded(error(400, "This is no HTTP request, or its head is too long")))
+        return JSON, bytes(encoded(error(400, TOO_LONG)))
 
     def document(self) -> Mapping[str, Any]:
         """The OpenAPI document."""

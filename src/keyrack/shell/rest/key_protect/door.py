@@ -26,6 +26,7 @@ _ALWAYS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"strict-transport-security", b"max-age=31536000"),
 ]
+TOO_LONG: Final = "This is no HTTP request, or its head is too long"
 LONGEST_PATH: Final = 200
 """Characters of a path that are logged."""
 
@@ -58,6 +59,10 @@ class Door:
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         premises = self._premises
         client = scope.get("client")
+        if _head(scope) > premises.bounds.head:
+            # The protocol bounds a head that comes in pieces; here is one that came in at once.
+            await Answer(error(400, TOO_LONG), 400)(scope, receive, send)
+            return
         try:
             premises.slow_down(premises.addresses, home(client[0]) if client else "")
         except Slow as slow:
@@ -85,6 +90,11 @@ class _Sent:
                 (b"correlation-id", self._correlation.encode()),
             ]
         await self._send(message)
+
+
+def _head(scope: Scope) -> int:
+    """Bytes of the request line and the headers."""
+    return sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + len(scope.get("raw_path", b""))
 
 
 def _correlation(scope: Scope) -> str:
