@@ -1,5 +1,12 @@
-"""``python -m bench``."""
+"""``python -m bench``: the KMIP server; ``python -m bench key-manager``: the embedded key manager."""
 
-from bench.run import main
+import sys
 
-main()
+if sys.argv[1:2] == ["key-manager"]:
+    from bench.key_manager import main as measure_key_manager
+
+    measure_key_manager(sys.argv[2:])
+else:
+    from bench.run import main
+
+    main()

@@ -146,12 +146,12 @@ def _number(value: float | None) -> str:
 
 def markdown(table: Sequence[Row], judged: Sequence[Figure], machine: dict[str, str], notes: Sequence[str]) -> str:
     """The report."""
-    lines = ["## Figures to reach", "", "| figure | to reach | measured | |", "|---|---:|---:|---|"]
+    lines = ["### Figures to reach", "", "| figure | to reach | measured | |", "|---|---:|---:|---|"]
     lines += [
         f"| {each.what} | ≤ {_number(each.limit)} {each.unit} | {_number(each.measured)} {each.unit} | {each.verdict} |"
         for each in judged
     ]
-    lines += ["", "## All cells", ""]
+    lines += ["", "### All cells", ""]
     lines += ["| case | certificate | TLS | server | runs | CPU ms/op | op/s | p99 ms | × floor | × PyKMIP |"]
     lines += ["|---|---|---|---|---:|---:|---:|---:|---:|---:|"]
     for row in table:
@@ -161,7 +161,7 @@ def markdown(table: Sequence[Row], judged: Sequence[Figure], machine: dict[str, 
         )
     lines += [
         "",
-        "## How",
+        "### How",
         "",
         *[f"- {name}: {value}" for name, value in machine.items()],
         *[f"- {note}" for note in notes],

@@ -20,11 +20,11 @@ from pathlib import Path
 from bench import servers
 from bench.cases import CASES, CONNECTIONS, STORM_CONNECTS, STORM_GETS, Case
 from bench.load import arguments, finish, make_keys, run, start, touch_keys
+from bench.published import PUBLISHED, publish
 from bench.report import Run, as_data, figures, markdown, rows
 from bench.servers import Server
 
 RESULTS = servers.HERE / "results"
-PUBLISHED = servers.HERE / "RESULTS.md"
 
 
 def options() -> argparse.Namespace:
@@ -191,7 +191,7 @@ def main() -> None:
     raw = [{"round": each.round, "case": each.case, "server": each.server, **each.result} for each in bench.runs]
     path.write_text(json.dumps({"machine": facts, **as_data(table, judged), "runs": raw}, indent=1))
     if given.publish:
-        PUBLISHED.write_text("# Measured\n\nWritten by `make bench`; see `bench/run.py` for how.\n\n" + text)
+        publish("KMIP server", text)
     print(text)
     say(f"all of it is in {path}")
 
