@@ -32,7 +32,9 @@ CUTS = 80
 CONTROL_CUTS = 10
 STARTS = 3
 """Of these, how many are started again."""
-DATABASES = ("catalog.db", "keystore-standard-keys.db")
+ANCHOR = "keystore.revision"
+"""Never synced, and never ahead of the database that it tells of: else a power cut would look like an older copy."""
+DATABASES = ("catalog.db", "keystore.db")
 SABOTAGE = Path(__file__).parent / "sabotage.py"
 
 
@@ -88,6 +90,7 @@ def record(directory: Path, *command: str) -> Recorded:
     deployment = Deployment(directory=directory / "deployment").initialise()
     contexts = deployment.furnish()
     files = [deployment.directory / f"{name}{end}" for name in DATABASES for end in ("", "-wal", "-journal")]
+    files.append(deployment.directory / ANCHOR)
     base = {file: file.read_bytes() for file in files if file.exists()}
     ordinary = deployment.command
     deployment.wrapper, deployment.command = traced(files, directory / "trace"), command or ordinary
@@ -107,7 +110,7 @@ def record(directory: Path, *command: str) -> Recorded:
 def _missing(directory: Path, due: Sequence[Promise]) -> list[str]:
     """Which of the promised keys are not in the files of ``directory``, sealed and, where it is due, in both."""
     held = _column(directory / DATABASES[0], "SELECT identifier FROM object WHERE sealed IS NOT NULL")
-    kept = _column(directory / DATABASES[1], "SELECT name FROM standard_keys")
+    kept = _column(directory / DATABASES[1], "SELECT name FROM keys WHERE extractable = 1")
     problems = [f"{promise.uid} is lost" for promise in due if promise.uid not in held]
     return problems + [
         f"{promise.uid} is not in the key manager"
