@@ -36,16 +36,18 @@ def decode(kind: type[T], text: str) -> T:
     return record
 
 
-@cache
-def _encoder(kind: Any) -> Converter:
+def _encoder_of(kind: Any) -> Converter:
     shape, inner = _shape(kind)
     return _ENCODERS[shape](_encoder, kind, inner)
 
 
-@cache
-def _decoder(kind: Any) -> Converter:
+def _decoder_of(kind: Any) -> Converter:
     shape, inner = _shape(kind)
     return _DECODERS[shape](_decoder, kind, inner)
+
+
+_encoder: Maker = cache(_encoder_of)
+_decoder: Maker = cache(_decoder_of)
 
 
 def _shape(kind: Any) -> tuple[str, tuple[Any, ...]]:
