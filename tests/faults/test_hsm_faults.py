@@ -17,6 +17,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def round_trip(keeper: Pkcs11Keeper, version: VersionName) -> None:
 def pid_of(keeper: Pkcs11Keeper) -> int | None:
     process = keeper._line._process
     return None if process is None else process.pid
+
+
+def kill(pid: int) -> None:
+    """End a process, unless it has just ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    assert ended(pid)
 
 
 def ended(pid: int, within: float = 5.0) -> bool:
@@ -120,17 +128,20 @@ def test_ten_thousand_wraps_of_64_callers(keeper: Pkcs11Keeper) -> None:
 @pytest.mark.parametrize("mechanism", ["gcm", "kwp"])
 def test_killed_again_and_again_under_load(hsm: SoftHsm, mechanism: str) -> None:
     """Every request works or is unavailable for now, in time; afterwards all work."""
-    campaign(Pkcs11Keeper(hsm.settings(mechanism=mechanism)), KILLS)
+    campaign(hsm, Pkcs11Keeper(hsm.settings(mechanism=mechanism)), KILLS)
 
 
 @pytest.mark.slow
 def test_killed_again_and_again_at_length(hsm: SoftHsm) -> None:
     """Three hundred times."""
-    campaign(Pkcs11Keeper(hsm.settings()), KILLS_LONG)
+    campaign(hsm, Pkcs11Keeper(hsm.settings()), KILLS_LONG)
 
 
-def campaign(keeper: Pkcs11Keeper, kills: int) -> None:
-    """Round trips of 64 callers while the process is killed; the seed may be given as ``KEYRACK_TEST_SEED``."""
+def campaign(hsm: SoftHsm, keeper: Pkcs11Keeper, kills: int) -> None:
+    """Round trips of 64 callers while the process is killed; the seed may be given as ``KEYRACK_TEST_SEED``.
+
+    A kill in the middle of a login loses SoftHSM2's token, which no client of it can help; it is mended.
+    """
     seed = os.environ.get("KEYRACK_TEST_SEED") or str(random.SystemRandom().randrange(2**32))
     print(f"KEYRACK_TEST_SEED={seed}")  # noqa: T201 - pytest shows it where the test fails
     chance = random.Random(seed)
@@ -152,16 +163,18 @@ def campaign(keeper: Pkcs11Keeper, kills: int) -> None:
     with ThreadPoolExecutor(CALLERS) as callers:
         running = [callers.submit(work, number) for number in range(CALLERS)]
         killed: set[int] = set()
+        mended = 0
         while len(killed) < kills:
             time.sleep(chance.uniform(*LIVES))
             pid = pid_of(keeper)
             if pid is not None and pid not in killed:
                 killed.add(pid)
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
+                mended += hsm.mend()
         over.set()
         for each in running:
             each.result()
-    print(f"{kills} kills, {dict(results)}")  # noqa: T201
+    print(f"{kills} kills, {dict(results)}, {mended} tokens that SoftHSM2 lost were mended")  # noqa: T201
 
     for _ in range(50):
         round_trip(keeper, version)
@@ -174,14 +187,15 @@ def test_a_key_that_is_made_while_the_process_dies_is_whole_or_not_there(hsm: So
     keeper = Pkcs11Keeper(hsm.settings(timeout=20.0))
     over = threading.Event()
 
-    def kill() -> None:
+    def kill_often() -> None:
         chance = random.Random(7)
         while not over.wait(chance.uniform(0.0, 0.03)):
             pid = pid_of(keeper)
             if pid is not None and keeper._line._failures == 0:
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
+                hsm.mend()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill_often)
     killer.start()
     made: list[VersionName] = []
     while len(made) < 10:

@@ -60,6 +60,7 @@ class SoftHsm:
         hsm.write_pin(pin)
         # A PIN on a command line is for everybody to see; this one guards nothing but tests.
         hsm.run("softhsm2-util", "--init-token", "--free", "--label", token, "--pin", pin, "--so-pin", pin[::-1])
+        shutil.copy(hsm._token_file, hsm._copy)
         return hsm
 
     @property
@@ -71,6 +72,14 @@ class SoftHsm:
     def tokens(self) -> Path:
         """The directory that is the HSM: moved away, the token is lost; put back, it is there again."""
         return self.directory / "tokens"
+
+    @property
+    def _token_file(self) -> Path:
+        return next(self.tokens.glob("*/token.object"))
+
+    @property
+    def _copy(self) -> Path:
+        return self.directory / "token.object.copy"
 
     @property
     def _configuration(self) -> Path:
@@ -102,6 +111,17 @@ class SoftHsm:
     def put_back(self) -> None:
         """Plug it in again."""
         (self.directory / "lost").rename(self.tokens)
+
+    def mend(self) -> bool:
+        """Put the token's own file back where a killed process has left it empty; whether it had.
+
+        SoftHSM2 truncates that file at each login and writes it anew. A token without it is lost with all its keys.
+        """
+        whole = self._copy.read_bytes()
+        if len(self._token_file.read_bytes()) == len(whole):
+            return False
+        self._token_file.write_bytes(whole)
+        return True
 
     def tool(self, *words: str) -> str:
         """What ``pkcs11-tool`` of OpenSC says, logged in to the token; its errors too."""

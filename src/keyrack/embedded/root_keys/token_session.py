@@ -53,8 +53,10 @@ class TokenSession:
     def __init__(self, library: Any, token: Any, session: Any, mechanism: str) -> None:
         self._token = token
         self._session = session
-        # SoftHSM2 never syncs its files, and its keys must be durable when they are said to be there.
+        # SoftHSM2 never syncs its files. It writes the token's own anew at each login, and keys that are said to be
+        # there must be durable.
         self._syncs = str(library.manufacturer_id).startswith("SoftHSM")
+        self._sync()
         self._held: OrderedDict[Name, tuple[Held, ...]] = OrderedDict()
         self._trial = self._chosen(CHOICES[mechanism])
 
@@ -279,12 +281,13 @@ def _token(library: Any, label: str) -> Any:
     found = [token for token in _tokens(library) if token.label == label]
     if len(found) == 1:
         return found[0]
-    others = ", ".join(sorted(repr(token.label) for token in _tokens(library) if token.label)) or "none"
+    if found:
+        raise Told(Answer.UNUSABLE, f"there is more than one token {label!r}: give them different labels")
+    others = ", ".join(sorted(repr(token.label) for token in _tokens(library) if token.label))
     raise Told(
         Answer.UNUSABLE,
-        f"there is more than one token {label!r}: give them different labels"
-        if found
-        else f"there is no token {label!r}, but {others}: connect or initialise it, or correct 'token'",
+        f"there is no token {label!r}, {f'but {others}' if others else 'nor any other'}: connect or initialise it, or"
+        " correct 'token'",
     )
 
 
