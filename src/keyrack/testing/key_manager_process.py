@@ -21,6 +21,8 @@ class KeyManagerProcess:
     address: Address
     instance: str
     """The key manager instance that ``keyrack init`` has made."""
+    process: int
+    """Its number."""
 
     def new_api_key(self, name: str, *roles: str, instance: str | None = None) -> str:
         """Make a service ID with these roles over an instance (the first one); the API key for it."""
@@ -50,7 +52,7 @@ def key_manager_process(directory: Path, **environment: str) -> Iterator[KeyMana
         )
     try:
         host, port = _address(directory / "run" / "key-manager.address", process, log)
-        yield KeyManagerProcess(deployment, Address(host, port, authority), first["identifier"])
+        yield KeyManagerProcess(deployment, Address(host, port, authority), first["identifier"], process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
