@@ -395,6 +395,35 @@ def test_signals_for_the_whole_group_do_not_end_it(keeper: Pkcs11Keeper) -> None
     assert pid == pid_of(keeper)
 
 
+MAKES = """
+import sys, uuid
+from pathlib import Path
+from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper, TokenSettings
+from keyrack.embedded.root_keys.port import VersionName
+library, pin, conf = sys.argv[1:]
+keeper = Pkcs11Keeper(
+    TokenSettings(Path(library), "keyrack", Path(pin), timeout=30.0, environment={"SOFTHSM2_CONF": conf})
+)
+keeper.probe()
+version = VersionName(*(str(uuid.uuid4()) for _ in range(3)))
+for _ in range(2):
+    keeper.generate(version)
+keeper.destroy(version, b"")
+keeper.close()
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt install strace")
+def test_softhsm2_is_synced_where_it_does_not_sync_itself(hsm: SoftHsm, tmp_path: Path) -> None:
+    """After the login, after a new key and when it is asked for again, and after its end."""
+    trace = tmp_path / "trace"
+    words = [sys.executable, "-c", MAKES, str(hsm.library), str(hsm.pin_file), hsm.environment["SOFTHSM2_CONF"]]
+
+    subprocess.run(["strace", "-f", "-qq", "-e", "trace=sync", "-o", str(trace), *words], check=True, timeout=60)
+
+    assert 4 == trace.read_text().count("sync(")
+
+
 FORKED = """
 import os, sys
 from pathlib import Path
@@ -426,15 +455,42 @@ def test_a_forked_server_asks_a_process_of_its_own(hsm: SoftHsm) -> None:
     assert "well\n" == done.stdout, done.stderr
 
 
+class Interrupted(Exception):
+    """What a signal's handler raises."""
+
+
 def test_a_caller_that_is_interrupted_leaves_no_answer_for_the_next(keeper: Pkcs11Keeper) -> None:
-    """Its question's answer never becomes another's."""
+    """Its question was asked, and the answer comes when somebody else waits for another."""
+    version = a_version()
+    keeper.generate(version)
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(3):
+            keeper.probe()
+            pid = pid_of(keeper)
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Interrupted):
+                round_trip(keeper, version)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.1)
+            round_trip(keeper, version)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_interruptions_at_any_point_do_no_harm(keeper: Pkcs11Keeper) -> None:
+    """Neither a turn nor an answer is lost."""
     version = a_version()
     keeper.generate(version)
     main = threading.get_ident()
     over, armed = threading.Event(), threading.Event()
-
-    class Interrupted(Exception):
-        pass
 
     def interrupt() -> None:
         while not over.wait(0.002):
