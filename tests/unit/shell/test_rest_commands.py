@@ -82,6 +82,16 @@ def hang_up(running: KeyManagerProcess) -> None:
     time.sleep(0.5)
 
 
+def test_the_memory_of_the_process_is_written_to_no_core_file(running: KeyManagerProcess) -> None:
+    (limit,) = [
+        line
+        for line in Path(f"/proc/{running.process}/limits").read_text().splitlines()
+        if line.startswith("Max core file size")
+    ]
+
+    assert ["0", "0"] == limit.split()[4:6]
+
+
 def test_key_material_stands_in_no_file(running: KeyManagerProcess, manager: User) -> None:
     """Not in the log, which tells everything it can here, not in the journal, not in the database."""
     payload, material, plaintext = os.urandom(48), os.urandom(32), os.urandom(32)

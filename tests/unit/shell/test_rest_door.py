@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.embedded import lookup, tenancy
-from keyrack.embedded.errors import KeeperUnavailable
+from keyrack.domain.secret import Secret
+from keyrack.embedded import actions, lookup, tenancy
+from keyrack.embedded.errors import KeeperUnavailable, KeyRootRequired
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Role
 from keyrack.shell.rest.bounds import Bounds, Rate
@@ -389,6 +390,38 @@ def test_a_refused_request_is_in_the_journal(house: House, manager: User, addres
     assert {"kms.secrets.read", "KEY_NOT_FOUND_ERR", "no-such-key"} <= set(map(str, known.values()))
     assert {"kms.secrets.list", "UNAUTHORIZED_ERR", "unknown"} <= set(map(str, unknown.values()))
     assert CANARY not in str(unknown)
+
+
+def test_nobody_says_by_a_header_where_a_request_comes_from(house: House, address: Address) -> None:
+    """The address counts for the policy allowedIP, and stands in the journal."""
+    spoofed = {"X-Forwarded-For": "192.0.2.66", "Forwarded": "for=192.0.2.66", "X-Real-IP": "192.0.2.66"}
+    address.ask("GET", "/api/v2/keys", headers={"Correlation-Id": "spoofed", **spoofed})
+
+    (told,) = [line for line in journal(house) if '"spoofed"' in line]
+    assert "127.0.0.1" in told
+    assert "192.0.2.66" not in told
+
+
+def test_key_material_of_a_request_is_wiped_at_its_end(manager: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came in and what went out, also where the request is refused."""
+    seen: list[Secret] = []
+
+    def looked_at(house: object, call: object, name: str, plaintext: Secret, aad: object) -> object:
+        assert b"0123456789abcdef" == plaintext.reveal()
+        made = Secret(bytearray(b"fedcba9876543210"))
+        seen.extend((plaintext, made))
+        if name == "refused":
+            raise KeyRootRequired("no")
+        return actions.WrapAnswer(b"ciphertext", "version", made)
+
+    monkeypatch.setattr(actions, "wrap", looked_at)
+    body = {"plaintext": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+
+    answered = manager.ask("POST", "/keys/answered/actions/wrap", body)
+    manager.ask("POST", "/keys/refused/actions/wrap", body)
+
+    assert "ZmVkY2JhOTg3NjU0MzIxMA==" == answered.json["plaintext"]
+    assert [0, 0, 0] == [len(secret) for secret in seen[:3]]
 
 
 def test_a_flood_of_refusals_does_not_fill_the_journal(house: House, tmp_path: Path) -> None:
