@@ -3,7 +3,6 @@
 Many threads may read at once; one at a time changes. Durable when a unit returns.
 """
 
-import hashlib
 import hmac
 import os
 import sqlite3
@@ -11,12 +10,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from keyrack.embedded.errors import KeystoreDamaged, KeystoreExists, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.anchor import Anchor
 from keyrack.embedded.store.reading import JournalEnd, Reading
+from keyrack.embedded.store.rows import Rows
 from keyrack.embedded.store.schema import FORMAT, TABLES
 from keyrack.embedded.store.tally import Tally
 from keyrack.embedded.store.unit import EMPTY, Meta, Unit
@@ -33,13 +33,17 @@ class Database:
         """Take the keys of an open keystore; :meth:`create` and :meth:`open` are the ways in."""
         self._path = path
         self._keystore = keystore.identifier
-        self._row_key = keystore.derived("rows")
+        self._rows = Rows(keystore.derived("rows"))
         self._tally = Tally(keystore)
         self._anchor = Anchor(anchor_path(path), keystore.derived("anchor"))
         self._seen = 0
         self._writing = threading.Lock()
         self._lending = threading.Lock()
-        self._idle: list[tuple[tuple[int, int], sqlite3.Connection]] = []
+        self._idle: list[sqlite3.Connection] = []
+        self._inode = (0, 0)
+        """Device and inode of the file that the idle connections are to."""
+        self._believed: tuple[tuple[Any, ...] | None, Meta] = (None, Meta(0, EMPTY, b""))
+        """What the database last said of itself, as it was read and as it was understood."""
 
     @classmethod
     def create(cls, path: Path, keystore: Keystore) -> Self:
@@ -106,7 +110,7 @@ class Database:
             connection.execute("BEGIN")
             try:
                 meta = self._meta(connection)
-                yield Reading(connection, self._row_key, meta.revision, meta.journal_end)
+                yield Reading(connection, self._rows, meta.revision, meta.journal_end)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -116,7 +120,7 @@ class Database:
         with self._writing, self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                unit = Unit(connection, self._row_key, self._meta(connection), self._tally)
+                unit = Unit(connection, self._rows, self._meta(connection), self._tally)
                 yield unit
                 if unit.touched:
                     self._put_meta(connection, unit.meta)
@@ -131,15 +135,30 @@ class Database:
     def close(self) -> None:
         """Let go of the file; nothing may be under way."""
         with self._lending:
-            for _, connection in self._idle:
+            for connection in self._idle:
                 connection.close()
             self._idle.clear()
+        self._rows.forget()
 
     def _meta(self, connection: sqlite3.Connection) -> Meta:
         """What the database says of itself: believed, and not older than what was seen."""
         # Before the snapshot is taken: another thread may commit meanwhile, and nothing is older then.
         seen = self._seen
         row = connection.execute(f"SELECT format, keystore, {_META}, mac FROM meta").fetchone()
+        before, meta = self._believed
+        if row is None or row != before:  # The same bytes need no second proof.
+            meta = self._proved(row)
+            self._believed = (row, meta)
+        if meta.revision < seen:
+            raise KeystoreRolledBack(
+                f"{self._path} is at change {meta.revision}, and change {seen} was seen before: an older copy was put "
+                "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
+            )
+        if meta.revision > seen:
+            self._saw(meta.revision)  # What another process has changed counts as well.
+        return meta
+
+    def _proved(self, row: tuple[Any, ...] | None) -> Meta:
         if row is None or row[0] != FORMAT or row[1] != self._keystore:
             raise KeystoreDamaged(f"{self._path} does not belong to this keystore, or is of another version of keyrack")
         # A flipped bit may make text of a number or of bytes, even in a table that is strict.
@@ -147,12 +166,6 @@ class Database:
         meta = Meta(row[2], JournalEnd(*row[3:5]), row[5])
         if not of_kind or not hmac.compare_digest(row[6], self._meta_mac(meta)):
             raise KeystoreDamaged(f"{self._path} was changed by something else than keyrack: restore it from a backup")
-        if meta.revision < seen:
-            raise KeystoreRolledBack(
-                f"{self._path} is at change {meta.revision}, and change {seen} was seen before: an older copy was put "
-                "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
-            )
-        self._saw(meta.revision)  # What another process has changed counts as well.
         return meta
 
     def _saw(self, revision: int) -> None:
@@ -166,8 +179,7 @@ class Database:
     def _meta_mac(self, meta: Meta) -> bytes:
         end = meta.journal_end
         told = (FORMAT, self._keystore, meta.revision, end.number, end.hash.hex(), meta.tally.hex())
-        said = "\0".join(map(str, ("meta", *told)))
-        return hmac.digest(self._row_key.reveal(), said.encode(), hashlib.sha256)
+        return self._rows.mac("meta", *told)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -177,11 +189,12 @@ class Database:
         except FileNotFoundError:
             raise KeystoreMissing(f"there is no database {self._path}: put it back, or correct the path") from None
         here = (status.st_dev, status.st_ino)
+        stale: list[sqlite3.Connection] = []
         with self._lending:
-            # A file that was replaced would be read on under its old inode.
-            stale = [idle for inode, idle in self._idle if inode != here]
-            self._idle = [(inode, idle) for inode, idle in self._idle if inode == here]
-            connection = self._idle.pop()[1] if self._idle else None
+            if here != self._inode:
+                # A file that was replaced would be read on under its old inode.
+                stale, self._idle, self._inode = self._idle, [], here
+            connection = self._idle.pop() if self._idle else None
         for each in stale:
             each.close()
         try:
@@ -192,8 +205,14 @@ class Database:
             raise KeystoreDamaged(f"{self._path} is damaged: restore it from a backup") from None
         finally:
             if connection is not None:
-                with self._lending:
-                    self._idle.append((here, connection))
+                self._give_back(connection, here)
+
+    def _give_back(self, connection: sqlite3.Connection, inode: tuple[int, int]) -> None:
+        with self._lending:
+            if inode == self._inode:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def _opened(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=WAIT, isolation_level=None, check_same_thread=False)

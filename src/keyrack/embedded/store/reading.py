@@ -1,22 +1,17 @@
 """One snapshot of the database, read: every record is checked against its MAC before anybody believes it."""
 
-import hashlib
-import hmac
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from keyrack.domain.secret import Secret
 from keyrack.embedded.call import Call
 from keyrack.embedded.errors import InvalidInstance, KeyNotFound, KeystoreDamaged, Unauthorised
 from keyrack.embedded.iam.records import ServiceId
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.instances import KeyManagerInstance
 from keyrack.embedded.keys import Key
-from keyrack.embedded.store.codec import decode
-
-T = TypeVar("T")
+from keyrack.embedded.store.rows import Rows
 
 KEY_COLUMNS = (
     "id, instance, ring, name, extractable, imported, state, created_at, updated_at, rotated_at, deleted_at, expires_at"
@@ -54,9 +49,9 @@ class Withdrawn:
 class Reading:
     """What a use case may look up. It lives as long as its transaction; one thread uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, row_key: Secret, revision: int, journal_end: JournalEnd) -> None:
+    def __init__(self, connection: sqlite3.Connection, rows: Rows, revision: int, journal_end: JournalEnd) -> None:
         self._connection = connection
-        self._row_key = row_key
+        self._rows = rows
         self.revision = revision
         """How many changes the database has seen."""
         self.journal_end = journal_end
@@ -65,7 +60,7 @@ class Reading:
     def instances(self) -> list[KeyManagerInstance]:
         """Every key manager instance, oldest first."""
         rows = self._connection.execute("SELECT id, revision, record, mac FROM instances")
-        found = [self._record("instances", KeyManagerInstance, row) for row in rows]
+        found = [self._rows.believed("instances", KeyManagerInstance, *row) for row in rows]
         return sorted(found, key=lambda instance: (instance.created_at, instance.identifier))
 
     def instance(self, identifier: str) -> KeyManagerInstance:
@@ -75,7 +70,7 @@ class Reading:
         ).fetchone()
         if row is None:
             raise InvalidInstance(f"there is no key manager instance {identifier}")
-        return self._record("instances", KeyManagerInstance, row)
+        return self._rows.remembered("instances", KeyManagerInstance, *row)
 
     def key(self, instance: str, name: str) -> Key:
         """The key of this identifier or alias in an instance, in whatever state; raises :class:`KeyNotFound`."""
@@ -126,7 +121,7 @@ class Reading:
         rows = self._connection.execute(
             f"{_READ_KEY} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?", (*parameters, limit, offset)
         )
-        return [self._key(row) for row in rows]
+        return [_key(self._rows.believed, row) for row in rows]
 
     def count(self, where: str, parameters: Sequence[Any]) -> int:
         """How many keys meet such a condition."""
@@ -141,7 +136,7 @@ class Reading:
     def service_ids(self) -> list[ServiceId]:
         """Every service ID, oldest first."""
         rows = self._connection.execute("SELECT id, revision, record, mac FROM service_ids")
-        found = [self._record("service_ids", ServiceId, row) for row in rows]
+        found = [self._rows.believed("service_ids", ServiceId, *row) for row in rows]
         return sorted(found, key=lambda each: (each.created_at, each.identifier))
 
     def service_id(self, identifier: str) -> ServiceId | None:
@@ -149,7 +144,7 @@ class Reading:
         row = self._connection.execute(
             "SELECT id, revision, record, mac FROM service_ids WHERE id = ?", (identifier,)
         ).fetchone()
-        return None if row is None else self._record("service_ids", ServiceId, row)
+        return None if row is None else self._rows.remembered("service_ids", ServiceId, *row)
 
     def owner_of(self, api_key_hash: bytes) -> ServiceId | None:
         """The service ID that has an API key of this hash."""
@@ -182,7 +177,7 @@ class Reading:
 
     def _key_by_id(self, identifier: str) -> Key | None:
         row = self._connection.execute(f"{_READ_KEY} WHERE id = ?", (identifier,)).fetchone()
-        return None if row is None else self._key(row)
+        return None if row is None else _key(self._rows.remembered, row)
 
     def _key_by_alias(self, instance: str, alias: str) -> Key | None:
         row = self._connection.execute(
@@ -191,22 +186,12 @@ class Reading:
         key = None if row is None else self._key_by_id(row[0])
         return key if key is not None and any(each.name == alias for each in key.aliases) else None
 
-    def _key(self, row: tuple[Any, ...]) -> Key:
-        key = self._record("keys", Key, (row[0], *row[-3:]))
-        if columns_of(key) != row[:-3]:
-            raise KeystoreDamaged(f"the row of the key {row[0]!r} was changed: restore the database from a backup")
-        return key
 
-    def _record(self, table: str, kind: type[T], row: tuple[str, int, str, bytes]) -> T:
-        identifier, revision, text, mac = row
-        # A flipped bit may make a number of a text or of bytes, even in a table that is strict.
-        of_kind = [type(cell) for cell in row] == [str, int, str, bytes]
-        if not of_kind or not hmac.compare_digest(mac, row_mac(self._row_key, table, identifier, revision, text)):
-            raise KeystoreDamaged(f"a row of {table} was changed: restore the database from a backup")
-        record = decode(kind, text)
-        if getattr(record, "identifier") != identifier:  # noqa: B009 - every kind has one
-            raise KeystoreDamaged(f"a row of {table} stands in another's place: restore the database from a backup")
-        return record
+def _key(believe: Callable[..., Key], row: tuple[Any, ...]) -> Key:
+    key = believe("keys", Key, row[0], *row[-3:])
+    if columns_of(key) != row[:-3]:
+        raise KeystoreDamaged(f"the row of the key {row[0]!r} was changed: restore the database from a backup")
+    return key
 
 
 def _line(row: tuple[int, str, bytes]) -> JournalLine:
@@ -231,9 +216,3 @@ def columns_of(key: Key) -> tuple[Any, ...]:
         key.deleted_at,
         key.expires_at,
     )
-
-
-def row_mac(key: Secret, table: str, identifier: str, revision: int, text: str) -> bytes:
-    """HMAC-SHA256 over where a record stands, the change that has written it, and its text."""
-    said = f"{table}\0{identifier}\0{revision}\0{text}"
-    return hmac.digest(key.reveal(), said.encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -6,13 +6,13 @@ from typing import Any
 
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical, genesis, link
-from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.iam.records import ServiceId
 from keyrack.embedded.instances import KeyManagerInstance
 from keyrack.embedded.keys import Key
 from keyrack.embedded.store.codec import encode
-from keyrack.embedded.store.reading import KEY_COLUMNS, JournalEnd, Reading, columns_of, row_mac
+from keyrack.embedded.store.reading import KEY_COLUMNS, JournalEnd, Reading, columns_of
+from keyrack.embedded.store.rows import Rows
 from keyrack.embedded.store.tally import Tally
 
 CHAIN = "key-manager"
@@ -42,9 +42,9 @@ class Unit(Reading):
     touched = False
     """Whether anything was written: a unit that has written nothing is no change."""
 
-    def __init__(self, connection: sqlite3.Connection, row_key: Secret, meta: Meta, tally: Tally) -> None:
+    def __init__(self, connection: sqlite3.Connection, rows: Rows, meta: Meta, tally: Tally) -> None:
         """``meta`` is what the last change has left."""
-        super().__init__(connection, row_key, meta.revision + 1, meta.journal_end)
+        super().__init__(connection, rows, meta.revision + 1, meta.journal_end)
         self._tally = tally
         self._count = tally.open(meta.tally, meta.revision)
 
@@ -56,7 +56,7 @@ class Unit(Reading):
     def put_key(self, key: Key) -> None:
         """Insert the key, or replace it whole, with its aliases."""
         text = encode(key)
-        mac = row_mac(self._row_key, "keys", key.identifier, self.revision, text)
+        mac = self._rows.mac("keys", key.identifier, self.revision, text)
         self._write("DELETE FROM aliases WHERE instance = ? AND key = ?", key.instance, key.identifier)
         self._recount("keys", key.identifier, mac)
         self._write(_WRITE_KEY, *columns_of(key), self.revision, text, mac)
@@ -108,7 +108,7 @@ class Unit(Reading):
         self.journal_end = end
 
     def _put(self, table: str, identifier: str, text: str) -> None:
-        mac = row_mac(self._row_key, table, identifier, self.revision, text)
+        mac = self._rows.mac(table, identifier, self.revision, text)
         self._recount(table, identifier, mac)
         self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", identifier, self.revision, text, mac)
 
