@@ -15,6 +15,8 @@ from keyrack.domain.secret import overwrite, wipe
 NONCE = 12
 TAG = 16
 BLOCK = 8
+SALT = 16
+"""Random bytes that key wrap gets along: without them equal plaintexts would show as equal ciphertexts."""
 INSIDE = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True}
 """What every key has that is to stay inside."""
 _PASSING = {Attribute.TOKEN: False, Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
@@ -75,7 +77,8 @@ class Gcm:
 
 @dataclass(frozen=True, slots=True)
 class KeyWrap:
-    """AES key wrap. It has no associated data, so half of the context is enciphered too and compared afterwards.
+    """AES key wrap. It has no associated data, so half of the context is enciphered too and compared afterwards; and it
+    is deterministic, so a salt goes along.
 
     What is wrapped is padded to whole blocks here, since makers understand the padding of PKCS#11 differently.
     """
@@ -105,7 +108,7 @@ class KeyWrap:
 
     def decipher(self, key: Any, context: bytes, nonce: bytes, ciphertext: bytes) -> bytearray:
         """Unwrap into a key of the session, read it, and compare its context."""
-        if nonce or len(ciphertext) < TAG + 2 * BLOCK or len(ciphertext) % BLOCK:
+        if nonce or len(ciphertext) < SALT + TAG + 2 * BLOCK or len(ciphertext) % BLOCK:
             raise DoesNotOpen("it is of another length than a wrapped key")
         passing = key.unwrap_key(
             ObjectClass.SECRET_KEY,
@@ -168,13 +171,13 @@ def _moved(value: bytes) -> bytearray:
 
 def _padded(plaintext: memoryview, context: bytes) -> bytes:
     missing = BLOCK - len(plaintext) % BLOCK
-    return b"".join((plaintext, bytes([missing]) * missing, context[:TAG]))
+    return b"".join((plaintext, bytes([missing]) * missing, os.urandom(SALT), context[:TAG]))
 
 
 def _unpadded(value: bytearray, context: bytes) -> bytearray:
-    end = len(value) - TAG
+    end = len(value) - TAG - SALT
     missing = value[end - 1] if end >= BLOCK else 0
-    if not 1 <= missing <= BLOCK or not hmac.compare_digest(memoryview(value)[end:], context[:TAG]):
+    if not 1 <= missing <= BLOCK or not hmac.compare_digest(memoryview(value)[-TAG:], context[:TAG]):
         wipe(value)
         raise DoesNotOpen("it is bound to something else")
     plaintext = value[: end - missing]
