@@ -28,6 +28,9 @@ from keyrack.embedded.instances import ImportToken, PolicyType
 from keyrack.embedded.keys import Key
 from keyrack.embedded.lifecycle import rotate
 from keyrack.embedded.policies import set_instance_policies
+from keyrack.embedded.root_keys.keystore import Keystore
+from keyrack.embedded.root_keys.port import VersionName
+from keyrack.embedded.root_keys.software import SoftwareKeeper
 from keyrack.testing.key_houses import INSTANCE, OTHER_INSTANCE, a_call, a_caller, a_house, an_instance, go_on
 from keyrack.testing.some_keys import journal_of, refusal
 
@@ -134,6 +137,31 @@ def test_a_rotation_takes_an_encrypted_payload_too(house: House, token: ImportTo
 
     assert holds(house, rotated, new)
     assert made.newest == rotated.versions[0]
+
+
+class RememberingKeeper(SoftwareKeeper):
+    """Keeps hold of the very objects that it was given."""
+
+    def __init__(self, keystore: Keystore) -> None:
+        super().__init__(keystore)
+        self.given: list[Secret] = []
+        self.lengths: list[int] = []
+
+    def take(self, version: VersionName, material: Secret) -> bytes:
+        self.given.append(material)
+        self.lengths.append(len(material))
+        return super().take(version, material)
+
+
+def test_decrypted_material_is_wiped(house: House, token: ImportToken) -> None:
+    """Once the keeper has it, nobody else does."""
+    keeper = RememberingKeeper(house.keystore)
+    house = replace(house, keepers={keeper.name: keeper})
+
+    create(house, a_call(), parcel(token, GCM).wanted())
+
+    assert [32] == keeper.lengths
+    assert [0] == [len(material) for material in keeper.given]
 
 
 def spoiled(sent: Parcel, **changes: Any) -> Parcel:

@@ -550,11 +550,12 @@ def test_records_of_other_tables_are_refused_too(path: Path, house: House, table
 
 
 def test_a_record_of_one_table_is_none_of_another(path: Path, house: House) -> None:
-    """The MAC covers the name of the table."""
+    """The MAC covers the name of the table: a bare instance has the very fields of a bare service ID."""
     by_hand(path, "INSERT INTO service_ids SELECT id, revision, record, mac FROM instances")
 
-    with house.reading() as reading, pytest.raises(KeystoreDamaged):
-        reading.service_id(INSTANCE)
+    for identifier in (INSTANCE, OTHER_INSTANCE):
+        with house.reading() as reading, pytest.raises(KeystoreDamaged):
+            reading.service_id(identifier)
 
 
 def test_a_grant_cannot_be_written_by_hand(path: Path, house: House) -> None:
