@@ -104,7 +104,11 @@ def _one(kind: str) -> dict[str, Any]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One server for all tests; each makes adapters of its own."""
     directory = tmp_path_factory.mktemp("keyrack")
-    environment = {"KEYRACK_KEY_MANAGER_API__ENABLED": "true", "KEYRACK_KEY_MANAGER_API__PORT": "0"}
+    environment = {
+        "KEYRACK_KEY_MANAGER_API__ENABLED": "true",
+        "KEYRACK_KEY_MANAGER_API__PORT": "0",
+        "KEYRACK_KEY_MANAGERS__EMBEDDED__WAITS__STATE_CHANGE_SECONDS": "0",
+    }
     deployment = Deployment(directory=directory, environment=environment).initialise()
     kmip = deployment.start()
     try:
@@ -282,14 +286,53 @@ def test_a_root_key_that_is_disabled_withholds_its_clients_keys(place: Place) ->
         assert len(kmip.get(uid).value) == 32
         place.call("disable_key", id=crk)
 
-        def withheld() -> bool:
-            try:
-                kmip.get(uid)
-            except KmipOperationFailure:
-                return True
-            return False
+        within_a_second(lambda: is_withheld(kmip, uid))
 
-        within_a_second(withheld)
+
+def test_a_deleted_standard_key_withholds_one_key_and_its_restore_brings_it_back(place: Place) -> None:
+    """As KMIP for VMware has it: who deletes ``vmware_kmip_<id>`` revokes that disk or VM, and no other."""
+    place.adapter("revokes")
+    identity = client(place.deployment.authority)
+    place.admit("revokes", identity)
+    time.sleep(WITHIN)
+    with place.pykmip(identity) as kmip:
+        uid, other = [kmip.create(enums.CryptographicAlgorithm.AES, 256) for _ in range(2)]
+        value = kmip.get(uid).value
+        (standard,) = place.call("get_keys", search=f"exact:name:vmware_kmip_{uid}")["resources"]
+
+        place.sdk.delete_key(id=standard["id"], bluemix_instance=place.instance)
+
+        within_a_second(lambda: is_withheld(kmip, uid))
+        assert len(kmip.get(other).value) == 32
+        place.call("restore_key", id=standard["id"], prefer="return=representation")
+        assert kmip.get(uid).value == value
+
+
+def test_a_deleted_root_key_withholds_every_key_of_its_adapter(place: Place) -> None:
+    """It takes ``force`` while an adapter uses it; the keys of other adapters are served on."""
+    adapter, identity = place.adapter("shreds"), client(place.deployment.authority)
+    place.admit("shreds", identity)
+    crk = adapter["profile_data"]["crk_id"]
+    time.sleep(WITHIN)
+    with place.pykmip(identity) as kmip:
+        made = [kmip.create(enums.CryptographicAlgorithm.AES, 256) for _ in range(3)]
+        values = [kmip.get(uid).value for uid in made]
+        assert refused(lambda: place.call("delete_key", id=crk)) == (409, "PROTECTED_RESOURCE_ERR")
+
+        place.call("delete_key", id=crk, force=True, prefer="return=representation")
+
+        within_a_second(lambda: all(is_withheld(kmip, uid) for uid in made))
+        place.call("restore_key", id=crk, prefer="return=representation")
+        assert [kmip.get(uid).value for uid in made] == values
+
+
+def is_withheld(kmip: ProxyKmipClient, uid: str) -> bool:
+    """Whether Get refuses the key."""
+    try:
+        kmip.get(uid)
+    except KmipOperationFailure:
+        return True
+    return False
 
 
 def test_the_sdk_can_use_the_root_key_of_an_adapter(place: Place) -> None:
