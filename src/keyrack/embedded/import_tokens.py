@@ -3,7 +3,8 @@
 import hmac
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
@@ -46,11 +47,14 @@ MOST_RETRIEVALS = 500
 BITS = 4096
 NONCE = 12
 _BLOCK = 16
-_PATIENCE = 10.0
-"""Seconds for which a token waits for others to be made."""
+_MOST_AT_ONCE = 2
+"""Tokens that are made, or wait for their turn: each holds one of the few threads that serve every instance."""
 
 _making = threading.Lock()
 """One RSA key at a time: each takes a core for up to some seconds."""
+_lining_up = threading.Lock()
+_in_line: set[str] = set()
+"""The instances whose tokens are being made: one that asks again and again takes nobody else's turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +147,24 @@ def _valid(instance: KeyManagerInstance, now: int) -> ImportToken:
     return token
 
 
+@contextmanager
+def _turn(instance: str) -> Iterator[None]:
+    with _lining_up:
+        if instance in _in_line or len(_in_line) >= _MOST_AT_ONCE:
+            raise TooManyRequests("Too many import tokens are being made: try again in a few seconds")
+        _in_line.add(instance)
+    try:
+        with _making:
+            yield
+    finally:
+        with _lining_up:
+            _in_line.discard(instance)
+
+
 def _new_pair(house: House, instance: str, nonce: bytes) -> tuple[bytes, bytes]:
     """A new public key, in PEM, and its private key, sealed."""
-    if not _making.acquire(timeout=_PATIENCE):
-        raise TooManyRequests("Too many import tokens are being made: try again in a few seconds")
-    try:
+    with _turn(instance):
         private = rsa.generate_private_key(65537, BITS)
-    finally:
-        _making.release()
     clear = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     with house.keystore.derived("import tokens") as key, Secret(bytearray(clear)) as secret:
         overwrite(clear)
