@@ -177,7 +177,7 @@ def test_a_key_that_is_not_there_is_told_to_whom_might_use_it(house: House) -> N
     key = a_standard_key(house, instance=OTHER_INSTANCE)
     nobody = a_caller(house, Role.READER, ring="first")
 
-    for name in ("absent", key.identifier, "", "\0", "x" * 10_000, "' OR 1=1 --"):
+    for name in ("absent", key.identifier, "", "\0", "x" * 10_000, "' OR 1=1 --", "schlüssel", "\ud800"):
         assert ABSENT == refusal(metadata, house, a_call(a_caller(house, Role.READER)), name)
         assert DENIED == refusal(metadata, house, a_call(nobody), name)
 

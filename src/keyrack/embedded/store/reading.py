@@ -74,9 +74,9 @@ class Reading:
 
     def key(self, instance: str, name: str) -> Key:
         """The key of this identifier or alias in an instance, in whatever state; raises :class:`KeyNotFound`."""
-        key = self._key_by_id(name)
-        if key is None:
-            key = self._key_by_alias(instance, name)
+        key = None
+        if name.isascii():  # As every identifier and alias is; half a character could not even be asked for.
+            key = self._key_by_id(name) or self._key_by_alias(instance, name)
         if key is None or key.instance != instance:
             raise KeyNotFound(f"there is no key {name!r} in this instance")
         return key
