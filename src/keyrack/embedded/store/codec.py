@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from json import JSONEncoder
-from json import loads as parse
+from json import JSONDecoder, JSONEncoder
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from keyrack.embedded.errors import KeystoreDamaged
@@ -17,6 +16,7 @@ Converter = Callable[[Any], Any]
 Maker = Callable[[Any], Converter]
 """Gives the converter of an annotation."""
 
+_parsed = JSONDecoder().decode
 _written = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -28,7 +28,7 @@ def encode(record: Any) -> str:
 def decode(kind: type[T], text: str) -> T:
     """The record that :func:`encode` has written; :class:`KeystoreDamaged` for any other text."""
     try:
-        record: T = _decoder(kind)(parse(text))
+        record: T = _decoder(kind)(_parsed(text))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise KeystoreDamaged(
             f"a record of {kind.__name__} is not one that this version writes: update keyrack, or restore a backup"
@@ -78,8 +78,14 @@ def _record_encoder(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
 
 def _record_decoder(of: Maker, kind: Any, inner: tuple[Any, ...]) -> Converter:
     hints = get_type_hints(kind)
-    converters = {each.name: of(hints[each.name]) for each in fields(kind)}
-    return lambda told: kind(**{name: converters[name](value) for name, value in told.items()})
+    converters = {each.name: of(hints[each.name]) for each in fields(kind) if _shape(hints[each.name])[0] != "json"}
+
+    def decoded(told: dict[str, Any]) -> Any:
+        for name in converters.keys() & told.keys():
+            told[name] = converters[name](told[name])
+        return kind(**told)
+
+    return decoded
 
 
 def _default(field: Any) -> Any:

@@ -179,7 +179,7 @@ class Database:
     def _meta_mac(self, meta: Meta) -> bytes:
         end = meta.journal_end
         told = (FORMAT, self._keystore, meta.revision, end.number, end.hash.hex(), meta.tally.hex())
-        return self._rows.mac("meta", *told)
+        return self._rows.mac_of("\0".join(map(str, ("meta", *told))))
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

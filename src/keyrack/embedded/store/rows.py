@@ -28,10 +28,13 @@ class Rows:
         # ``typed``: a flipped bit may make another type of a number, and 5 and 5.0 would be one to a dictionary.
         self._remembered = lru_cache(MOST_REMEMBERED, typed=True)(self.believed)
 
-    def mac(self, *told: object) -> bytes:
+    def mac(self, table: str, identifier: str, revision: int, text: str) -> bytes:
         """HMAC-SHA256 over where a record stands, the change that has written it, and its text."""
-        said = "\0".join(map(str, told)).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key.reveal(), said, hashlib.sha256)
+        return self.mac_of(f"{table}\0{identifier}\0{revision}\0{text}")
+
+    def mac_of(self, said: str) -> bytes:
+        """HMAC-SHA256 over what is said; it begins with a word that nothing else begins with."""
+        return hmac.digest(self._key.reveal(), said.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def believed(self, table: str, kind: type[T], *row: Any) -> T:
         """The record of a row: identifier, revision, text and MAC.
