@@ -149,6 +149,7 @@ def test_joserfc_keeps_no_text_of_the_private_key(house: House) -> None:
 
 @pytest.mark.parametrize("name", [PRIVATE, PUBLIC])
 def test_nobody_slips_in_a_key_of_his_own(house: House, api_key: Secret, token: str, tmp_path: Path, name: str) -> None:
+    caller_of(house, token)  # The public keys were believed once, and are believed in no other form.
     other = {PRIVATE: PUBLIC, PUBLIC: PRIVATE}[name]
     with sqlite3.connect(tmp_path / "keystore.db") as connection:
         (mine,) = connection.execute("SELECT value FROM sealed_values WHERE name = ?", (name,)).fetchone()

@@ -25,6 +25,7 @@ from keyrack.embedded.administration import require_administrator
 from keyrack.embedded.call import KEYRACK, Call, Caller
 from keyrack.embedded.errors import TooEarly
 from keyrack.embedded.house import House
+from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.sealing import Sealing
 from keyrack.embedded.store.codec import decode, encode
 from keyrack.embedded.store.reading import Reading
@@ -85,7 +86,7 @@ def signing_key(house: House) -> RSAKey:
     """The private key, made on first use."""
     make_first(house)
     sealed = _sealed(house, PRIVATE) or b""
-    with _sealing(house).open(sealed, PRIVATE, "signing key of tokens") as der:
+    with _sealing(house.keystore).open(sealed, PRIVATE, "signing key of tokens") as der:
         # It was authenticated just now; to prove the primes again would take longer than a hundred signatures.
         private = load_der_private_key(der.reveal(), None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(private, RSAPrivateKey)
@@ -96,9 +97,7 @@ def signing_key(house: House) -> RSAKey:
 def key_ring(house: House, reading: Reading) -> str:
     """The public keys as they are kept, authenticated; for :func:`verifiers`, and to tell whether they have changed."""
     sealed = reading.sealed_value(PUBLIC)
-    if sealed is None:
-        return encode(PublicKeys())
-    return _sealing(house).open(sealed, PUBLIC, "public keys of tokens").reveal().decode()
+    return encode(PublicKeys()) if sealed is None else _ring(house.keystore, sealed)
 
 
 @lru_cache(maxsize=16)
@@ -140,7 +139,7 @@ def _install(house: House, caller: Caller, action: str, *, first: bool) -> None:
 
 
 def _put(house: House, unit: Unit, private: RSAPrivateKey, public: PublicKeys) -> None:
-    sealing = _sealing(house)
+    sealing = _sealing(house.keystore)
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     with Secret(bytearray(der)) as secret:
         overwrite(der)
@@ -160,6 +159,12 @@ def _sealed(house: House, name: str) -> bytes | None:
         return reading.sealed_value(name)
 
 
-def _sealing(house: House) -> Sealing:
-    with house.keystore.derived("token signing") as key:
+@lru_cache(maxsize=16)
+def _ring(keystore: Keystore, sealed: bytes) -> str:
+    """What was sealed, authenticated: once for the same bytes, although every request asks."""
+    return _sealing(keystore).open(sealed, PUBLIC, "public keys of tokens").reveal().decode()
+
+
+def _sealing(keystore: Keystore) -> Sealing:
+    with keystore.derived("token signing") as key:
         return Sealing(key)

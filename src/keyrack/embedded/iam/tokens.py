@@ -44,6 +44,7 @@ __all__ = [
     "ApiKeyNotFound",
     "Token",
     "account_of",
+    "caller_in",
     "caller_of",
     "discovery",
     "public_keys",
@@ -117,12 +118,17 @@ def caller_of(house: House, bearer: str, issuer: str | None = None) -> Caller:
 
     With ``issuer`` only its tokens count. The text of a refusal never holds any of the token.
     """
+    with house.reading() as reading:
+        return caller_in(house, reading, bearer, issuer)
+
+
+def caller_in(house: House, reading: Reading, bearer: str, issuer: str | None = None) -> Caller:
+    """The same for whoever looks at more than that in one snapshot."""
     if not bearer or len(bearer) > LONGEST:
         raise Unauthorised(_MALFORMED)
-    with house.reading() as reading:
-        claims, verifier = _verified(bearer, key_ring(house, reading))
-        _check(claims, verifier, house.now, issuer)
-        service_id = reading.service_id(claims["sub"])
+    claims, verifier = _verified(bearer, key_ring(house, reading))
+    _check(claims, verifier, house.now, issuer)
+    service_id = reading.service_id(claims["sub"])
     api_key = claims[API_KEY_CLAIM]
     if service_id is None:
         raise Unauthorised("The service ID of this token was deleted")

@@ -41,12 +41,14 @@ class Answer(Response):
 
 def encoded(content: Any) -> bytearray:
     """The JSON of ``content``, whose secrets become base64 and are wiped."""
-    mark = secrets.token_hex(16)
+    mark = ""
     found: list[Secret] = []
 
     def stand_in(value: Any) -> str:
+        nonlocal mark
         if not isinstance(value, Secret):
             raise TypeError(f"{type(value).__name__} has no JSON")
+        mark = mark or secrets.token_hex(16)
         found.append(value)
         return f"{mark}{len(found) - 1}."
 

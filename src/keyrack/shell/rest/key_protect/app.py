@@ -32,10 +32,10 @@ from keyrack.shell.rest.serving import Open
 ROOT = "/api/v2"
 DOCUMENT = f"{ROOT}/openapi.json"
 ROUTERS = (
+    actions.router,  # First what is asked most: each router before costs every request.
     registrations.router,  # Before keys: /keys/registrations is no key.
     keys.router,
     lifecycle.router,
-    actions.router,
     aliases.router,
     key_policies.router,
     instance_policies.router,

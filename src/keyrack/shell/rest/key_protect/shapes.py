@@ -22,7 +22,7 @@ _DELETED_BY_SOMEBODY: Final = 24
 
 def instant(seconds: int) -> str:
     """A time as RFC 3339, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
 def text_of(octets: bytes) -> str:
