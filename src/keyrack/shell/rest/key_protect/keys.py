@@ -19,6 +19,9 @@ router = APIRouter(tags=["keys"])
 
 
 def _parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """A query parameter of a list: an empty one counts as none."""
+    if schema["type"] != "string":
+        schema = {"anyOf": [schema, {"type": "string", "maxLength": 0}]}
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
