@@ -1,6 +1,7 @@
 """Wires the house: one function puts every room behind its port, from the files to the listener."""
 
 import asyncio
+import itertools
 import logging
 import sqlite3
 import time
@@ -35,6 +36,8 @@ RECONCILE_EVERY: Final = 60.0
 """Seconds between two looks for what a crash has left between the key manager and the catalog."""
 SCHEDULE_EVERY: Final = 60.0
 """Seconds between two looks for root keys that are due for rotation, and deleted keys for their purge."""
+VERIFY_ROUNDS: Final = 60
+"""Such looks between two walks through all records of a key manager: an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,12 @@ class House:
         await Withdrawals(self.vault, self.key_managers).watch()
 
     async def keep_schedule(self) -> None:
-        """Rotate root keys whose policy says so, and purge what was deleted long ago, for ever; one process does it."""
-        while True:
+        """Rotate root keys whose policy says so, purge what was deleted long ago, verify, for ever; one process does it."""
+        for round_ in itertools.count():
             for name, manager in self.key_managers.items():
                 await asyncio.to_thread(_kept_schedule, name, manager.house)
+                if round_ % VERIFY_ROUNDS == VERIFY_ROUNDS - 1:
+                    await asyncio.to_thread(_verified, name, manager.house)
             await asyncio.sleep(SCHEDULE_EVERY)
 
     async def _changed(self, gone: frozenset[str]) -> None:
@@ -88,6 +93,14 @@ def _kept_schedule(name: str, house: KeyHouse) -> None:
                 log.info("kept the schedule", extra={"key_manager": name, what: len(done)})
         except (KeystoreError, sqlite3.Error, OSError) as error:
             log.warning("the schedule of key manager %s is put off: %s", name, error)
+
+
+def _verified(name: str, house: KeyHouse) -> None:
+    """Opening has verified it; this finds what was put back since."""
+    try:
+        house.database.verify()
+    except (KeystoreError, sqlite3.Error, OSError) as error:
+        log.error("the database of key manager %s is not as it was written: %s", name, error)
 
 
 @asynccontextmanager
