@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.testing.canaries import in_files
+from keyrack.testing.canaries import in_files, in_memory
 from keyrack.testing.certificates import Algorithm, server
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
 from keyrack.testing.key_protect import User
@@ -107,6 +107,23 @@ def test_key_material_stands_in_no_file(running: KeyManagerProcess, manager: Use
     assert plaintext == base64.b64decode(opened["plaintext"])
     secrets = [payload, material, plaintext, base64.b64decode(generated["plaintext"]), manager.api_key.encode()]
     assert [] == in_files([*secrets, manager.token.rpartition(".")[2].encode()], running.deployment.directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads the memory of a process that keeps it private")
+def test_plaintexts_are_gone_from_memory_once_they_are_answered(running: KeyManagerProcess, manager: User) -> None:
+    """As bytes, all of them. As base64 a few may be left, in what HTTP and TLS let go of without wiping it."""
+    root = created(manager)
+    plaintexts = [os.urandom(32) for _ in range(50)]
+    for plaintext in plaintexts:
+        body = {"plaintext": base64.b64encode(plaintext).decode()}
+        wrapped = manager.ask("POST", f"/keys/{root}/actions/wrap", body).json["ciphertext"]
+        manager.ask("POST", f"/keys/{root}/actions/unwrap", {"ciphertext": wrapped})
+    for _ in range(5):
+        manager.ask("GET", "/keys")
+
+    assert 0 == sum(in_memory(plaintexts, running.process).values())
+    digits = in_memory([base64.b64encode(plaintext) for plaintext in plaintexts], running.process)
+    assert sum(map(bool, digits.values())) <= len(plaintexts) // 2
 
 
 def test_an_older_database_is_taken_only_by_a_persons_word(tmp_path: Path) -> None:
