@@ -118,7 +118,7 @@ def _rings(reading: Reading, call: Call, right: Right, instance: KeyManagerInsta
 def _searched(reading: Reading, seen: Visible, query: Query, searched: Searched, now: int) -> Page:
     space = _space(seen, query, now)
     first = _looked_up(reading, seen, searched, space)
-    if reading.count(space.text, space.parameters) > MOST_SEARCHED:
+    if reading.count(space.text, space.parameters, most=MOST_SEARCHED + 1) > MOST_SEARCHED:
         if not first:
             raise KeySearchTooBroad(
                 f"There are more than {MOST_SEARCHED} keys to search: narrow them with `state`, `extractable` or a key "
