@@ -72,7 +72,7 @@ class House:
         await Withdrawals(self.vault, self.key_managers).watch()
 
     async def keep_schedule(self) -> None:
-        """Rotate root keys whose policy says so, purge what was deleted long ago, verify, for ever; one process does it."""
+        """Rotate what is due, purge what was deleted long ago, and verify, for ever; one process does it for all."""
         for round_ in itertools.count():
             for name, manager in self.key_managers.items():
                 await asyncio.to_thread(_kept_schedule, name, manager.house)
