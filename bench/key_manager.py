@@ -92,12 +92,12 @@ class Bench:
 
 
 def rounds(cases: Sequence[Case], given: argparse.Namespace) -> list[Run]:
-    """Everything, once in each round; a round before them is not counted."""
+    """Everything, once in each round, and in every other round backwards; a round before them is not counted."""
     made = []
     for number in range(given.rounds + 1):
         say(f"round {number} of {given.rounds}" if number else "warming up")
         for case in cases:
-            for thing in case.things:
+            for thing in case.things if number % 2 else reversed(case.things):
                 run = measured(number, case, thing, given.seconds if number else given.seconds / 4)
                 made += [run] if number else []
     return made
