@@ -32,10 +32,13 @@ class Bounds:
     handshaking_per_address: int = 32
     connections: int = 1024
     connections_per_address: int = 256
-    workers: int = 16
-    """Requests that are worked on at one time."""
+    workers: int = 4
+    """Requests that are worked on at one time. KMIP's thread, in the same process, takes turns with each of them:
+    sixteen make its answers ten times as late under load, and wrap no faster."""
     waiting: int = 256
     """Requests that wait for their turn; one more is answered 429."""
+    of_one_caller: int = 64
+    """Requests of one service ID whose answers are not out yet; one more is answered 429."""
     per_address: Rate = Rate(each_second=400, burst=1200)
     """Requests of one address, before anybody knows who asks; many callers may stand behind one."""
     per_caller: Rate = Rate(each_second=200, burst=600)

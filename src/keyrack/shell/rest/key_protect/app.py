@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.shell.rest.key_protect import (
@@ -21,7 +22,7 @@ from keyrack.shell.rest.key_protect import (
     registrations,
     rings,
 )
-from keyrack.shell.rest.key_protect.answer import Answer, encoded
+from keyrack.shell.rest.key_protect.answer import encoded
 from keyrack.shell.rest.key_protect.door import TOO_LONG, Door
 from keyrack.shell.rest.key_protect.envelope import JSON, error
 from keyrack.shell.rest.key_protect.openapi import described
@@ -54,7 +55,6 @@ class KeyProtectFace:
         """Nothing is opened or closed: ``premises`` are the caller's."""
         self.premises = premises
         self.app = _made(premises)
-        described(self.app)  # While nobody waits.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -89,8 +89,11 @@ def _made(premises: Premises) -> FastAPI:
     app.include_router(iam.router)
     app.include_router(health.router)
 
-    async def openapi() -> Answer:
-        return Answer(described(app))
+    # Written once, while nobody waits: anybody may ask for it, without a token.
+    document = Response(bytes(encoded(described(app))), media_type=JSON)
+
+    async def openapi() -> Response:
+        return document
 
     app.add_api_route(DOCUMENT, openapi, include_in_schema=False)
     for kind, handler in HANDLERS.items():

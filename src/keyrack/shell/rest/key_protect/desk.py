@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Concatenate, Final, ParamSpec, TypeVar
 
@@ -33,6 +34,8 @@ class Desk:
     request: Request
     premises: Premises
     call: Call
+    exits: AsyncExitStack
+    """What is done once the answer is out."""
     vault: Vault = field(default_factory=Vault)
 
     @property
@@ -45,6 +48,10 @@ class Desk:
     ) -> T:
         """Run a use case for this request."""
         return await self.premises.act(use_case, self.call, *arguments, **options)
+
+    async def alone(self) -> None:
+        """Wait until no other request that has asked for this is worked on, or answered, for the same caller."""
+        await self.exits.enter_async_context(self.premises.turn(self.call.caller.identity))
 
     async def body(self, kind: type[B]) -> B:
         """The body; raises :class:`NoBody` and what :meth:`Body.of` raises."""
@@ -95,11 +102,11 @@ async def at_desk(request: Request) -> AsyncIterator[Desk]:
     call = _admitted(premises.house, call, _bearer(request))
     request.state.call = call
     premises.slow_down(premises.callers, call.caller.identity)
-    desk = Desk(request, premises, call)
-    try:
+    async with AsyncExitStack() as exits:
+        exits.enter_context(premises.guest(call.caller.identity))
+        desk = Desk(request, premises, call, exits)
+        exits.callback(desk.vault.wipe)
         yield desk
-    finally:
-        desk.vault.wipe()
 
 
 AtDesk = Annotated[Desk, Depends(at_desk)]

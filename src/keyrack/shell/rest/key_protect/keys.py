@@ -5,14 +5,17 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 
 from keyrack.embedded import creation, lifecycle, lookup
+from keyrack.embedded.call import Call
+from keyrack.embedded.house import House
 from keyrack.embedded.keys import Key
-from keyrack.embedded.search import Searched
+from keyrack.embedded.search import LIMIT, Searched
 from keyrack.shell.rest.key_protect import shapes
-from keyrack.shell.rest.key_protect.answer import Answer
+from keyrack.shell.rest.key_protect.answer import Answer, encoded_one_by_one
 from keyrack.shell.rest.key_protect.calls import Paging, operation, paging
 from keyrack.shell.rest.key_protect.desk import AtDesk, Desk
 from keyrack.shell.rest.key_protect.envelope import collection
 from keyrack.shell.rest.key_protect.key_bodies import KEY, CreateKey, CreateKeyWithOverrides, Patch
+from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.shell.rest.key_protect.resources import KeyList, Keys, KeyVersions
 
 router = APIRouter(tags=["keys"])
@@ -104,13 +107,12 @@ async def get_keys(desk: AtDesk) -> Answer:
 
     Never with a payload. Keys over which the caller has a grant of their own alone are left out.
     """
-    page = await desk.act(lookup.page, lookup.Query.parse(desk.request.query_params))
-    also: dict[str, Any] = {}
-    if page.searched is not None:
-        also["searchQuery"] = _search(page.searched)
-    if page.incomplete:
-        also["incompleteSearch"] = True
-    return Answer(await desk.premises.work(_listed, desk, page.keys, also))
+    query = lookup.Query.parse(desk.request.query_params)
+    if query.limit <= LIMIT:
+        return await desk.act(_listed, desk.premises, query)
+    await desk.alone()
+    async with desk.premises.long_work:
+        return await desk.act(_listed, desk.premises, query)
 
 
 @operation(
@@ -212,8 +214,16 @@ def _whole(desk: Desk, key: Key) -> Answer:
     return Answer(collection("key", [shapes.whole_key(desk.premises, key)]))
 
 
-def _listed(desk: Desk, keys: Any, also: dict[str, Any]) -> dict[str, Any]:
-    return collection("key", [shapes.whole_key(desk.premises, key) for key in keys], also=also)
+def _listed(house: House, call: Call, premises: Premises, query: lookup.Query) -> Answer:
+    """A page, written in this thread: it may be 30 MB of JSON, and KMIP would wait for whoever writes them."""
+    page = lookup.page(house, call, query)
+    also: dict[str, Any] = {"collectionTotal": len(page.keys)}
+    if page.searched is not None:
+        also["searchQuery"] = _search(page.searched)
+    if page.incomplete:
+        also["incompleteSearch"] = True
+    told = (shapes.whole_key(premises, key) for key in page.keys)
+    return Answer(encoded_one_by_one(collection("key", [], also=also), told))
 
 
 def _search(searched: Searched) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What every call of the API works with: the key manager, the bounds, and the threads that its use cases run in."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
@@ -51,8 +55,12 @@ class Premises:
     logins: Floodgate = field(init=False)
     refusals: Floodgate = field(init=False)
     refusals_in_all: Floodgate = field(init=False)
+    long_work: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(1))
+    """For what takes a second: it leaves the other threads to those whose work takes milliseconds."""
     _threads: anyio.CapacityLimiter | None = field(init=False, default=None)
     _inside: int = field(init=False, default=0)
+    _of_caller: Counter[str] = field(init=False, default_factory=Counter)
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(init=False, default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
         """Set up the gates."""
@@ -77,6 +85,23 @@ class Premises:
             return await anyio.to_thread.run_sync(partial(function, *arguments, **options), limiter=self._threads)
         finally:
             self._inside -= 1
+
+    @contextmanager
+    def guest(self, caller: str) -> Iterator[None]:
+        """Count a request of this caller until its answer is out; raises :class:`Slow` where he has very many."""
+        if self._of_caller[caller] >= self.bounds.of_one_caller:
+            raise Slow("You have very many requests under way: wait for their answers", 1)
+        self._of_caller[caller] += 1
+        try:
+            yield
+        finally:
+            self._of_caller[caller] -= 1
+            if not self._of_caller[caller]:
+                del self._of_caller[caller]
+
+    def turn(self, caller: str) -> asyncio.Lock:
+        """Of what takes so much time or memory that a caller gets one at a time, until its answer is out."""
+        return self._turns.setdefault(caller, asyncio.Lock())
 
     async def act(
         self, use_case: Callable[Concatenate[House, Call, P], T], call: Call, *arguments: P.args, **options: P.kwargs
