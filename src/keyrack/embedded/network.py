@@ -43,7 +43,7 @@ def _is_in(address: Address, subnet: str) -> bool:
     return address.version == network.version and address in network
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _network(subnet: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(subnet, strict=False)
 

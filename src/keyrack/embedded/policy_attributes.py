@@ -13,6 +13,8 @@ Attributes = Mapping[str, Any]
 """As they came, JSON values; :func:`checked` gives them back with the types that a policy has."""
 Checked = Mapping[str, bool | int | str | list[str]]
 NETWORKS = ("public-and-private", "private-only")
+MOST_NETWORKS = 500
+"""Of one instance: they are looked through at each of its requests."""
 FEWEST_MONTHS, MOST_MONTHS = 1, 12
 _CIDR = re.compile(r"[0-9A-Fa-f.:]+/[0-9]{1,3}")
 
@@ -69,8 +71,8 @@ def _check_network_name(name: str) -> None:
 
 
 def _check_networks(networks: list[Any]) -> None:
-    if not networks:
-        raise _invalid("allowed_ip", "a list of at least one subnet")
+    if not 1 <= len(networks) <= MOST_NETWORKS:
+        raise _invalid("allowed_ip", f"a list of 1 to {MOST_NETWORKS} subnets")
     for each in networks:
         if type(each) is not str:
             raise _bad('json: the field "allowed_ip" is a list of strings')

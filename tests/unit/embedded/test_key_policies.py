@@ -194,6 +194,7 @@ def test_attributes_belong_to_a_policy_that_is_enabled(house: House, kind: Polic
         (PolicyType.ALLOWED_NETWORK, {"allowed_network": True}, BAD_BODY),
         (PolicyType.ALLOWED_NETWORK, {"allowed_network": None}, BAD_BODY),
         (PolicyType.ALLOWED_IP, {"allowed_ip": []}, INVALID),
+        (PolicyType.ALLOWED_IP, {"allowed_ip": [f"192.0.{n // 256}.{n % 256}/32" for n in range(501)]}, INVALID),
         (PolicyType.ALLOWED_IP, {"allowed_ip": "192.0.2.0/24"}, BAD_BODY),
         (PolicyType.ALLOWED_IP, {"allowed_ip": ["192.0.2.0/24", 7]}, BAD_BODY),
         *(
