@@ -120,6 +120,10 @@ class InvalidCrk(Refusal):
     code = "NATIVE_INVALID_CRK_ERR"
 
 
+NO_ACCESS = "The user does not have access to the specified resource"
+"""Said alike of what is somebody else's and of what is not there."""
+
+
 class Unauthorised(Refusal):
     """Unknown caller, or a caller without the right: Key Protect answers both alike."""
 

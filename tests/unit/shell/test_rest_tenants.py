@@ -15,10 +15,12 @@ from keyrack.embedded import lookup
 from keyrack.embedded.creation import NewKey, create
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Role
+from keyrack.embedded.instances import PolicyType
 from keyrack.embedded.lookup import Page
+from keyrack.embedded.policies import set_instance_policies
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.shell.rest.key_protect import answer
-from keyrack.testing.key_houses import a_call, a_house
+from keyrack.testing.key_houses import OTHER_INSTANCE, a_call, a_house, an_instance
 from keyrack.testing.key_protect import Address, User, key_protect, new_user
 
 MANY = 3000
@@ -149,6 +151,19 @@ def test_the_description_is_written_once(address: Address, monkeypatch: pytest.M
 
     assert [] == written
     assert "3.1.0" == json.loads(told[1].body)["openapi"]
+
+
+def test_anothers_instance_and_none_at_all_are_alike(address: Address, house: House, reader: User) -> None:
+    """Also where the other one's policies would turn the request away for where it comes from."""
+    an_instance(house, OTHER_INSTANCE)
+    own = a_call(instance=OTHER_INSTANCE)
+    set_instance_policies(house, own, {PolicyType.ALLOWED_IP: (True, {"allowed_ip": ["192.0.2.0/24"]})})
+
+    absent = "11111111-2222-4333-8444-555555555555"
+    told = [reader.ask("GET", "/keys", Bluemix_Instance=each) for each in (OTHER_INSTANCE, absent)]
+
+    assert told[0].body == told[1].body
+    assert [(401, "UNAUTHORIZED_ERR")] * 2 == [(each.status, each.code) for each in told]
 
 
 def test_bounds_leave_room_for_kmip() -> None:

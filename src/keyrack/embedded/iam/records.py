@@ -53,6 +53,10 @@ class ServiceId:
         """Who it is in a token, in ``createdBy`` and in the journal."""
         return f"iam-{self.identifier}"
 
+    def belongs_to(self, instance: str) -> bool:
+        """Whether any grant is about this key manager instance, or about something in it."""
+        return any(grant.instance in (None, instance) for grant in self.grants)
+
     def may(self, right: Right, instance: str, ring: str | None = None, key: str | None = None) -> bool:
         """Whether any grant gives the right; nothing else does."""
         return any(grant.gives(right, instance, ring, key) for grant in self.grants)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyrack.embedded.call import Call
-from keyrack.embedded.errors import InvalidInstance, KeyNotFound, KeystoreDamaged, Unauthorised
+from keyrack.embedded.errors import NO_ACCESS, InvalidInstance, KeyNotFound, KeystoreDamaged, Unauthorised
 from keyrack.embedded.iam.records import ServiceId
 from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.instances import KeyManagerInstance
@@ -109,7 +109,7 @@ class Reading:
         if service_id is None or all(each.identifier != caller.api_key for each in service_id.api_keys):
             raise Unauthorised("The API key of this token was removed")
         if not service_id.may(right, call.instance, ring, key):
-            raise Unauthorised("The user does not have access to the specified resource")
+            raise Unauthorised(NO_ACCESS)
 
     def select(
         self, where: str, parameters: Sequence[Any], *, order: str = "id", limit: int = -1, offset: int = 0

@@ -10,7 +10,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from keyrack.embedded.call import Call, Caller
-from keyrack.embedded.errors import InvalidField, InvalidInstance, NoBody, Unauthorised
+from keyrack.embedded.errors import NO_ACCESS, InvalidField, InvalidInstance, NoBody, Unauthorised
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.tokens import caller_in
 from keyrack.embedded.network import check_network
@@ -127,6 +127,10 @@ def _admitted(house: House, call: Call, bearer: str) -> Call:
             raise InvalidInstance(NO_INSTANCE, target=("header", "Bluemix-Instance"))
         if call.ring is not None and not RING.fullmatch(call.ring):
             raise InvalidField("The key ring's identifier is not one", target=("header", "X-Kms-Key-Ring"))
+        service_id = reading.service_id(known.caller.service_id or "")
+        if service_id is None or not service_id.belongs_to(call.instance):
+            # Alike for another tenant's instance and for one that is not there.
+            raise Unauthorised(NO_ACCESS)
         try:
             reading.instance(call.instance)
         except InvalidInstance:
