@@ -1,9 +1,7 @@
 """Wires the house: one function puts every room behind its port, from the files to the listener."""
 
 import asyncio
-import itertools
 import logging
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +11,6 @@ from typing import Final
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
-from keyrack.embedded import schedule
-from keyrack.embedded.errors import KeystoreError
-from keyrack.embedded.house import House as KeyHouse
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
@@ -34,10 +29,6 @@ log = logging.getLogger(__name__)
 
 RECONCILE_EVERY: Final = 60.0
 """Seconds between two looks for what a crash has left between the key manager and the catalog."""
-SCHEDULE_EVERY: Final = 60.0
-"""Seconds between two looks for root keys that are due for rotation, and deleted keys for their purge."""
-VERIFY_ROUNDS: Final = 60
-"""Such looks between two walks through all records of a key manager: an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +62,9 @@ class House:
         """Let go of keys that the key manager has taken out of use, for ever."""
         await Withdrawals(self.vault, self.key_managers).watch()
 
-    async def keep_schedule(self) -> None:
-        """Rotate what is due, purge what was deleted long ago, and verify, for ever; one process does it for all."""
-        for round_ in itertools.count():
-            for name, manager in self.key_managers.items():
-                await asyncio.to_thread(_kept_schedule, name, manager.house)
-                if round_ % VERIFY_ROUNDS == VERIFY_ROUNDS - 1:
-                    await asyncio.to_thread(_verified, name, manager.house)
-            await asyncio.sleep(SCHEDULE_EVERY)
-
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
         self.server.drop(gone)
-
-
-def _kept_schedule(name: str, house: KeyHouse) -> None:
-    """Each due thing for itself: an HSM that is away must not keep deleted keys from their purge."""
-    for what, due in (("rotated", schedule.rotate_due), ("purged", schedule.purge_due)):
-        try:
-            if done := due(house):
-                log.info("kept the schedule", extra={"key_manager": name, what: len(done)})
-        except (KeystoreError, sqlite3.Error, OSError) as error:
-            log.warning("the schedule of key manager %s is put off: %s", name, error)
-
-
-def _verified(name: str, house: KeyHouse) -> None:
-    """Opening has verified it; this finds what was put back since."""
-    try:
-        house.database.verify()
-    except (KeystoreError, sqlite3.Error, OSError) as error:
-        log.error("the database of key manager %s is not as it was written: %s", name, error)
 
 
 @asynccontextmanager

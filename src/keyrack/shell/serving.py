@@ -13,6 +13,7 @@ from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.generation import check_health
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house
+from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.kmip_server import bound
@@ -120,7 +121,7 @@ async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
     tasks = [asyncio.create_task(house.watch_trust()), asyncio.create_task(house.watch_withdrawals())]
     if chores:
-        tasks += [asyncio.create_task(house.reconcile()), asyncio.create_task(house.keep_schedule())]
+        tasks += [asyncio.create_task(house.reconcile()), asyncio.create_task(keep_schedule(house.key_managers))]
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Final
 from cryptography import x509
 
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
-from keyrack.embedded import schedule
-from keyrack.embedded.errors import KeystoreError
 from keyrack.ports.catalog import Catalog
 from keyrack.service.adapters import Rooms
 from keyrack.service.generation import check_health
 from keyrack.shell.asked import AskedOnce
+from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.office import clock, open_catalog, open_key_managers
@@ -36,8 +34,6 @@ ADDRESS_FILE: Final = "key-manager.address"
 """Name of the file in the run directory that holds host and port of a running API."""
 CHAIN: Final = "key-manager-api"
 """The name under which a process of its own writes in the catalog's journal."""
-SCHEDULE_EVERY: Final = 60.0
-"""Seconds between two looks for what is due by itself."""
 _ANY: Final = ("0.0.0.0", "::")
 
 
@@ -113,7 +109,7 @@ async def _serve(
         catalog = open_catalog(config, chain=CHAIN)
         try:
             async with key_manager_api(config, managers, catalog, key_manager=key_manager) as opened:
-                chores = asyncio.create_task(_keep_schedule(managers))
+                chores = asyncio.create_task(keep_schedule(managers))
                 ready(opened)
                 notify("READY=1")
                 await _told_to_end(opened)
@@ -142,18 +138,6 @@ async def _told_to_end(opened: Open) -> None:
         loop.add_signal_handler(number, end.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     await end.wait()
-
-
-async def _keep_schedule(managers: KeyManagers) -> None:
-    """Rotate and purge what is due, for ever; it does no harm that ``keyrack serve`` does so too."""
-    while True:
-        for name, manager in managers.items():
-            try:
-                await asyncio.to_thread(schedule.rotate_due, manager.house)
-                await asyncio.to_thread(schedule.purge_due, manager.house)
-            except (KeystoreError, sqlite3.Error, OSError) as error:
-                log.warning("the schedule of key manager %s is put off: %s", name, error)
-        await asyncio.sleep(SCHEDULE_EVERY)
 
 
 @contextmanager
