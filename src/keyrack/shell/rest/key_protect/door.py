@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyrack.embedded.call import Call
+from keyrack.embedded.errors import BadBody
 from keyrack.shell.rest.floodgate import home
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.envelope import error
@@ -27,6 +28,9 @@ _ALWAYS: Final = [
     (b"strict-transport-security", b"max-age=31536000"),
 ]
 TOO_LONG: Final = "This is no HTTP request, or its head is too long"
+_ONCE: Final = frozenset({b"authorization", b"bluemix-instance", b"x-kms-key-ring"})
+"""Headers that say who asks, and for what. Of two, a proxy may have looked at the other one."""
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 LONGEST_PATH: Final = 200
 """Characters of a path that are logged."""
 
@@ -68,8 +72,13 @@ class Door:
         except Slow as slow:
             answer = Answer(error(429, str(slow), code=slow.code), slow.status, headers={"retry-after": str(slow.wait)})
             await answer(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return
+        if (ambiguous := _ambiguous(scope)) is not None:
+            # Whoever is between may take the rest of the connection for something else.
+            answer = Answer(error(400, ambiguous, code=BadBody.code), 400, headers={"connection": "close"})
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _Sent:
@@ -102,6 +111,17 @@ def _correlation(scope: Scope) -> str:
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     told = headers.get(b"correlation-id", b"")
     return told.decode() if _CORRELATION.fullmatch(told) else str(uuid.uuid4())
+
+
+def _ambiguous(scope: Scope) -> str | None:
+    """What is wrong with a request that two readers may read differently."""
+    names = [name for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            return f"The header {name.decode().title()} is there more than once"
+    if _LENGTHS.issubset(names):
+        return "Content-Length and Transfer-Encoding both say how long the body is"
+    return None
 
 
 def _tell(scope: Scope, status: int, took: float) -> None:
