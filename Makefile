@@ -37,8 +37,8 @@ format: $(VENV)/.dev ## Put the code into its form
 docs: $(VENV)/.dev ## Write the generated reference pages anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP
-	@requirements/debian gcc libc6-dev libssl-dev make openssl
+bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP; ARGS=key-manager: the key manager
+	@requirements/debian gcc libc6-dev libssl-dev make openssl softhsm2
 	$(BIN)/python -m bench $(ARGS)
 
 faults: $(VENV)/.dev ## Kill, starve and besiege the server at length (half an hour)
