@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from keyrack.embedded.errors import BadBody, BodyTooLong, InvalidField
 from keyrack.shell.rest.key_protect.intake import SECRET_NAMES, Vault, parsed, received
+from keyrack.shell.rest.key_protect.key_bodies import Unwrap
 
 SECRET = b"\x00\x01canary\xff" * 3
 DIGITS = base64.b64encode(SECRET).decode()
@@ -94,13 +95,21 @@ def test_a_vault_forgets_what_it_kept() -> None:
     assert (0, 0) == (len(secret), len(escaped))
 
 
-@pytest.mark.parametrize("text", ["***", "QUJD=", "QUI", "QU JD", "QUJD\n", "ÄÖÜ", "=", "QUJ\x00"])
+@pytest.mark.parametrize("text", ["***", "QUJD=", "QUI", "QU JD", "QUJD\n", "ÄÖÜ", "=", "QUJ\x00", "QR==", "QUJ="])
 def test_what_is_no_base64_is_refused(text: str) -> None:
     vault = Vault()
     value = parsed(bytearray(json.dumps({"payload": text}).encode()), vault)
 
     with pytest.raises(InvalidField):
         vault.take(value["payload"])
+
+
+def test_a_ciphertext_has_one_text() -> None:
+    """Whoever knows ciphertexts by their text sees another one where a bit was changed, and so does this."""
+    with pytest.raises(InvalidField):
+        Unwrap.of({"ciphertext": "QR=="}, Vault())
+
+    assert b"A" == Unwrap.of({"ciphertext": "QQ=="}, Vault()).ciphertext
 
 
 def test_a_mark_cannot_be_guessed() -> None:

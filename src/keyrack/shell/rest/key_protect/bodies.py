@@ -39,7 +39,7 @@ from keyrack.shell.rest.key_protect.intake import Vault, is_base64
 BASE64: Final = {
     "type": "string",
     "contentEncoding": "base64",
-    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
 }
 
 
