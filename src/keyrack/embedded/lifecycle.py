@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from keyrack.embedded.call import Call
+from keyrack.embedded.call import KEYRACK, Call
 from keyrack.embedded.destruction import carry_out, condemn
 from keyrack.embedded.errors import (
     AuthorisationsNotMet,
@@ -250,6 +250,9 @@ def _require_other_person(key: Key, call: Call, now: int, waits: Waits) -> None:
         reason = "another person sets it for deletion first"
     elif first.by == call.caller.identity:
         reason = "you have set it for deletion, and another person deletes it"
+    elif call.caller.identity == KEYRACK.identity:
+        # It acts for whoever has asked it to, who may be the first of the two.
+        reason = "Keyrack itself is no second person"
     else:
         return
     raise AuthorisationsNotMet(f"Number of authorizations required to delete is not met: {reason}")

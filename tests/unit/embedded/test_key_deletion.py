@@ -8,7 +8,7 @@ import pytest
 
 from keyrack.domain.secret import Secret
 from keyrack.embedded import actions, lifecycle
-from keyrack.embedded.call import Caller
+from keyrack.embedded.call import KEYRACK, Caller
 from keyrack.embedded.errors import KeyNotFound
 from keyrack.embedded.house import DAY, House
 from keyrack.embedded.iam.rights import Role
@@ -142,6 +142,15 @@ def test_a_mark_for_deletion_lasts_seven_days_and_can_be_taken_back(house: House
     for _ in range(2):
         lifecycle.unset_for_deletion(house, a_call(ANOTHER), key.identifier)
     assert NOT_MET == refusal(lifecycle.delete, house, a_call(ANOTHER), key.identifier)
+
+
+def test_keyrack_itself_is_no_second_person(house: House) -> None:
+    """Whoever removes a KMIP adapter lets Keyrack delete its standard keys: he must not be both persons this way."""
+    key = dual(house)
+    manager = a_caller(house, Role.MANAGER)
+    lifecycle.set_for_deletion(house, a_call(manager), key.identifier)
+
+    assert NOT_MET == refusal(lifecycle.delete, house, a_call(KEYRACK), key.identifier, force=True)
 
 
 def test_a_key_without_dual_authorisation_is_not_set_for_deletion(house: House) -> None:
