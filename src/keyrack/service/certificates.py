@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -53,7 +54,7 @@ def read(material: bytes, *, instance: str, at: int, name: str = "") -> Offered:
             warnings.simplefilter("ignore")
             found = _parse(material)
             return _offered(found, instance, at, name, several=blocks.count(b"CERTIFICATE"))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise UnusableCertificate(
             f"the certificate cannot be read ({error}); copy it again, whole, from BEGIN to END"
         ) from None
@@ -78,7 +79,7 @@ def _offered(found: x509.Certificate, instance: str, at: int, name: str, several
         fingerprint=fingerprint,
         name=name or _named(found, fingerprint),
         instance=instance,
-        subject=found.subject.rfc4514_string(),
+        subject=_printable(found.subject.rfc4514_string()),
         not_before=int(found.not_valid_before_utc.timestamp()),
         not_after=int(found.not_valid_after_utc.timestamp()),
         der=found.public_bytes(serialization.Encoding.DER),
@@ -88,6 +89,11 @@ def _offered(found: x509.Certificate, instance: str, at: int, name: str, several
     if several > 1:
         remarks.append(f"the input holds {several} certificates; the first one counts, its issuers are not needed")
     return Offered(certificate, key, tuple(remarks))
+
+
+def _printable(text: str) -> str:
+    """A certificate may come from a tenant, and its subject is shown at an administrator's terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _named(found: x509.Certificate, fingerprint: str) -> str:

@@ -16,10 +16,12 @@ DAY = 86_400
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-def certificate(key: SigningKey | None = None, *, begins: int = -1, ends: int = 365) -> x509.Certificate:
+def certificate(
+    key: SigningKey | None = None, *, begins: int = -1, ends: int = 365, common: str = "kmipClient20261122"
+) -> x509.Certificate:
     """A self-signed certificate without extensions, as vCenter makes; ``begins`` and ``ends`` in days from now."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kmipClient20261122")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     moment = dt.datetime.fromtimestamp(NOW, dt.UTC)
     builder = (
         x509.CertificateBuilder(name, name, key.public_key(), 1)
@@ -129,3 +131,29 @@ def test_what_cannot_be_trusted_is_refused_with_the_reason(material: bytes, why:
         read(material, instance="i", at=NOW)
 
     assert ";" in str(caught.value)
+
+
+def test_a_subject_sends_nothing_to_a_terminal() -> None:
+    """Whoever manages a KMIP adapter brings certificates, and an administrator looks at them."""
+    given = certificate(common="a\x1b]0;title\x07b\nc\u202ed\x9b2J")
+
+    subject = read(pem(given), instance="i", at=NOW).certificate.subject
+
+    assert subject.isprintable()
+    assert subject.startswith("CN=a\ufffd]0")
+
+
+@pytest.mark.parametrize(
+    ("honest", "odd"),
+    [
+        (bytes.fromhex("a003020102"), bytes.fromhex("a003020117")),  # version 24
+        (bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0264")),  # another kind of key
+        (bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030177")),  # another curve
+    ],
+)
+def test_what_nobody_knows_is_refused_and_no_fault(honest: bytes, odd: bytes) -> None:
+    given = der(certificate())
+    assert honest in given
+
+    with pytest.raises(UnusableCertificate, match="cannot be read"):
+        read(given.replace(honest, odd, 1), instance="i", at=NOW)
