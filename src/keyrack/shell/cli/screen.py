@@ -48,8 +48,9 @@ def as_json(value: Any) -> None:
 
 def pairs(rows: Sequence[tuple[str, Any]]) -> None:
     """Names and values below each other."""
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, value in rows:
+    told = [(printable(name), printable(str(value))) for name, value in rows]
+    width = max((len(name) for name, _ in told), default=0)
+    for name, value in told:
         say(f"{paint(name.ljust(width), 'dim')}  {value}")
 
 
