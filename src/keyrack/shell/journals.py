@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from keyrack.adapters.journals.chain import Checkpoint, Flaw, Verdict
 from keyrack.adapters.journals.chain import verify as walk
+from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.house import House
 from keyrack.embedded.store.reading import JournalEnd, Reading
 from keyrack.embedded.store.unit import CHAIN
@@ -84,12 +85,11 @@ class _End:
 
 
 def _readable(reading: Reading) -> Iterator[JournalRecord]:
-    """The records; one that SQLite cannot read, or that is of another kind, becomes one that cannot be right."""
+    """The records, up to one that cannot be read or is of another kind: that becomes one that cannot be right."""
     last = 0
     try:
         for record in records(reading):
             last = record.sequence
-            sound = type(record.text) is str and type(record.hash) is bytes
-            yield record if sound else replace(record, text="", hash=b"")
-    except (sqlite3.Error, UnicodeError) as error:
+            yield record
+    except (sqlite3.Error, UnicodeError, KeystoreDamaged) as error:
         yield JournalRecord(CHAIN, last + 1, f"cannot be read: {error}", b"")
