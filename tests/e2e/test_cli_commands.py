@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from keyrack.testing.certificates import Identity, client, server
 from keyrack.testing.client import Client, ConnectionEnded
@@ -89,6 +90,32 @@ def test_init_makes_private_files_and_names_the_next_commands(tmp_path: Path) ->
     assert "kms.example.com" in done.stdout
     assert re.search(r"SHA-256 +([0-9A-F]{2}:){31}[0-9A-F]{2}$", done.stdout, re.MULTILINE)
     assert f"keyrack serve --config {directory}/keyrack.toml" in done.stdout
+
+
+def test_programs_of_this_machine_verify_the_certificate_too(tmp_path: Path) -> None:
+    """The key manager's API listens on 127.0.0.1, unless it is told otherwise."""
+    new = Deployment(directory=tmp_path / "new")
+    words = ("init", "--directory", str(new.directory), "--yes", "--name", "kms.example.com")
+    new.run(*words, configured=False)
+
+    certificate = x509.load_pem_x509_certificate((new.directory / "tls" / "server.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["kms.example.com", "localhost"]
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--protect", "key-file", "--hsm", "/lib/x.so", "--token", "t", "--pin-file", "p"), ("--hsm", "/lib/x.so")]
+    + [("--protect", kind, "--passphrase-file", "p") for kind in ("key-file", "hsm")],
+)
+def test_init_leaves_out_nothing_that_was_asked_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """An option that would not count is refused: somebody relies on the HSM, or on the passphrase."""
+    new = Deployment(directory=tmp_path / "new")
+    done = new.run("init", "--directory", str(new.directory), "--yes", *words, configured=False, check=False)
+
+    assert told(done)[0] == 2
+    assert not new.directory.exists()
 
 
 def test_init_overwrites_nothing(fresh: Deployment) -> None:
@@ -213,7 +240,7 @@ def test_a_private_key_is_not_taken(deployment: Deployment) -> None:
     code, line = told(deployment.run("cert", "add", "tests", str(path), check=False))
 
     assert code == 1
-    assert line.startswith("keyrack: the input holds a private key: Keyrack never needs a client's key;")
+    assert line.startswith(f"keyrack: {path}: the input holds a private key: Keyrack never needs a client's key;")
 
 
 def test_an_issued_pair_is_let_in(served: Served, deployment: Deployment, tmp_path: Path) -> None:

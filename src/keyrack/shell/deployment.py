@@ -21,7 +21,7 @@ class Plan:
     directory: Path
     config: Path
     names: Sequence[str]
-    """Host names and addresses of the server certificate; the first one is its common name."""
+    """Host names and addresses by which others know the server; the first one is its certificate's common name."""
     host: str
     port: int
     unlock: str
@@ -31,6 +31,11 @@ class Plan:
     """The table of the HSM in the configuration, in TOML, where there is one."""
     authority_key: pki.KeyKind = "rsa-2048"
     log_format: str = "auto"
+
+    @property
+    def certified(self) -> list[str]:
+        """What the server certificate is for: the names, and those by which programs of this machine call it."""
+        return list(dict.fromkeys((*self.names, "localhost", "127.0.0.1")))
 
     def taken(self) -> list[Path]:
         """What is there already and would have to be overwritten."""
@@ -75,7 +80,7 @@ def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -
     tls.mkdir(mode=0o700)
     authority = pki.make_authority(f"{plan.deployment} authority", now=now, key=pki.make_key(plan.authority_key))
     authority.write(tls / "ca.pem", tls / "ca.key")
-    server = pki.issue_server(authority, plan.names, now=now, key=server_key())
+    server = pki.issue_server(authority, plan.certified, now=now, key=server_key())
     server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
     pki.write_private(plan.config, configuration(plan).encode())
     return Made(server, authority)

@@ -35,13 +35,16 @@ def add(
 
     What it is gets shown before it counts; no restart is needed.
     """
-    from keyrack.service.certificates import read
+    from keyrack.service.certificates import UnusableCertificate, read
 
     material = _material(file)
 
     async def act(office: "Office") -> "Offered":
         found = await office.administration.instance(instance)
-        offered = read(material, instance=found.identifier, at=office.now)
+        try:
+            offered = read(material, instance=found.identifier, at=office.now)
+        except UnusableCertificate as error:
+            raise Failed(f"{'standard input' if file == '-' else file}: {error}") from error
         if not json:
             _show(offered)
         if not dry_run:

@@ -150,8 +150,9 @@ def _check(plan: "Plan") -> None:
         if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
             raise WrongUse(f"{name!r} is neither a host name nor an address; separate several with commas")
     if taken := plan.taken():
+        verb = "is" if len(taken) == 1 else "are"
         raise Failed(
-            f"{', '.join(str(path) for path in taken)} is there already, and nothing is ever overwritten; "
+            f"{', '.join(str(path) for path in taken)} {verb} there already, and nothing is ever overwritten; "
             "use another --directory, or 'keyrack serve' to run what is there"
         )
 
@@ -165,7 +166,7 @@ def _print(plan: "Plan", made: "Made", protection: Protection, json: bool) -> No
                 "deployment": plan.deployment,
                 "config": str(plan.config),
                 "directory": str(plan.directory),
-                "names": list(plan.names),
+                "names": plan.certified,
                 "host": plan.host,
                 "port": plan.port,
                 "server_certificate_sha256": made.server.fingerprint,
@@ -179,7 +180,7 @@ def _print(plan: "Plan", made: "Made", protection: Protection, json: bool) -> No
             ("  catalog", plan.directory / "catalog.db"),
             ("  keystore", f"{plan.directory / 'keystore'}, opened by {protection.told}"),
             ("  certificates", plan.directory / "tls"),
-            ("  server names", ", ".join(plan.names)),
+            ("  server names", ", ".join(plan.certified)),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )

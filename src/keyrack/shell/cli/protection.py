@@ -59,10 +59,15 @@ def chosen(kind: str, directory: Path, passphrase_file: Path | None, hsm: HsmOpt
         "key-file": lambda: _key_file(directory),
         "passphrase": lambda: _passphrase(passphrase_file, ask),
         "unseal": lambda: _unseal(passphrase_file, ask),
-        "hsm": lambda: _hsm(hsm),
+        "hsm": lambda: _hsm(_completed(hsm) if ask else hsm),
     }
     if kind not in makers:
         raise WrongUse(f"{kind!r} does not open a keystore; use one of {', '.join(KINDS)}")
+    # What would be left out in silence is refused: somebody relies on it.
+    if hsm.given() and kind != "hsm":
+        raise WrongUse(f"--hsm, --token and --pin-file go with --protect hsm alone, and not with {kind}")
+    if passphrase_file is not None and kind not in ("passphrase", "unseal"):
+        raise WrongUse(f"--passphrase-file goes with --protect passphrase or unseal, and not with {kind}")
     return makers[kind]()
 
 
@@ -101,6 +106,19 @@ def _unseal(file: Path | None, ask: bool) -> Protection:
         told="a passphrase that is typed after each start, with 'keyrack unseal'",
         warning="after each start nothing is served until somebody has typed the passphrase: run two endpoints, and "
         "let several people know it, or shares of it ('keyrack keystore export')",
+    )
+
+
+def _completed(options: HsmOptions) -> HsmOptions:
+    """With what the person at the terminal says where an option is missing."""
+
+    def asked(question: str) -> str:
+        return str(typer.prompt(question, err=True))
+
+    return HsmOptions(
+        library=options.library or Path(asked("PKCS#11 library of the HSM")),
+        token=options.token or asked("Label of its token"),
+        pin_file=options.pin_file or Path(asked("File whose first line is the PIN of the token's user")),
     )
 
 
