@@ -58,6 +58,13 @@ LEADS_TO: Mapping[Action, KeyState] = {
 }
 """The state after an action that changes it."""
 
+_TOLD: Mapping[KeyState, str] = {
+    KeyState.PRE_ACTIVATION: "not active yet",
+    KeyState.ACTIVE: "active",
+    KeyState.SUSPENDED: "disabled",
+    KeyState.DEACTIVATED: "expired",
+}
+
 ROOT_ALONE = frozenset({Action.WRAP, Action.UNWRAP, Action.REWRAP, Action.ROTATE, Action.DISABLE, Action.ENABLE})
 """What only root keys do."""
 
@@ -186,7 +193,7 @@ class Key:
             return
         if state is KeyState.DESTROYED:
             raise KeyDeleted(f"The key {self.identifier} has been deleted and is no longer available")
-        raise KeyActionInvalidState(f"The key {self.identifier} is {state.name.lower()}: {action} is refused")
+        raise KeyActionInvalidState(f"The key {self.identifier} is {_TOLD[state]}: {action} is refused")
 
     def after(self, action: Action, now: int) -> "Key":
         """The key after an action that changes its state."""

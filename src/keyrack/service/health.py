@@ -14,6 +14,8 @@ SOON_DAYS = 30
 """A server certificate that expires within these days calls for attention: vCenter has to be told of the next one."""
 _DEACTIVATED = 3
 """Key Protect's state of a key that has expired."""
+_WAYS_BACK: Mapping[int, str] = {2: "enable", 5: "restore"}
+"""What takes a key out of Key Protect's states Suspended and Destroyed, as commands call it."""
 
 
 class Level(StrEnum):
@@ -107,7 +109,8 @@ async def _root_key(instance: Instance, key_managers: Mapping[str, KeyManager]) 
         await manager.probe(instance.root_key)
         state = (await manager.describe_root_key(instance.root_key)).state
     except KeyManagerRefused as error:
-        return Finding(what, Level.FAILED, f"refused: {error}; no key of {instance.name} can be fetched")
+        told = f"refused: {error}; no key of {instance.name} can be fetched{await _way_back(manager, instance)}"
+        return Finding(what, Level.FAILED, told)
     except KeyManagerUnavailable as error:
         return Finding(what, Level.FAILED, f"no answer: {error}")
     if state == _DEACTIVATED:
@@ -116,6 +119,15 @@ async def _root_key(instance: Instance, key_managers: Mapping[str, KeyManager]) 
         )
         return Finding(what, Level.WARNING, told)
     return Finding(what, Level.OK, f"{instance.key_manager} wraps and unwraps")
+
+
+async def _way_back(manager: KeyManager, instance: Instance) -> str:
+    try:
+        state = (await manager.describe_root_key(instance.root_key)).state
+    except (KeyManagerRefused, KeyManagerUnavailable):
+        return ""
+    verb = _WAYS_BACK.get(state)
+    return f"; 'keyrack root-key {verb} {instance.root_key}' brings them back" if verb else ""
 
 
 def server_certificate(days_left: int) -> Finding:

@@ -20,7 +20,8 @@ from keyrack.shell.config_problems import ConfigError, Problem, problems_of
 
 CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
-"""Name of the file in the run directory that holds host and port of a running server."""
+API_ADDRESS_FILE = "key-manager.address"
+"""Names of the files in the run directory that hold host and port, of a running KMIP server and of a running API."""
 
 
 def _no_wildcard(host: str) -> str:

@@ -65,6 +65,20 @@ def questions(config: Config) -> list[Question]:
     ]
 
 
+def out_of_hand(config: Config, name: str) -> str:
+    """Why a command that asks nobody cannot open this key manager, though the server may have; empty where it can."""
+    table = config.key_managers[name]
+    unlock, variable = table.unlock, table.unlock.passphrase_environment
+    if unlock.unseal:
+        return "its passphrase is typed at each start, and nobody is asked for it here"
+    if variable is not None and variable not in os.environ:
+        return f"${variable}, which opens it, is not set here"
+    pin = table.hsm.pin_credential if table.hsm is not None else None
+    if (unlock.credential is not None or pin is not None) and "CREDENTIALS_DIRECTORY" not in os.environ:
+        return "it opens with a credential of the service alone; run this within it, as docs/keystore.md tells"
+    return ""
+
+
 def _found(
     config: Config, name: str, table: EmbeddedKeyManagerTable, ask: AskPassphrase | None, hsm: Keeper | None
 ) -> Unlock | Recovered:

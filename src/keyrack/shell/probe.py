@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 
 from keyrack.service.health import Finding, Level, server_certificate
-from keyrack.shell.config import ADDRESS_FILE, Config
+from keyrack.shell.config import ADDRESS_FILE, API_ADDRESS_FILE, Config
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.unsealing import SOCKET, sealed
 
@@ -16,10 +16,8 @@ PATIENCE = 3.0
 """Seconds that a listener may take to answer."""
 
 
-def address_of(config: Config) -> tuple[str, int]:
-    """Where this deployment's listener is to be reached from here; a running server has left its address."""
-    host, port = config.kmip.host, config.kmip.port
-    told = config.run_directory / ADDRESS_FILE
+def address_of(told: Path, host: str, port: int) -> tuple[str, int]:
+    """Where a listener is to be reached from here: a running one has left its address, else it is the configured."""
     if told.is_file():
         host, _, text = told.read_text(encoding="ascii").strip().rpartition(":")
         host, port = host.strip("[]"), int(text)
@@ -42,21 +40,35 @@ def look_at_listener(config: Config) -> Finding:
     if waiting:
         told = f"sealed: the server waits for what opens {', '.join(waiting)}; bring it with 'keyrack unseal'"
         return Finding("listener", Level.FAILED, told)
-    host, port = address_of(config)
+    address = address_of(config.run_directory / ADDRESS_FILE, config.kmip.host, config.kmip.port)
+    return _look("listener", address, config.path(config.kmip.certificate), "keyrack serve")
+
+
+def look_at_api(config: Config) -> list[Finding]:
+    """The same of the Key Protect API, where 'keyrack serve' opens it, or a process of its own has."""
+    table, told = config.key_manager_api, config.run_directory / API_ADDRESS_FILE
+    if sealed(config.run_directory / SOCKET) or not (table.enabled or told.is_file()):
+        return []
+    start = "keyrack serve" if table.enabled else "keyrack key-manager serve"
+    return [_look("key manager API", address_of(told, table.host, table.port), config.path(table.certificate), start)]
+
+
+def _look(what: str, address: tuple[str, int], certificate: Path, start: str) -> Finding:
+    host, port = address
     if not port:
-        return Finding("listener", Level.FAILED, "the server does not run; start it with 'keyrack serve'")
+        return Finding(what, Level.FAILED, f"the server does not run; start it with '{start}'")
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         shown = _certificate_of(host, port)
-        configured = fingerprint_of_file(config.path(config.kmip.certificate))
+        configured = fingerprint_of_file(certificate)
     except ConnectionRefusedError:
-        return Finding("listener", Level.FAILED, f"nobody listens on {where}; start it with 'keyrack serve'")
+        return Finding(what, Level.FAILED, f"nobody listens on {where}; start it with '{start}'")
     except (OSError, ValueError) as error:
-        return Finding("listener", Level.FAILED, f"{where} does not answer as it should: {error}")
+        return Finding(what, Level.FAILED, f"{where} does not answer as it should: {error}")
     if shown != configured:
         told = f"{where} shows another certificate than the configured one; reload the server with SIGHUP"
-        return Finding("listener", Level.FAILED, told)
-    return Finding("listener", Level.OK, f"{where} answers")
+        return Finding(what, Level.FAILED, told)
+    return Finding(what, Level.OK, f"{where} answers")
 
 
 def _certificate_of(host: str, port: int) -> str:

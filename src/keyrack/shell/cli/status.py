@@ -8,6 +8,7 @@ from keyrack.shell.cli import OK, UNHEALTHY, screen
 from keyrack.shell.cli.options import ConfigFile, administrator
 
 if TYPE_CHECKING:
+    from keyrack.adapters.key_managers.registry import KeyManagers
     from keyrack.service.health import Finding, Health
     from keyrack.shell.config import Config
 
@@ -49,10 +50,11 @@ async def _examine(config: "Config") -> "Health":
     from keyrack.service.health import Finding, Health, Level, examine
     from keyrack.shell.config_problems import ConfigError
     from keyrack.shell.office import open_office
-    from keyrack.shell.probe import look_at_certificate, look_at_listener
+    from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener
 
     now = int(time.time())
-    findings = [look_at_listener(config), look_at_certificate(config.path(config.kmip.certificate), now)]
+    certificate = look_at_certificate(config.path(config.kmip.certificate), now)
+    findings = [look_at_listener(config), *look_at_api(config), certificate]
     try:
         async with open_office(config, administrator()) as office:
             managers, closed = _key_managers(config)
@@ -65,16 +67,26 @@ async def _examine(config: "Config") -> "Health":
         return Health([*findings, Finding("catalog", Level.FAILED, str(error))], {"instances": []})
 
 
-def _key_managers(config: "Config") -> "tuple[Any, list[Finding]]":
-    """Those that open without a person; what does not open is told."""
+def _key_managers(config: "Config") -> "tuple[KeyManagers, list[Finding]]":
+    """Those that open without a person. One for which this command lacks the means may be well all the same."""
+    from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+    from keyrack.adapters.key_managers.registry import KeyManagers
     from keyrack.service.health import Finding, Level
     from keyrack.shell.config_problems import ConfigError
-    from keyrack.shell.office import open_key_managers
+    from keyrack.shell.office import open_house_of
+    from keyrack.shell.openers import out_of_hand
 
-    try:
-        return open_key_managers(config), []
-    except ConfigError as error:
-        return {}, [Finding("key manager", Level.WARNING, f"not looked at: {error}")]
+    opened: dict[str, EmbeddedKeyManager] = {}
+    findings: list[Finding] = []
+    for name in config.key_managers:
+        if why := out_of_hand(config, name):
+            findings.append(Finding("key manager", Level.WARNING, f"{name!r} was not looked at: {why}"))
+            continue
+        try:
+            opened[name] = EmbeddedKeyManager.first_of(open_house_of(config, name))
+        except ConfigError as error:
+            findings.append(Finding("key manager", Level.FAILED, str(error)))
+    return KeyManagers(opened), findings
 
 
 def _fingerprints(config: "Config") -> dict[str, str]:

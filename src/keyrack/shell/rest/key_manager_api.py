@@ -16,7 +16,7 @@ from keyrack.service.adapters import Rooms
 from keyrack.service.generation import check_health
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.chores import keep_schedule
-from keyrack.shell.config import Config
+from keyrack.shell.config import API_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.office import clock, open_catalog, open_key_managers
 from keyrack.shell.openers import AskPassphrase
@@ -30,8 +30,6 @@ from keyrack.shell.unsealing import StillSealed
 
 log = logging.getLogger(__name__)
 
-ADDRESS_FILE: Final = "key-manager.address"
-"""Name of the file in the run directory that holds host and port of a running API."""
 CHAIN: Final = "key-manager-api"
 """The name under which a process of its own writes in the catalog's journal."""
 _ANY: Final = ("0.0.0.0", "::")
@@ -144,7 +142,7 @@ async def _told_to_end(opened: Open) -> None:
 def _announced(config: Config, opened: Open) -> Iterator[None]:
     """Tell the address, in the log and in a file that is there as long as the listener is."""
     log.info("the key manager's API listens", extra={"address": opened.address})
-    file = config.run_directory / ADDRESS_FILE
+    file = config.run_directory / API_ADDRESS_FILE
     file.parent.mkdir(mode=0o755, exist_ok=True)
     # Written beside and renamed: whoever waits for the file never reads half of it.
     beside = file.with_suffix(".new")
