@@ -42,7 +42,7 @@ def test_a_check_that_cannot_be_made_leaves_with_1(environment: dict[str, str], 
         done = subprocess.run([*KEYRACK, *words], env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("keyrack: address already in use;")
+    assert done.stderr.startswith(f"keyrack: 127.0.0.1:{words[-1]}: address already in use;")
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -167,7 +167,7 @@ class Administration:
                 f"key manager {manager_name!r} has no root key {wanted!r} ({error}); leave --root-key out to make one"
             ) from None
         if found.state != _ACTIVE_ROOT_KEY:
-            raise Refused(f"root key {wanted!r} is not active (state {found.state}); use an active one")
+            raise Refused(f"root key {wanted!r} is not active ('keyrack root-key list' tells its state); use another")
         return found.identifier
 
     async def certificates(self, instance: Instance | None = None) -> Sequence[ClientCertificate]:

@@ -9,6 +9,7 @@ from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.database import Database, database_path
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.office import does_not_open
 from keyrack.shell.openers import AskPassphrase, hsm_of, opened
 
 ACTION = "kms.database.accept"
@@ -24,7 +25,16 @@ def accept(config: Config, name: str | None, identity: str, ask: AskPassphrase |
     table = config.key_managers.get(name)
     if table is None:
         known = ", ".join(config.key_managers)
-        raise ConfigError([_problem(name, "it is not configured", f"configured are {known}", "name one of them")])
+        raise ConfigError(
+            [
+                Problem(
+                    where=f"key_managers.{name}",
+                    what="it is not configured",
+                    why=f"configured are {known}",
+                    instead="name one of them",
+                )
+            ]
+        )
     path = config.path(table.keystore)
     hsm = hsm_of(config, name, table)
     try:
@@ -38,15 +48,10 @@ def accept(config: Config, name: str | None, identity: str, ask: AskPassphrase |
     except (KeystoreError, OSError, sqlite3.Error) as error:
         if hsm is not None:
             hsm.close()
-        instead = "correct keystore or unlock there, or put the files back"
-        raise ConfigError([_problem(name, "it does not open", str(error), instead)]) from error
+        raise ConfigError([does_not_open(name, error)]) from error
     try:
         with house.change(Call(caller=Caller(identity=identity), instance=""), ACTION, str(revision)):
             pass
     finally:
         house.close()
     return revision
-
-
-def _problem(name: str, what: str, why: str, instead: str) -> Problem:
-    return Problem(where=f"key_managers.{name}", what=what, why=why, instead=instead)

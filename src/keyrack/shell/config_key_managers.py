@@ -52,8 +52,8 @@ class Unlock(Table):
         if len(given) != 1:
             raise PydanticCustomError(
                 "unlock",
-                "it names {count} ways to open the keystore, and exactly one is needed",
-                {"count": str(len(given))},
+                "it names {count} to open the keystore, and exactly one is needed",
+                {"count": f"{len(given)} ways" if given else "no way"},
             )
         return self
 

@@ -16,9 +16,11 @@ class Problem:
     what: str
     why: str
     instead: str
+    """Empty where ``why`` says it already."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}: {self.why}; {self.instead}"
+        told = f"{self.where}: {self.what}: {self.why}"
+        return f"{told}; {self.instead}" if self.instead else told
 
 
 class ConfigError(Exception):
@@ -49,6 +51,7 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
     ("log", "format"): 'write one of "auto", "json", "console"',
 }
 """What to write, for keys whose rule is not a plain range; ``*`` is a name that the user chose."""
+_NAME_INSTEAD = "write a name such as the one in [key_managers.embedded]"
 
 WORDS: Mapping[str, str] = {
     "missing": "it is needed",
@@ -87,8 +90,9 @@ def _problem(detail: Mapping[str, Any], file: str, sources: Mapping[tuple[str, .
         return Problem(
             where=where, what="missing", why="it is needed and has no default", instead=_instead(location, detail)
         )
+    instead = _NAME_INSTEAD if detail["loc"][-1] == "[key]" else _instead(location, detail)
     what = f"{detail['input']!r} cannot be used" if _tellable(detail["input"]) else "cannot be used"
-    return Problem(where=where, what=what, why=_why(kind, detail), instead=_instead(location, detail))
+    return Problem(where=where, what=what, why=_why(kind, detail), instead=instead)
 
 
 def _why(kind: str, detail: Mapping[str, Any]) -> str:

@@ -305,7 +305,11 @@ def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
         for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
             if hasattr(socket, option):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-        sock.bind(address)
+        try:
+            sock.bind(address)
+        except OSError as error:  # which address it was, nothing else tells
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise OSError(error.errno, error.strerror, where) from None
     except BaseException:
         sock.close()
         raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers
-from keyrack.embedded.errors import KeystoreError
+from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.house import DAY, House, Waits
 from keyrack.service.administration import Administration, Administrator
 from keyrack.shell.config import Config
@@ -123,16 +123,15 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
                 hsm.close()
             raise
     except (KeystoreError, OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            [
-                Problem(
-                    where=f"key_managers.{name}",
-                    what="it does not open",
-                    why=str(error),
-                    instead="correct keystore or unlock there, or put the files back",
-                )
-            ]
-        ) from error
+        raise ConfigError([does_not_open(name, error)]) from error
+
+
+def does_not_open(name: str, error: Exception) -> Problem:
+    """Why the key manager of this name does not open, and what to do about it."""
+    # These say themselves what to do, and where.
+    told = isinstance(error, KeeperUnavailable | KeystoreMissing | KeystoreRolledBack)
+    instead = "" if told else "correct keystore or unlock there, or put the files back"
+    return Problem(where=f"key_managers.{name}", what="it does not open", why=str(error), instead=instead)
 
 
 def waits_of(table: EmbeddedKeyManagerTable) -> Waits:

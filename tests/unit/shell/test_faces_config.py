@@ -105,7 +105,7 @@ def test_a_mistake_in_the_environment_is_told_by_the_variable(tmp_path: Path) ->
     [
         ("", "deployment: missing: it is needed and has no default"),
         ('[deployment]\nid = "k"\n[key_managers]\n', "key_managers: cannot be used: there is none"),
-        (SMALLEST.replace('{ key_file = "keystore.key" }', "{}"), "it names 0 ways to open the keystore"),
+        (SMALLEST.replace('{ key_file = "keystore.key" }', "{}"), "it names no way to open the keystore"),
         (SMALLEST.replace('"keystore.key"', '"a", passphrase_file = "b"'), "it names 2 ways to open the keystore"),
         (SMALLEST.replace('type = "embedded"', 'type = "hsm"'), "'hsm' cannot be used: it is not 'embedded'"),
         (SMALLEST + '[catalog]\nurl = "postgresql://x"\n', "it names no SQLite file"),
@@ -115,7 +115,7 @@ def test_a_mistake_in_the_environment_is_told_by_the_variable(tmp_path: Path) ->
             "it is less than 1024; write for example message_bytes = 65536",
         ),
         ("kmip = 3\n" + SMALLEST, "kmip: 3 cannot be used: it is not a table"),
-        (opened_by("unseal = false"), "it names 0 ways to open the keystore"),
+        (opened_by("unseal = false"), "it names no way to open the keystore"),
         (opened_by("unseal = true, hsm = true"), "it names 2 ways to open the keystore"),
         (opened_by('credential = "../key"'), 'write a name as in LoadCredential=, for example "keystore.key"'),
         (

@@ -75,5 +75,8 @@ def test_a_refusal_to_answer_changes_nothing(capsys: pytest.CaptureFixture[str])
     """Ctrl-D at a question."""
     import typer
 
-    assert (tell(typer.Abort(), debug=False), capsys.readouterr().err) == (1, "keyrack: stopped; nothing was changed\n")
+    assert (tell(typer.Abort(), debug=False), capsys.readouterr().err) == (
+        1,
+        "\nkeyrack: stopped; nothing was changed\n",
+    )
     assert issubclass(failures.WrongUse, failures.Failed)

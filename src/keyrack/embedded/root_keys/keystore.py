@@ -140,9 +140,7 @@ def _opened(document: Document, unlock: Unlock | Recovered) -> Secret:
 def _unsealed(document: Document, unlock: Unlock) -> Secret:
     parameters = document.unlock
     if parameters.get("kind") != unlock.kind:
-        raise KeystoreLocked(
-            f"it is sealed by a {parameters.get('kind')}, and a {unlock.kind} was given".replace("_", " ")
-        )
+        raise KeystoreLocked(f"it is sealed by {_called(parameters.get('kind'))}, and {_called(unlock.kind)} was given")
     with unlock.master_key(parameters) as master:
         # Tells a wrong passphrase from a damaged file, and nothing of the right one.
         noted = str(parameters.get("check")).encode(errors="replace")
@@ -150,6 +148,10 @@ def _unsealed(document: Document, unlock: Unlock) -> Secret:
             raise KeystoreLocked(f"the {unlock.kind} is not the one that seals it".replace("_", " "))
         with derive(master, document.identifier, "keyrack unlock seal v2") as seal:
             return Sealing(seal).open(document.sealed, document.header, "key in it")
+
+
+def _called(kind: object) -> str:
+    return "an HSM" if kind == "hsm" else f"a {kind}".replace("_", " ")
 
 
 def _check(master: Secret, identifier: str) -> str:

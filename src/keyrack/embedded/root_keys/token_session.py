@@ -273,7 +273,10 @@ def _library(path: str) -> Any:
         if type(error) is PKCS11Error:  # It came from the system's loader, and not from the library.
             text = f"does not load ({error}): install the HSM's software, or correct 'library'"
         else:
-            text = f"does not begin to work ({said(error)}): see whether the HSM is connected and its software set up"
+            text = (
+                f"does not begin to work ({said(error)}): see whether the HSM is connected, and its software set up in "
+                "this environment (SoftHSM2 wants SOFTHSM2_CONF there)"
+            )
         raise Told(Answer.UNUSABLE, f"the PKCS#11 library {path} {text}") from None
 
 

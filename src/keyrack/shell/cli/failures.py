@@ -40,6 +40,11 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.shell.unsealing.SealTrouble": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
+ADVICE: Mapping[str, str] = {
+    "KeyPayloadRequired": "hand it over with --material FILE",
+    "KeyDeleted": "'keyrack root-key restore' brings it back while that can be done",
+}
+"""What to do on a command line about refusals whose text is Key Protect's."""
 
 
 def tell(error: Exception, *, debug: bool) -> int:
@@ -68,13 +73,16 @@ def _known(error: Exception) -> tuple[list[str], int | None]:
     if isinstance(error, Failed):
         return str(error).splitlines(), error.code
     if isinstance(error, typer.Abort):
+        _print("")  # The cursor stands behind the question.
         return ["stopped; nothing was changed"], FAILED
     if isinstance(error, ClickException):
         return _misused(error)
     for kind in type(error).__mro__:
         code = FORESEEN.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
-            return str(error).splitlines() or [kind.__name__], code
+            advice = ADVICE.get(type(error).__name__)
+            told = f"{error}; {advice}" if advice else str(error)
+            return told.splitlines() or [kind.__name__], code
     return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], None)
 
 
@@ -87,7 +95,8 @@ def _misused(error: Any) -> tuple[list[str], int]:
         return [], USAGE
     if isinstance(error, UsageError):
         where = error.ctx.command_path if error.ctx else "keyrack"
-        return [f"{_sentence(error.format_message())}; see '{where} --help'"], USAGE
+        told = _sentence(error.format_message())
+        return [f"{told} See '{where} --help'" if told.endswith("?") else f"{told}; see '{where} --help'"], USAGE
     return [_sentence(error.format_message())], FAILED
 
 
@@ -98,7 +107,7 @@ def _system(error: OSError) -> str:
         errno.EPERM: "run it as the user that owns the deployment",
         errno.ENOENT: "check the path",
         errno.EEXIST: "nothing is overwritten; name another place",
-        errno.EADDRINUSE: "something else listens there; stop it, or choose another port with --port or kmip.port",
+        errno.EADDRINUSE: "something else listens there; stop it, or choose another, by --port or the configuration",
         errno.ENOSPC: "make room on the disk",
     }.get(error.errno or 0, "see the system's log")
     return f"{what}{(error.strerror or str(error)).lower()}; {advice}"
@@ -106,6 +115,8 @@ def _system(error: OSError) -> str:
 
 def _sentence(text: str) -> str:
     text = " ".join(text.split()).rstrip(".")
+    for said, meant in ((": Value error, ", ": "), (": Input should be", ": it has to be")):
+        text = text.replace(said, meant)
     return text[:1].lower() + text[1:]
 
 

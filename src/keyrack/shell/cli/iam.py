@@ -182,7 +182,10 @@ def delete_api_key(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Delete an API key, at once; tokens that were given for it count no more."""
+    """Delete an API key, at once.
+
+    Tokens that were given for it count no more.
+    """
     from keyrack.embedded.iam import service_ids
 
     with at_desk(config, key_manager) as (house, caller):
@@ -233,7 +236,10 @@ def revoke(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Take a role back that was granted over exactly this; it counts at the next request."""
+    """Take a role back; it counts at the next request.
+
+    It has to be granted over exactly what is named.
+    """
     from keyrack.embedded.iam import service_ids
 
     with at_desk(config, key_manager) as (house, caller):

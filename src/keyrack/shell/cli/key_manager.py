@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyrack.shell.cli import screen
+from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.iam_desk import KeyManagerName, Yes, at_desk
 from keyrack.shell.cli.options import ConfigFile, account, ask_passphrase
 
@@ -27,10 +28,10 @@ def serve(
     ] = None,
     json: screen.Json = False,
 ) -> None:
-    """Serve the Key Protect API alone, without KMIP, until told to stop.
+    """Serve the Key Protect API alone, without KMIP.
 
-    SIGTERM ends it gracefully, SIGHUP reads the certificate again. Beside KMIP, 'keyrack serve' does it where
-    key_manager_api.enabled is set.
+    Until told to stop: SIGTERM ends it gracefully, SIGHUP reads the certificate again. Beside KMIP, 'keyrack serve'
+    does it where key_manager_api.enabled is set.
     """
     import os
 
@@ -88,14 +89,17 @@ def list_instances(key_manager: KeyManagerName = None, config: ConfigFile = None
 
 @app.command()
 def accept(key_manager: KeyManagerName = None, config: ConfigFile = None, yes: Yes = False) -> None:
-    """Take the key manager's database as it is for the newest one, after a backup was put back.
+    """Accept a backup of its database that was put back.
 
-    What was changed after that backup is gone, removed API keys and deleted keys come back.
+    The database as it is counts as the newest one from then on. What was changed after that backup is gone, removed
+    API keys and deleted keys come back.
     """
     from keyrack.shell.accepting import accept as run
     from keyrack.shell.config import find, load
 
     if not yes:
+        if not sys.stdin.isatty():
+            raise WrongUse("nobody is at a terminal to be asked; say --yes to accept it. Nothing was changed")
         typer.confirm(
             "Everything that was changed after this copy was made is lost, and what was removed since is back. Go on?",
             abort=True,

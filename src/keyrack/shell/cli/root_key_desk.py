@@ -121,8 +121,8 @@ class Desk:
             those = ", ".join(key.identifier for key in chosen[:5]) + (", …" if len(chosen) > 5 else "")
             raise Failed(f"{len(chosen)} root keys are called {word!r}, or begin with it; name one of them: {those}")
         raise Failed(
-            f"no root key of the key manager instance {self.instance.name!r} is called {word!r}, or begins with it; "
-            "see 'keyrack root-key list'"
+            f"no root key of the key manager instance {self.instance.name!r} is called {word!r}, or begins with it "
+            f"(in {_LEAST_PREFIX} characters or more); see 'keyrack root-key list'"
         )
 
     @contextmanager

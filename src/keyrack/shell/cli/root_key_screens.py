@@ -76,7 +76,7 @@ def show_list(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["state"],
                 row["version"],
                 *(screen.brief(row[f"{when}_at"]) for when in ("created", "rotated", "expires")),
-                ", ".join(row["kept_by"]),
+                ", ".join(_KEEPERS.get(keeper, keeper) for keeper in row["kept_by"]),
                 ", ".join(row["used_by"]),
             )
             for row in rows

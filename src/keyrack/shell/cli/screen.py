@@ -85,7 +85,8 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterat
     at_terminal = sys.stdout.isatty()
     if at_terminal:
         _narrow(columns, widths, shutil.get_terminal_size().columns)
-    yield _line([column.upper() for column in columns], widths)
+    # What is in capitals already, in part, is a name.
+    yield _line([column.upper() if column.islower() else column for column in columns], widths)
     for row in cells:
         for line in _folded(row, widths) if at_terminal else [row]:
             yield _line(line, widths)

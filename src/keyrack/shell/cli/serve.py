@@ -26,7 +26,8 @@ def serve(
 ) -> None:
     """Serve KMIP until told to stop.
 
-    SIGTERM ends it gracefully, SIGHUP reads the server certificate again.
+    And the Key Protect API, where key_manager_api.enabled is set. SIGTERM ends it gracefully, SIGHUP reads the server
+    certificate again.
     """
     import os
 
