@@ -1,5 +1,6 @@
 """The examples of the API's page, run as they stand there."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from keyrack.testing.certificates import client
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
 
 PAGE = Path(__file__).parents[2] / "docs" / "key-protect-api.md"
@@ -40,6 +42,34 @@ def test_the_commands_of_curl(running: KeyManagerProcess) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.startswith('{"plaintext":"')
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_commands_that_make_an_instance_for_a_vcenter(running: KeyManagerProcess, tmp_path: Path) -> None:
+    """They go on where the first ones end."""
+    certificate = client(name="vcenter.example").pem
+    (tmp_path / "vcenter.pem").write_bytes(certificate)
+    told = {
+        "url": running.address.url,
+        "ca": str(running.address.authority),
+        "api_key": running.new_api_key("adapters", "Manager"),
+        "instance": running.instance,
+    }
+    script = example("sh") + "echo\n" + example("bash")
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input=script,
+        env={**os.environ, **told},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    [made] = json.loads(done.stdout.splitlines()[1])["resources"]
+    assert (made["name"], made["certificate"].strip()) == ("vcenter-1", certificate.decode().strip())
+    assert ["vcenter-1"] == [each["name"] for each in running.deployment.read("instance", "list")]
 
 
 def test_the_program_with_ibms_sdk(running: KeyManagerProcess) -> None:

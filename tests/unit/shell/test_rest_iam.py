@@ -78,6 +78,7 @@ def test_the_issuer_is_not_what_a_client_says_it_is(address: Address) -> None:
         ("apikey=x", "BXNIM0109E"),
         (f"grant_type={GRANT_TYPE}", "BXNIM0109E"),
         (f"grant_type={GRANT_TYPE}&apikey=", "BXNIM0109E"),
+        (f"grant_type={GRANT_TYPE}&apikey=%0A", "BXNIM0109E"),
         ("grant_type=refresh_token&refresh_token=x", "BXNIM0106E"),
         ("grant_type=urn:ibm:params:oauth:grant-type:assume&access_token=x", "BXNIM0106E"),
         ("grant_type=urn:ibm:params:oauth:grant-type:cr-token&cr_token=x", "BXNIM0106E"),
@@ -104,16 +105,18 @@ def test_what_is_no_exchange_is_refused_in_iams_form(address: Address, form: str
 
 
 def test_a_form_may_be_written_in_any_way(address: Address, house: House) -> None:
-    """Percent signs, plus signs, another order, a field twice."""
+    """Percent signs, plus signs, another order, a field twice, the end of the line of a file that holds the key."""
     api_key = new_api_key(house, Role.READER)
     escaped = "".join(f"%{ord(letter):02x}" for letter in api_key)
     forms = (
         f"apikey={quote(api_key)}&grant_type={quote(GRANT_TYPE, safe='')}",
         f"grant_type={GRANT_TYPE}&apikey={escaped}",
         f"a=b+c&grant_type={GRANT_TYPE}&apikey={api_key}&d",
+        f"grant_type={GRANT_TYPE}&apikey={api_key}%0A",
+        f"grant_type={GRANT_TYPE}&apikey={api_key}%0D%0A",
     )
 
-    assert [200] * 3 == [address.ask("POST", "/identity/token", form).status for form in forms]
+    assert [200] * 5 == [address.ask("POST", "/identity/token", form).status for form in forms]
 
 
 def test_a_form_is_bounded(address: Address) -> None:

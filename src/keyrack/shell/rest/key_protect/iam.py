@@ -33,6 +33,7 @@ router = APIRouter(tags=["IAM"])
 
 LONGEST_FORM: Final = 16_384
 REQUEST_TYPE: Final = "incoming.Identity_Token"
+_LINE_END: Final = b"\r\n"
 LOGIN: Final = "iam-identity.serviceid-apikey.login"
 
 
@@ -158,6 +159,8 @@ async def _api_key(request: Request) -> Secret:
     finally:
         wipe(body)
     key = fields.pop(b"apikey", None)
+    while key and key[-1] in _LINE_END:  # the end of the line of a file that `curl --data-urlencode apikey@FILE` sends
+        key.pop()
     grant = fields.get(b"grant_type", bytearray())
     try:
         if not grant:
