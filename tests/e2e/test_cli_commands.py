@@ -143,11 +143,13 @@ def test_init_leaves_nothing_half_made(tmp_path: Path) -> None:
 
 
 def test_a_passphrase_opens_the_keystore(tmp_path: Path) -> None:
-    """The right one from its file; the wrong one is told in a line."""
+    """The right one from its file; the wrong one is told in a line, and so is a file that others can read."""
     secret = tmp_path / "passphrase"
     secret.write_text("correct horse battery\nnot part of it\n")
+    secret.chmod(0o644)
     new = Deployment(directory=tmp_path / "k")
-    new.run("init", "--directory", str(new.directory), "--yes", "--passphrase-file", str(secret), configured=False)
+    words = ("init", "--directory", str(new.directory), "--yes", "--passphrase-file", str(secret))
+    assert f"warning: others can read {secret}" in new.run(*words, configured=False).stderr
 
     right = new.run("instance", "create", "one")
     secret.write_text("incorrect horse battery\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import WrongUse
 
 if TYPE_CHECKING:
@@ -145,15 +146,23 @@ def _hsm(options: HsmOptions) -> Protection:
 def _typed(file: Path | None, ask: bool) -> "Passphrase":
     from keyrack.domain.secret import Secret
     from keyrack.embedded.root_keys.unlock import Passphrase
-    from keyrack.shell.openers import first_line
 
     if file is not None:
-        return Passphrase(Secret(strong(first_line(file))))
+        return Passphrase(Secret(strong(in_file(file))))
     if VARIABLE in os.environ:
         return Passphrase(Secret(strong(bytearray(os.environ[VARIABLE].encode()))))
     if not ask:
         raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
     return Passphrase(Secret(typed("Passphrase")))
+
+
+def in_file(file: Path) -> bytearray:
+    """The passphrase in a file; that others can read it is told, and not refused: container platforms do so."""
+    from keyrack.shell.openers import first_line
+
+    if file.stat().st_mode & 0o007:
+        screen.warn(f"others can read {file}; they may have the passphrase: chmod 600 {file}")
+    return first_line(file)
 
 
 def typed(prompt: str) -> bytearray:

@@ -125,11 +125,10 @@ def _key_file(place: Place, path: Path) -> NewUnlock:
 def _passphrase(place: Place, file: Path | None) -> NewUnlock:
     from keyrack.domain.secret import Secret
     from keyrack.embedded.root_keys.unlock import Passphrase
-    from keyrack.shell.cli.protection import strong, typed
-    from keyrack.shell.openers import first_line
+    from keyrack.shell.cli.protection import in_file, strong, typed
 
     if file is not None:
-        unlock = Passphrase(Secret(strong(first_line(file))))
+        unlock = Passphrase(Secret(strong(in_file(file))))
         line = f"unlock = {{ passphrase_file = {json.dumps(str(file.expanduser().absolute()))} }}"
         return NewUnlock(unlock=unlock, line=line, close=unlock.wipe)
     if not sys.stdin.isatty():

@@ -90,10 +90,10 @@ def _with_passphrase(place: Path, name: str, file: Path | None) -> "Outcome":
 def _passphrase(name: str, file: Path | None) -> bytearray:
     import getpass
 
-    from keyrack.shell.openers import first_line
+    from keyrack.shell.cli.protection import in_file
 
     if file is not None:
-        return first_line(file)
+        return in_file(file)
     return bytearray(getpass.getpass(f"Passphrase of the keystore {name!r}: ").encode())
 
 
