@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from keyrack.embedded import import_tokens
 from keyrack.embedded.errors import TooManyRequests
 from keyrack.embedded.house import House
 from keyrack.embedded.import_tokens import make
@@ -21,13 +21,13 @@ SLOW = 1.0
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    real = import_tokens.rsa.generate_private_key
+    real = rsa.generate_private_key
 
     def slowly(exponent: int, bits: int) -> object:
         time.sleep(SLOW)
         return real(exponent, 1024)
 
-    monkeypatch.setattr(import_tokens.rsa, "generate_private_key", slowly)
+    monkeypatch.setattr(rsa, "generate_private_key", slowly)
     made = a_house(tmp_path)
     an_instance(made, OTHER_INSTANCE)
     an_instance(made, THIRD)
