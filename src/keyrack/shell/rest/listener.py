@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 BREATH = 0.2
 """Seconds to wait when the system has no more file descriptors."""
+_TURN = 3
+"""Rounds of the event loop until what a client has said first is answered."""
 _LINGER = 2.0
 """Seconds for a client to end TLS in order."""
 
@@ -43,6 +45,7 @@ class Listener:
         self._admission: Admission[socket.socket] = Admission(bounds.of_listener(), self._loop.time)
         self._state = ServerState()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Lock()
         self._accepting = asyncio.create_task(self._accept())
 
     def __len__(self) -> int:
@@ -94,15 +97,46 @@ class Listener:
         )
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(
-                lambda: protocol,
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=self._bounds.handshake,
-                ssl_shutdown_timeout=_LINGER,
-            )
+            async with asyncio.timeout(self._bounds.handshake):
+                await self._spoken(sock)
+                await self._shaken_hands(sock, protocol)
         except (OSError, asyncio.CancelledError) as error:
+            # TimeoutError is an OSError too.
             log.debug("no TLS", extra={"why": type(error).__name__})
             if protocol.transport is None:
                 self._admission.leave(sock)
                 sock.close()
+
+    async def _spoken(self, sock: socket.socket) -> None:
+        """Wait until the client has said anything: who is silent waits for nobody's turn, and takes none."""
+        spoken = self._loop.create_future()
+        self._loop.add_reader(sock, _settle, spoken)
+        try:
+            await spoken
+        finally:
+            self._loop.remove_reader(sock)
+
+    async def _shaken_hands(self, sock: socket.socket, protocol: GuardedProtocol) -> None:
+        """Shake hands; the costly step, a signature, when it is this connection's turn.
+
+        All at once they would be done one after the other before anything else on this event loop: KMIP is there too.
+        """
+        async with self._turns:
+            shaking = self._loop.create_task(
+                self._loop.connect_accepted_socket(
+                    lambda: protocol, sock, ssl=self._context, ssl_shutdown_timeout=_LINGER
+                )
+            )
+            try:
+                for _ in range(_TURN):
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                shaking.cancel()
+                await asyncio.gather(shaking, return_exceptions=True)
+                raise
+        await shaking
+
+
+def _settle(spoken: asyncio.Future[None]) -> None:
+    if not spoken.done():
+        spoken.set_result(None)
