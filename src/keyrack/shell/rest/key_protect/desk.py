@@ -49,9 +49,13 @@ class Desk:
         """Run a use case for this request."""
         return await self.premises.act(use_case, self.call, *arguments, **options)
 
-    async def alone(self) -> None:
-        """Wait until no other request that has asked for this is worked on, or answered, for the same caller."""
+    async def act_at_length(
+        self, use_case: Callable[Concatenate[House, Call, P], T], *arguments: P.args, **options: P.kwargs
+    ) -> T:
+        """The same for what may take a second or answer megabytes: one at a time, one of a caller until that is out."""
         await self.exits.enter_async_context(self.premises.turn(self.call.caller.identity))
+        async with self.premises.long_work:
+            return await self.act(use_case, *arguments, **options)
 
     async def body(self, kind: type[B]) -> B:
         """The body; raises :class:`NoBody` and what :meth:`Body.of` raises."""

@@ -108,11 +108,8 @@ async def get_keys(desk: AtDesk) -> Answer:
     Never with a payload. Keys over which the caller has a grant of their own alone are left out.
     """
     query = lookup.Query.parse(desk.request.query_params)
-    if query.limit <= LIMIT:
-        return await desk.act(_listed, desk.premises, query)
-    await desk.alone()
-    async with desk.premises.long_work:
-        return await desk.act(_listed, desk.premises, query)
+    act = desk.act if query.limit <= LIMIT else desk.act_at_length
+    return await act(_listed, desk.premises, query)
 
 
 @operation(
