@@ -1,5 +1,6 @@
 """Makes a new deployment: directory, authority, server certificate, keystore, catalog and configuration, or nothing."""
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ def configuration(plan: Plan) -> str:
     """The configuration file of a new deployment."""
     return _TEMPLATE.format(
         deployment=plan.deployment,
-        directory=plan.directory,
+        directory=json.dumps(str(plan.directory)),  # JSON's escapes are TOML's.
         host=plan.host,
         port=plan.port,
         unlock=plan.unlock,
@@ -104,7 +105,7 @@ _TEMPLATE = """\
 
 [deployment]
 id = "{deployment}"            # bound into every wrapped key: never change it
-directory = "{directory}"
+directory = {directory}
 
 [kmip]
 host = "{host}"

@@ -1,5 +1,6 @@
 """What shall open the keystore that ``keyrack init`` makes: four ways, each with its lines of the configuration."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ LEAST_PASSPHRASE = 12
 VARIABLE = "KEYRACK_PASSPHRASE"
 _HSM_TABLE = """
 [key_managers.embedded.hsm]
-library = "{library}"
-token = "{token}"
-pin_file = "{pin_file}"
+library = {library}
+token = {token}
+pin_file = {pin_file}
 """
 KINDS = ("key-file", "passphrase", "unseal", "hsm")
 
@@ -87,7 +88,7 @@ def _key_file(directory: Path) -> Protection:
 
 def _passphrase(file: Path | None, ask: bool) -> Protection:
     if file is not None:
-        table = f'{{ passphrase_file = "{file.expanduser().absolute()}" }}'
+        table = f"{{ passphrase_file = {in_toml(file.expanduser().absolute())} }}"
     else:
         table = f'{{ passphrase_environment = "{VARIABLE}" }}'
     return Protection(
@@ -135,7 +136,7 @@ def _hsm(options: HsmOptions) -> Protection:
         kind="hsm",
         unlock="{ hsm = true }",
         opener=TokenUnlock(keeper),
-        hsm=_HSM_TABLE.format(library=library, token=options.token, pin_file=pin_file),
+        hsm=_HSM_TABLE.format(library=in_toml(library), token=in_toml(options.token), pin_file=in_toml(pin_file)),
         told=f"the HSM's token {options.token!r}",
         warning="without the HSM every key is lost; back it up as its vendor says, together with the keystore and the "
         "database beside it",
@@ -154,6 +155,11 @@ def _typed(file: Path | None, ask: bool) -> "Passphrase":
     if not ask:
         raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
     return Passphrase(Secret(typed("Passphrase")))
+
+
+def in_toml(text: object) -> str:
+    """A text as a string of TOML, whatever is in it: JSON's escapes are TOML's."""
+    return json.dumps(str(text))
 
 
 def in_file(file: Path) -> bytearray:
