@@ -37,7 +37,7 @@ class EmbeddedKeyManager:
     """Implements ``ports.key_manager``: ``KeyManager``, ``RootKeyAdministration`` and ``TellsWithdrawals``.
 
     Root keys in software are used on the calling thread, in microseconds. What waits for a disk runs in one thread of
-    its own, and what waits for an HSM in another.
+    its own, what waits for an HSM in another, and what reads a payload in a third.
     """
 
     def __init__(self, house: House, instance: str, lanes: "Lanes | None" = None) -> None:
@@ -126,7 +126,10 @@ class EmbeddedKeyManager:
 
     async def get_standard_key(self, identifier: str) -> StandardKey:
         """The standard key with its payload."""
-        return await self._on_disk(lambda: self._get_standard_key(identifier))
+        with _TRANSLATED:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._lanes.reading, self._get_standard_key, identifier
+            )
 
     async def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
         """All standard keys whose names begin with ``prefix``, without payload."""
@@ -207,15 +210,19 @@ class EmbeddedKeyManager:
 
 
 class Lanes:
-    """The threads of one house: who waits for the disk does not wait behind an HSM, nor the other way round."""
+    """The threads of one house: who waits for the disk does not wait behind an HSM, nor the other way round.
+
+    And who only reads waits for neither: a host that boots must not wait until somebody's new key is written.
+    """
 
     def __init__(self) -> None:
+        self.reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-manager-reading")
         self.disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-manager-disk")
         self.token = ThreadPoolExecutor(max_workers=1, thread_name_prefix="key-manager-token")
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        for lane in (self.disk, self.token):
+        for lane in (self.reading, self.disk, self.token):
             await asyncio.to_thread(lane.shutdown)
 
 
