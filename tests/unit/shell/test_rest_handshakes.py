@@ -6,11 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keyrack.embedded.house import House
+from keyrack.shell.rest import listener
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.testing.key_houses import a_house
 from keyrack.testing.key_protect import Address, key_protect
@@ -101,3 +104,24 @@ def test_one_that_is_gone_before_its_turn_is_forgotten(address: Address) -> None
     time.sleep(0.5)
 
     assert [200] * 3 == [address.ask("GET", "/health").status for _ in range(3)]
+
+
+def test_a_network_of_ipv6_has_the_connections_of_one_address(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has 2^64 addresses would have all connections; here two addresses stand for one network."""
+    monkeypatch.setattr(listener, "home", lambda address: address.rpartition(".")[0])
+    with key_protect(house, tmp_path, bounds=Bounds(connections_per_address=2)) as served, ExitStack() as open_ones:
+        for source in ("127.0.0.1", "127.0.0.2"):
+            open_ones.enter_context(connected(served, source))
+        with pytest.raises(OSError, match=r"."):
+            open_ones.enter_context(connected(served, "127.0.0.3"))
+
+
+@contextmanager
+def connected(address: Address, source: str) -> Iterator[None]:
+    with (
+        socket.create_connection((address.host, address.port), 10, (source, 0)) as plain,
+        address.context.wrap_socket(plain, server_hostname=address.host),
+    ):
+        yield

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from keyrack.shell.limits import Admission
 from keyrack.shell.rest.bounds import Bounds
+from keyrack.shell.rest.floodgate import home
 from keyrack.shell.rest.protocol import GuardedProtocol, Manners
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,12 @@ class Listener:
                 log.warning("a connection could not be accepted", extra={"why": error.strerror})
                 await asyncio.sleep(BREATH)
                 continue
-            if (full := self._admission.full(address[0])) is not None:
+            guest = home(address[0])
+            if (full := self._admission.full(guest)) is not None:
                 log.warning("connection refused", extra={"address": address[0], "limit": str(full)})
                 sock.close()
                 continue
-            self._admission.enter(sock, address[0])
+            self._admission.enter(sock, guest)
             task = self._loop.create_task(self._welcome(sock))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
