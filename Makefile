@@ -41,9 +41,9 @@ bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP; ARGS=key-manager:
 	@requirements/debian gcc libc6-dev libssl-dev make openssl softhsm2
 	$(BIN)/python -m bench $(ARGS)
 
-faults: $(VENV)/.dev ## Kill, starve and besiege the server at length (half an hour)
+faults: $(VENV)/.dev ## Kill, starve, besiege, flip and probe at length (more than an hour)
 	@requirements/debian $(TEST_PACKAGES)
-	$(BIN)/python -m pytest tests/faults -m slow --timeout 3600 -s $(ARGS)
+	$(BIN)/python -m pytest tests -m slow --timeout 3600 -s $(ARGS)
 
 fuzz: $(VENV)/.dev ## Feed mutated messages to the codec
 	$(BIN)/python -m fuzz $(ARGS)
