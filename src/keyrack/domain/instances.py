@@ -1,8 +1,9 @@
 """Instances and the certificates of their clients: who may use which keys."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 
@@ -13,6 +14,23 @@ class Storage(StrEnum):
     """In the catalog alone."""
     KEY_MANAGER = "key_manager"
     """In the catalog and, as a standard key that the customer sees, in the key manager."""
+
+
+class Hierarchy(StrEnum):
+    """How many steps lead from the customer root key to a key."""
+
+    DIRECT = "direct"
+    """The root key wraps each key."""
+    TWO_LEVEL = "two-level"
+    """The root key wraps the instance's wrapping key, and that one wraps each key: one unwrap opens them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where keys are wrapped: a key manager, by its configured name, and a customer root key in it."""
+
+    key_manager: str
+    root_key: str
 
 
 class InstanceStatus(StrEnum):
@@ -45,6 +63,36 @@ class Instance:
     updated_at: int | None = None
     """When an administrator last changed it or its certificates; ``None``: never since it was made."""
     updated_by: str = ""
+    hierarchy: Hierarchy = Hierarchy.DIRECT
+    sealed_at: int | None = None
+    """Since when an administrator keeps it sealed: no key of it is handed out. ``None``: it is not sealed."""
+    former: Home | None = None
+    """Where its keys come from while they move to ``key_manager`` and ``root_key``; ``None`` once all are there."""
+
+    @property
+    def home(self) -> Home:
+        """Where its new keys are wrapped."""
+        return Home(self.key_manager, self.root_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappingKey:
+    """The wrapping key of an instance of two levels, wrapped by the customer root key; no client ever sees it."""
+
+    unique_identifier: str
+    instance: str
+    created_at: int
+    sealed: bytes = field(repr=False)
+    """The wrapped blob of ``service.envelope``."""
+    standard_key: str | None = None
+    """Identifier of the copy in the key manager, where the instance's storage is ``key_manager``."""
+    withheld_at: int | None = None
+    version: int = 1
+    """Grows by one at each change; a write names the version it has seen."""
+
+    def changed(self, **fields: Any) -> "WrappingKey":
+        """A copy with other fields and the next version."""
+        return replace(self, version=self.version + 1, **fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

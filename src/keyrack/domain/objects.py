@@ -59,6 +59,8 @@ class ManagedObject:
     """The wrapped blob of ``service.envelope``; ``None`` once destroyed for good."""
     standard_key: str | None = None
     """Identifier of the copy in the key manager, where the instance's storage is ``key_manager``."""
+    withheld_at: int | None = None
+    """Since when its standard key is gone from the key manager, in seconds since 1970; meanwhile nobody gets it."""
     version: int = 1
     """Grows by one at each change; a write names the version it has seen."""
 

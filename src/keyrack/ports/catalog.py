@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.spec.enumerations import State
@@ -19,6 +19,10 @@ class CatalogUnavailable(Exception):
 
 class OutcomeUnknown(CatalogUnavailable):
     """The commit had begun and did not come back in time: the unit may be kept, or not. Answer as if it were not."""
+
+
+class InstanceSealed(Exception):
+    """An administrator has sealed the instance: nothing of it is handed out or changed until it is unsealed."""
 
 
 class Conflict(Exception):
@@ -50,6 +54,48 @@ class Touch:
     """Seconds since 1970."""
     by: str
     """As the journal names an initiator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A standard key that is of no use any more, and still to be deleted in its key manager."""
+
+    key_manager: str
+    standard_key: str
+    """Its identifier in that key manager."""
+    instance: str
+    unique_identifier: str
+    """The object that it was a copy of."""
+    why: str
+    """``"rewrapped"``, ``"moved"``, ``"storage"`` or ``"undone"``."""
+    at: int
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What the last look at an instance's key manager and root key has shown; one process looks for all."""
+
+    instance: str
+    at: int
+    """When it was looked, in seconds since 1970."""
+    since: int
+    """Since when it is so."""
+    reason: str = ""
+    """Empty where all is well; else a value of ``ports.key_manager.Reason``."""
+    told: str = ""
+    """What the key manager said."""
+    root_key_state: int = 1
+    root_key_version: str = ""
+    """The version that wraps now; empty while unknown."""
+    behind: int = 0
+    """Keys that are wrapped by an older version."""
+    synced_at: int | None = None
+    """When the last listing of the standard keys began that came to its end; ``None``: never."""
+    withheld: int = 0
+    """Objects whose standard keys are gone."""
+    strangers: int = 0
+    """Standard keys with a name of Keyrack's that no object has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +135,14 @@ class Unit:
     :class:`StillUsed`."""
     removed_instances: Sequence[str] = ()
     """Instances to remove for good with their certificates and their destroyed objects; they must be unused."""
+    wrapping_keys: Sequence[WrappingKey] = ()
+    """Wrapping keys to insert (version 1, one for an instance), or to change (the version after the stored one)."""
+    leftovers: Sequence[Leftover] = ()
+    """Standard keys to remember for deletion; one that is remembered already stays as it is."""
+    cleared: Sequence[Leftover] = ()
+    """Leftovers that are gone."""
+    validations: Sequence[Validation] = ()
+    """What was found out about instances; it takes the place of what was known."""
 
     @property
     def initiator(self) -> str:
@@ -188,13 +242,26 @@ class Catalog(Protocol):
     async def commit(self, unit: Unit) -> None:
         """Authorise, compare versions, write, journal, make durable.
 
-        Raises :class:`NotAuthorised`, :class:`Conflict`, :class:`AlreadyThere` or :class:`CatalogUnavailable`; then
-        nothing of the unit is kept.
+        Raises :class:`NotAuthorised`, :class:`InstanceSealed`, :class:`Conflict`, :class:`AlreadyThere` or
+        :class:`CatalogUnavailable`; then nothing of the unit is kept. A unit without ``principal`` is never refused
+        because of a seal.
         """
         ...
 
     async def instances(self) -> Sequence[Instance]:
         """All instances, by name."""
+        ...
+
+    async def wrapping_key(self, instance: str) -> WrappingKey | None:
+        """The wrapping key of an instance of two levels; ``None`` where it has none."""
+        ...
+
+    async def leftovers(self, instance: str | None = None) -> Sequence[Leftover]:
+        """Standard keys that are still to be deleted, of one instance or of all, oldest first."""
+        ...
+
+    async def validations(self) -> Mapping[str, Validation]:
+        """What was last found out about each instance, by its identifier."""
         ...
 
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:

@@ -6,16 +6,61 @@ root key is purged. *Unavailable* is transient: nobody has spoken, a bounded gra
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from keyrack.domain.secret import Secret
 
 
-class KeyManagerRefused(Exception):
+class Reason(StrEnum):
+    """Why a key manager said no, or said nothing: what decides which act of the customer mends it."""
+
+    IDENTITY = "identity"
+    """It does not know who asks: the API key, the trusted profile or the token is not, or no longer, valid."""
+    PERMISSION = "permission"
+    """It knows who asks, and does not allow it: a role is missing, or another instance or region is meant."""
+    NETWORK = "network"
+    """A network policy or a context-based restriction keeps this address out."""
+    POLICY = "policy"
+    """A policy of the key manager instance forbids keys of this kind."""
+    ABSENT = "absent"
+    """There is no such key: it never was, or was purged."""
+    DELETED = "deleted"
+    """The key was deleted, and may be restored."""
+    STATE = "state"
+    """The key's state does not allow it: it is disabled, or has expired."""
+    CIPHERTEXT = "ciphertext"
+    """The ciphertext is not this root key's, or not under these strings."""
+    REQUEST = "request"
+    """It does not accept what was asked."""
+    UNREACHABLE = "unreachable"
+    """Nobody answers there: no address, no connection, no answer in time."""
+    TRUST = "trust"
+    """Somebody answers whose TLS certificate is not trusted."""
+    OVERLOADED = "overloaded"
+    """It asks for patience, or too many calls are under way already."""
+    FAILING = "failing"
+    """It answers that it fails."""
+    READ_ONLY = "read-only"
+    """It unwraps and reads, and takes nothing new, as in a regional disaster."""
+    OTHER = "other"
+
+
+class KeyManagerFailed(Exception):
+    """What the two kinds have in common. The text says what happened, for people; it never holds a value."""
+
+    def __init__(self, told: str = "", reason: Reason = Reason.OTHER, *, code: str = "") -> None:
+        """``code`` is what the key manager itself calls it, for example ``"409 KEY_ACTION_INVALID_STATE_ERR"``."""
+        super().__init__(told)
+        self.reason = reason
+        self.code = code
+
+
+class KeyManagerRefused(KeyManagerFailed):
     """The key manager says no: the root key is disabled, deleted, unknown, or the ciphertext is not its own."""
 
 
-class KeyManagerUnavailable(Exception):
+class KeyManagerUnavailable(KeyManagerFailed):
     """The key manager did not answer, or could not: a time-out, a lost connection, an overload."""
 
 
@@ -101,7 +146,14 @@ class KeyManager(Protocol):
         ...
 
     def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
-        """All standard keys whose name begins with ``prefix``, without payload (``b""``)."""
+        """All standard keys whose name begins with ``prefix``, without payload (``b""``).
+
+        One that is made or deleted while the listing goes on may be missing: ask for it before it counts as gone.
+        """
+        ...
+
+    async def find_standard_keys(self, name: str) -> Sequence[StandardKey]:
+        """The standard keys of exactly this name, which is not unique, without payload."""
         ...
 
     async def delete_standard_key(self, identifier: str) -> None:
@@ -148,4 +200,87 @@ class TellsWithdrawals(Protocol):
 
     async def withdrawn(self, since: int | None) -> Withdrawn:
         """What was withdrawn since a cursor; with ``None`` just the cursor of now."""
+        ...
+
+
+@runtime_checkable
+class TellsBinding(Protocol):
+    """An optional power: key managers of which it must be found out whether they bind a ciphertext to its strings.
+
+    Those without this power do bind.
+    """
+
+    async def binds(self, root_key: str) -> bool:
+        """Whether ``aad`` counts. Where it does not, none is sent, so that a later change strands no ciphertext."""
+        ...
+
+
+@runtime_checkable
+class ImportsRootKeys(Protocol):
+    """An optional power: key managers that take a root key's material from outside."""
+
+    async def import_root_key(self, name: str, material: Secret) -> RootKey:
+        """A new root key of 16, 24 or 32 bytes given; they travel encrypted. The caller wipes the material."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What a check has come to."""
+
+    WELL = "well"
+    REMARK = "remark"
+    """It works, and there is something to know or to change."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing of a key manager that was tried out."""
+
+    what: str
+    """Such as ``"identity"`` or ``"wrap and unwrap"``."""
+    verdict: Verdict
+    told: str
+    """What was found; where it is not well, what to change and where."""
+
+
+@runtime_checkable
+class ChecksItself(Protocol):
+    """An optional power: key managers that can be tried out, step by step, by a customer."""
+
+    def check(self, root_key: str | None, *, write: bool) -> AsyncIterator[Checked]:
+        """Try everything that Keyrack will need, with one root key or with the first active one.
+
+        With ``write`` a standard key is made, read, compared and deleted. It raises nothing that the key manager says.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """How calls to a key manager fared in this process."""
+
+    calls: int = 0
+    retries: int = 0
+    failures: int = 0
+    """Calls that ended unavailable."""
+    refusals: int = 0
+    not_asked: int = 0
+    """Calls that were not made: the circuit was open, or too many were under way."""
+    circuit: str = "closed"
+    """``"closed"``, ``"open"`` or ``"half-open"``."""
+    read_only: bool = False
+    """It unwraps, and the last attempts to keep something new failed."""
+    last_failure: str = ""
+    latency: float = 0.0
+    """Seconds of the last call that was answered."""
+
+
+@runtime_checkable
+class TellsCondition(Protocol):
+    """An optional power: key managers behind a network, which count how their calls fare."""
+
+    def condition(self) -> Condition:
+        """The counts since the start of the process."""
         ...

@@ -47,8 +47,8 @@ async def put(manager: KeyManager, unique_identifier: str, blob: bytes) -> str:
 async def find(manager: KeyManager, unique_identifier: str, blob: bytes) -> str | None:
     """The identifier of the standard key that keeps exactly this blob of the object; ``None`` where there is none."""
     name = name_of(unique_identifier)
-    async for listed in manager.list_standard_keys(name):
-        if listed.name == name and (await manager.get_standard_key(listed.identifier)).payload == blob:
+    for listed in await manager.find_standard_keys(name):
+        if (await manager.get_standard_key(listed.identifier)).payload == blob:
             return listed.identifier
     return None
 

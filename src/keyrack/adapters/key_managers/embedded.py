@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from keyrack.adapters.key_managers._grouped import Grouped
+from keyrack.adapters.key_managers._reasons import reason_of
 from keyrack.domain.secret import Secret
 from keyrack.embedded import actions, creation, lifecycle, lookup, tenancy
 from keyrack.embedded.call import KEYRACK, Call
@@ -21,6 +22,7 @@ from keyrack.embedded.root_keys.unlock import Unlock
 from keyrack.ports.key_manager import (
     KeyManagerRefused,
     KeyManagerUnavailable,
+    Reason,
     RootKey,
     StandardKey,
     Unwrapped,
@@ -139,6 +141,10 @@ class EmbeddedKeyManager:
                 yield StandardKey(identifier, name, b"")
             after = page[-1][0]
 
+    async def find_standard_keys(self, name: str) -> Sequence[StandardKey]:
+        """The standard keys of exactly this name, without payload."""
+        return [each async for each in self.list_standard_keys(name) if each.name == name]
+
     async def delete_standard_key(self, identifier: str) -> None:
         """Delete one, if it is there."""
 
@@ -186,7 +192,7 @@ class EmbeddedKeyManager:
 
     def _described(self, key: Key) -> RootKey:
         if key.extractable:
-            raise KeyManagerRefused(f"{key.identifier} is a standard key, and a root key is needed")
+            raise KeyManagerRefused(f"{key.identifier} is a standard key, and a root key is needed", Reason.REQUEST)
         state = int(key.state_at(self.house.now))
         return RootKey(key.identifier, key.name, state, key.newest.identifier, key.created_at)
 
@@ -236,9 +242,10 @@ class _Translated:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Refusal):
-            raise KeyManagerRefused(str(error)) from error
+            reason = reason_of(error.status, error.code)
+            raise KeyManagerRefused(str(error), reason, code=f"{error.status} {error.code}") from error
         if isinstance(error, KeystoreError | OSError | sqlite3.Error):
-            raise KeyManagerUnavailable(f"the embedded key manager fails: {error}") from error
+            raise KeyManagerUnavailable(f"the embedded key manager fails: {error}", Reason.FAILING) from error
 
 
 _TRANSLATED = _Translated()

@@ -16,6 +16,7 @@ from keyrack.domain.secret import Secret
 from keyrack.ports.key_manager import (
     KeyManagerRefused,
     KeyManagerUnavailable,
+    Reason,
     RootKey,
     StandardKey,
     Unwrapped,
@@ -133,7 +134,7 @@ class MemoryKeyManager:
         """Keep it."""
         async with self._call("put_standard_key"):
             if len(payload) > 7500:
-                raise KeyManagerRefused("the payload of a standard key has at most 7500 bytes")
+                raise KeyManagerRefused("the payload of a standard key has at most 7500 bytes", Reason.REQUEST)
             identifier = str(uuid.uuid4())
             self._standard_keys[identifier] = StandardKey(identifier, name, bytes(payload))
             return identifier
@@ -142,7 +143,7 @@ class MemoryKeyManager:
         """With its payload."""
         async with self._call("get_standard_key"):
             if identifier not in self._standard_keys:
-                raise KeyManagerRefused(f"there is no standard key {identifier}")
+                raise KeyManagerRefused(f"there is no standard key {identifier}", Reason.ABSENT)
             return self._standard_keys[identifier]
 
     async def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
@@ -151,6 +152,11 @@ class MemoryKeyManager:
             found = [replace(key, payload=b"") for key in self._standard_keys.values() if key.name.startswith(prefix)]
         for key in found:
             yield key
+
+    async def find_standard_keys(self, name: str) -> Sequence[StandardKey]:
+        """Those of exactly this name."""
+        async with self._call("find_standard_keys"):
+            return [replace(key, payload=b"") for key in self._standard_keys.values() if key.name == name]
 
     async def delete_standard_key(self, identifier: str) -> None:
         """Delete one, if it is there."""
@@ -175,20 +181,20 @@ class MemoryKeyManager:
         if fault is Fault.REFUSE:
             raise KeyManagerRefused(f"{method} is refused, as told")
         if fault is Fault.UNAVAILABLE:
-            raise KeyManagerUnavailable(f"{method} does not arrive, as told")
+            raise KeyManagerUnavailable(f"{method} does not arrive, as told", Reason.UNREACHABLE)
         yield
         if fault is Fault.LOSE_ANSWER:
-            raise KeyManagerUnavailable(f"the answer of {method} is lost, as told")
+            raise KeyManagerUnavailable(f"the answer of {method} is lost, as told", Reason.UNREACHABLE)
 
     def _kept(self, root_key: str) -> _Kept:
         if root_key not in self._root_keys:
-            raise KeyManagerRefused(f"there is no root key {root_key}")
+            raise KeyManagerRefused(f"there is no root key {root_key}", Reason.ABSENT)
         return self._root_keys[root_key]
 
     def _usable(self, root_key: str) -> _Kept:
         kept = self._kept(root_key)
         if kept.described.state != _ACTIVE:
-            raise KeyManagerRefused(f"the root key {root_key} is in state {kept.described.state}")
+            raise KeyManagerRefused(f"the root key {root_key} is in state {kept.described.state}", Reason.STATE)
         return kept
 
     def _add_version(self, root_key: str, material: bytes) -> RootKey:
@@ -217,7 +223,9 @@ class MemoryKeyManager:
             except (InvalidTag, ValueError):
                 continue
             return version, Secret(buffer)
-        raise KeyManagerRefused("the ciphertext is another key's, was bound to other strings, or was changed")
+        raise KeyManagerRefused(
+            "the ciphertext is another key's, was bound to other strings, or was changed", Reason.CIPHERTEXT
+        )
 
     def _bound(self, aad: Sequence[str]) -> bytes:
         if len(aad) > 126 or any(len(string) > 255 for string in aad):
