@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal
+from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, WrappingKey
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.lifecycle import DESTROYED_STATES, tick
 from keyrack.domain.objects import ManagedObject
@@ -18,12 +18,15 @@ from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,
     Conflict,
+    InstanceSealed,
     JournalRecord,
+    Leftover,
     Listed,
     NotAuthorised,
     StillUsed,
     TooMany,
     Unit,
+    Validation,
 )
 from keyrack.spec.enumerations import State
 
@@ -45,6 +48,9 @@ class MemoryCatalog:
         self._authors: dict[str, dict[str, str]] = {}
         self._intents: dict[str, ManagedObject] = {}
         self._journal: list[JournalRecord] = []
+        self._wrapping_keys: dict[str, WrappingKey] = {}
+        self._leftovers: dict[tuple[str, str], Leftover] = {}
+        self._validations: dict[str, Validation] = {}
         self._generation = 1
 
     async def authorise(self, fingerprint: str) -> Principal:
@@ -122,6 +128,19 @@ class MemoryCatalog:
         """All instances, by name."""
         return sorted(self._instances.values(), key=lambda instance: (instance.name, instance.key_manager))
 
+    async def wrapping_key(self, instance: str) -> WrappingKey | None:
+        """By its instance."""
+        return self._wrapping_keys.get(instance)
+
+    async def leftovers(self, instance: str | None = None) -> Sequence[Leftover]:
+        """Oldest first."""
+        held = [each for each in self._leftovers.values() if instance in {None, each.instance}]
+        return sorted(held, key=lambda each: each.at)
+
+    async def validations(self) -> Mapping[str, Validation]:
+        """One for each instance that was looked at."""
+        return dict(self._validations)
+
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
         """Certificates in force, oldest first."""
         held = [each for each in self._certificates.values() if instance in {None, each.instance}]
@@ -158,13 +177,15 @@ class MemoryCatalog:
         texts = [canonical(entry) for entry in unit.entries]
         if not self.available:
             raise CatalogUnavailable("the catalog in memory was made unavailable")
-        if unit.principal is not None and await self.authorise(unit.principal.fingerprint) != unit.principal:
-            raise NotAuthorised("the certificate is another instance's")
+        if unit.principal is not None:
+            await self._authorise(unit.principal)
         self._compare(unit)
         self._check_unique(unit)
         self._check_administration(unit)
         self._check_references([*inserted, *intents], unit)
+        self._check_wrapping_keys(unit)
         self._administer(unit)
+        self._remember(unit)
         self._note_authors(unit)
         self._intents |= {managed.unique_identifier: managed for managed in intents}
         self._objects |= {managed.unique_identifier: managed for managed in (*inserted, *updated)}
@@ -172,6 +193,12 @@ class MemoryCatalog:
             self._intents.pop(settled, None)
         for text in texts:
             self._write(text)
+
+    async def _authorise(self, principal: Principal) -> None:
+        if await self.authorise(principal.fingerprint) != principal:
+            raise NotAuthorised("the certificate is another instance's")
+        if self._instances[principal.instance].sealed_at is not None:
+            raise InstanceSealed("the instance is sealed")
 
     def _compare(self, unit: Unit) -> None:
         expected: Mapping[str, int] = {
@@ -216,9 +243,19 @@ class MemoryCatalog:
 
     def _check_references(self, managed: Sequence[ManagedObject], unit: Unit) -> None:
         known = self._instances.keys() | {each.identifier for each in unit.instances}
-        named = {each.instance for each in managed} | {each.instance for each in unit.certificates}
+        named = {each.instance for each in (*managed, *unit.certificates, *unit.wrapping_keys)}
         if named - known:
             raise Conflict("an instance that is referred to is not there")
+
+    def _check_wrapping_keys(self, unit: Unit) -> None:
+        for key in unit.wrapping_keys:
+            held = self._wrapping_keys.get(key.instance)
+            if key.version == 1:
+                others = {each.unique_identifier for each in self._wrapping_keys.values()}
+                if held is not None or key.unique_identifier in others:
+                    raise AlreadyThere("the instance has a wrapping key already")
+            elif held is None or (held.unique_identifier, held.version) != (key.unique_identifier, key.version - 1):
+                raise Conflict("the wrapping key was changed meanwhile")
 
     def _check_administration(self, unit: Unit) -> None:
         for identifier in (*unit.unused, *unit.removed_instances):
@@ -238,6 +275,7 @@ class MemoryCatalog:
 
     def _administer(self, unit: Unit) -> None:
         self._instances |= {each.identifier: each for each in unit.instances}
+        self._wrapping_keys |= {each.instance: each for each in unit.wrapping_keys}
         for fingerprint in unit.removed_certificates:
             self._certificates.pop(fingerprint, None)
         self._certificates |= {each.fingerprint: each for each in unit.certificates}
@@ -252,11 +290,21 @@ class MemoryCatalog:
             unit.instances or unit.certificates or unit.removed_certificates or unit.touched or unit.removed_instances
         )
 
+    def _remember(self, unit: Unit) -> None:
+        for leftover in unit.leftovers:
+            self._leftovers.setdefault((leftover.key_manager, leftover.standard_key), leftover)
+        for leftover in unit.cleared:
+            self._leftovers.pop((leftover.key_manager, leftover.standard_key), None)
+        self._validations |= {each.instance: each for each in unit.validations if each.instance in self._instances}
+
     def _remove_instance(self, identifier: str) -> None:
         del self._instances[identifier]
         self._certificates = {k: each for k, each in self._certificates.items() if each.instance != identifier}
         self._objects = {k: each for k, each in self._objects.items() if each.instance != identifier}
         self._admissions = {k: each for k, each in self._admissions.items() if k[0] != identifier}
+        self._leftovers = {k: each for k, each in self._leftovers.items() if each.instance != identifier}
+        self._wrapping_keys.pop(identifier, None)
+        self._validations.pop(identifier, None)
 
     def _note_authors(self, unit: Unit) -> None:
         for managed in unit.intents:

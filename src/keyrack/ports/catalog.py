@@ -136,13 +136,14 @@ class Unit:
     removed_instances: Sequence[str] = ()
     """Instances to remove for good with their certificates and their destroyed objects; they must be unused."""
     wrapping_keys: Sequence[WrappingKey] = ()
-    """Wrapping keys to insert (version 1, one for an instance), or to change (the version after the stored one)."""
+    """Wrapping keys to insert (version 1; a second one of an instance raises :class:`AlreadyThere`), or to change: the
+    version after the stored one of the same identifier, else :class:`Conflict`."""
     leftovers: Sequence[Leftover] = ()
     """Standard keys to remember for deletion; one that is remembered already stays as it is."""
     cleared: Sequence[Leftover] = ()
     """Leftovers that are gone."""
     validations: Sequence[Validation] = ()
-    """What was found out about instances; it takes the place of what was known."""
+    """What was found out about instances; it takes the place of what was known. Of one that is gone nothing is kept."""
 
     @property
     def initiator(self) -> str:

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from keyrack.adapters.catalogs import queries
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
+from keyrack.adapters.catalogs.remembering import check_wrapping_keys, put_wrapping_keys
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Home, Instance, InstanceStatus, Storage
 from keyrack.ports.catalog import Conflict, StillUsed, TooMany, Unit
 
 Execute = Callable[..., sqlite3.Cursor]
 
 
 def check_administration(execute: Execute, unit: Unit) -> None:
-    """Raise :class:`Conflict`, or a kind of it, where the database as it is now does not allow the unit."""
+    """Raise :class:`Conflict`, or a kind of it, where the database as it is now does not allow the unit.
+
+    Raises :class:`AlreadyThere` for a second wrapping key of an instance.
+    """
     for identifier in (*unit.unused, *unit.removed_instances):
         if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
             raise Conflict("an instance is not there any more")
@@ -29,12 +33,14 @@ def check_administration(execute: Execute, unit: Unit) -> None:
             (held,) = execute(queries.COUNT_CERTIFICATES, (identifier,)).fetchone()
             if held + added > unit.most_certificates:
                 raise TooMany(f"an instance has {held} certificates already")
+    check_wrapping_keys(execute, unit)
 
 
 def administer(execute: Execute, unit: Unit) -> None:
     """Write what the unit changes of instances and certificates."""
     for instance in unit.instances:
         execute(queries.PUT_INSTANCE, instance_columns(instance))
+    put_wrapping_keys(execute, unit)
     for fingerprint in unit.removed_certificates:
         execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
     for certificate in unit.certificates:
@@ -61,13 +67,17 @@ def instance_columns(instance: Instance) -> tuple[Any, ...]:
         instance.created_by,
         instance.updated_at,
         instance.updated_by,
+        str(instance.hierarchy),
+        instance.sealed_at,
+        instance.former.key_manager if instance.former else None,
+        instance.former.root_key if instance.former else None,
     )
 
 
 def instance_of(row: tuple[Any, ...]) -> Instance:
     """The instance of a row of ``queries.INSTANCES``."""
     identifier, name, description, status, key_manager, root_key, storage, *history = row
-    created_at, created_by, updated_at, updated_by = history
+    created_at, created_by, updated_at, updated_by, hierarchy, sealed_at, *former = history
     return Instance(
         identifier=identifier,
         name=name,
@@ -80,6 +90,9 @@ def instance_of(row: tuple[Any, ...]) -> Instance:
         created_by=created_by,
         updated_at=updated_at,
         updated_by=updated_by,
+        hierarchy=Hierarchy(hierarchy),
+        sealed_at=sealed_at,
+        former=Home(*former) if former != [None, None] else None,
     )
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-# Authority: the certificate and its instance, both as they are now.
+# Authority: the certificate and its instance, both as they are now, and since when the instance is sealed.
 AUTHORISE: Final = """
-    SELECT certificate.instance FROM certificate JOIN instance ON instance.identifier = certificate.instance
+    SELECT certificate.instance, instance.sealed_at
+    FROM certificate JOIN instance ON instance.identifier = certificate.instance
     WHERE certificate.fingerprint = ? AND instance.status = 'Installed'"""
 
 # What every transaction begins with: what has changed, and the end of this process's journal chain.
@@ -16,15 +17,17 @@ GENERATION: Final = "SELECT number FROM generation"
 
 _INSTANCE = (
     "identifier, name, description, status, key_manager, root_key, storage, created_at, created_by, updated_at,"
-    " updated_by"
+    " updated_by, hierarchy, sealed_at, former_key_manager, former_root_key"
 )
 INSTANCES: Final = f"SELECT {_INSTANCE} FROM instance ORDER BY name, key_manager"
 PUT_INSTANCE: Final = f"""
-    INSERT INTO instance ({_INSTANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO instance ({_INSTANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identifier) DO UPDATE SET name = excluded.name, description = excluded.description,
         status = excluded.status, key_manager = excluded.key_manager, root_key = excluded.root_key,
         storage = excluded.storage, created_at = excluded.created_at, created_by = excluded.created_by,
-        updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
+        updated_at = excluded.updated_at, updated_by = excluded.updated_by, hierarchy = excluded.hierarchy,
+        sealed_at = excluded.sealed_at, former_key_manager = excluded.former_key_manager,
+        former_root_key = excluded.former_root_key"""
 TOUCH: Final = "UPDATE instance SET updated_at = ?, updated_by = ? WHERE identifier = ?"
 HAS_INSTANCE: Final = "SELECT 1 FROM instance WHERE identifier = ?"
 OTHER_INSTANCES: Final = "SELECT count(*) FROM instance WHERE key_manager = ? AND identifier <> ?"
@@ -38,8 +41,39 @@ REMOVE_INSTANCE: Final = (
     "DELETE FROM object WHERE instance = ?",
     "DELETE FROM certificate WHERE instance = ?",
     "DELETE FROM admission WHERE instance = ?",
+    "DELETE FROM wrapping_key WHERE instance = ?",
+    "DELETE FROM leftover WHERE instance = ?",
+    "DELETE FROM validation WHERE instance = ?",
     "DELETE FROM instance WHERE identifier = ?",
 )
+
+_WRAPPING_KEY = "created_at, sealed, standard_key, withheld_at, version, identifier, instance"
+WRAPPING_KEY: Final = f"SELECT {_WRAPPING_KEY} FROM wrapping_key WHERE instance = ?"
+ADD_WRAPPING_KEY: Final = f"INSERT INTO wrapping_key ({_WRAPPING_KEY}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+CHANGE_WRAPPING_KEY: Final = """
+    UPDATE wrapping_key SET created_at = ?, sealed = ?, standard_key = ?, withheld_at = ?, version = ?
+    WHERE identifier = ? AND instance = ?"""
+
+_LEFTOVER = "key_manager, standard_key, instance, unique_identifier, why, at"
+LEFTOVERS: Final = f"SELECT {_LEFTOVER} FROM leftover ORDER BY at, number"
+LEFTOVERS_OF: Final = f"SELECT {_LEFTOVER} FROM leftover WHERE instance = ? ORDER BY at, number"
+ADD_LEFTOVER: Final = f"""
+    INSERT INTO leftover ({_LEFTOVER}) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key_manager, standard_key) DO NOTHING"""
+CLEAR_LEFTOVER: Final = "DELETE FROM leftover WHERE key_manager = ? AND standard_key = ?"
+
+_VALIDATION = (
+    "instance, at, since, reason, told, root_key_state, root_key_version, behind, synced_at, withheld, strangers"
+)
+VALIDATIONS: Final = f"SELECT {_VALIDATION} FROM validation"
+# What was found out about an instance that is gone meanwhile is of no use.
+PUT_VALIDATION: Final = f"""
+    INSERT INTO validation ({_VALIDATION}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+        WHERE EXISTS (SELECT 1 FROM instance WHERE identifier = ?)
+    ON CONFLICT (instance) DO UPDATE SET at = excluded.at, since = excluded.since, reason = excluded.reason,
+        told = excluded.told, root_key_state = excluded.root_key_state, root_key_version = excluded.root_key_version,
+        behind = excluded.behind, synced_at = excluded.synced_at, withheld = excluded.withheld,
+        strangers = excluded.strangers"""
 
 _CERTIFICATE = "fingerprint, instance, name, subject, not_before, not_after, der, added_at, added_by"
 CERTIFICATES: Final = f"SELECT {_CERTIFICATE} FROM certificate ORDER BY added_at, fingerprint"
@@ -54,7 +88,7 @@ ADMISSIONS: Final = "SELECT fingerprint, added_by FROM admission WHERE instance 
 
 OBJECT_COLUMNS: Final = (
     "identifier, instance, object_type, state, version, key_format_type, key_compression_type, subtype, wrapped,"
-    " glance, attributes, sealed, standard_key"
+    " glance, attributes, sealed, standard_key, withheld_at"
 )
 # Last the count of changes, so that the version read here is known to stand while the count does.
 LOAD: Final = f"""
@@ -78,14 +112,15 @@ SEALED: Final = "SELECT sealed FROM object WHERE identifier = ? AND instance = ?
 SEEN: Final = "SELECT number, instance, version, indexed FROM object WHERE identifier = ?"
 INSERT_OBJECT: Final = """
     INSERT INTO object (identifier, instance, object_type, state, version, initial_date, key_format_type,
-        key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key, activation_date,
-        deactivation_date, changed_by, created_by)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key, withheld_at,
+        activation_date, deactivation_date, changed_by, created_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
         coalesce((SELECT created_by FROM intent WHERE identifier = ?), ?))"""
 UPDATE_OBJECT: Final = """
     UPDATE object SET state = ?, version = ?, key_format_type = ?, key_compression_type = ?, subtype = ?, wrapped = ?,
-        glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?, activation_date = ?,
-        deactivation_date = ?, changed_by = ?, destroyed_by = CASE WHEN destroyed_by = '' THEN ? ELSE destroyed_by END
+        glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?, withheld_at = ?,
+        activation_date = ?, deactivation_date = ?, changed_by = ?,
+        destroyed_by = CASE WHEN destroyed_by = '' THEN ? ELSE destroyed_by END
     WHERE number = ? AND version = ?"""
 ADD_ATTRIBUTE: Final = "INSERT INTO attribute (instance, name, value, object) VALUES (?, ?, ?, ?)"
 REMOVE_ATTRIBUTE: Final = "DELETE FROM attribute WHERE instance = ? AND name = ? AND value = ? AND object = ?"
@@ -96,7 +131,7 @@ OTHER_BEARER: Final = """
         AND object.state NOT IN (5, 6) LIMIT 1"""
 
 PUT_INTENT: Final = f"""
-    INSERT INTO intent ({OBJECT_COLUMNS}, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO intent ({OBJECT_COLUMNS}, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SETTLE: Final = "DELETE FROM intent WHERE identifier = ?"
 INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY rowid"
 

@@ -14,9 +14,10 @@ from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
+from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
 from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
-from keyrack.domain.instances import ClientCertificate, Instance, Principal
+from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.domain.objects import Form, ManagedObject
 from keyrack.ports.catalog import (
@@ -25,9 +26,11 @@ from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,
     JournalRecord,
+    Leftover,
     Listed,
     NotAuthorised,
     Unit,
+    Validation,
 )
 from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
 
@@ -186,6 +189,27 @@ class SqliteCatalog:
         with _translated():
             return [instance_of(row) for row in self._read(queries.INSTANCES).fetchall()]
 
+    async def wrapping_key(self, instance: str) -> WrappingKey | None:
+        """By its instance."""
+        with _translated():
+            row = self._read(queries.WRAPPING_KEY, (instance,)).fetchone()
+        return wrapping_key_of(row) if row else None
+
+    async def leftovers(self, instance: str | None = None) -> Sequence[Leftover]:
+        """Oldest first."""
+        with _translated():
+            if instance is None:
+                rows = self._read(queries.LEFTOVERS).fetchall()
+            else:
+                rows = self._read(queries.LEFTOVERS_OF, (instance,)).fetchall()
+        return [leftover_of(row) for row in rows]
+
+    async def validations(self) -> Mapping[str, Validation]:
+        """One for each instance that was looked at."""
+        with _translated():
+            found = [validation_of(row) for row in self._read(queries.VALIDATIONS).fetchall()]
+        return {each.instance: each for each in found}
+
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
         """Certificates in force, oldest first."""
         with _translated():
@@ -241,7 +265,7 @@ def _unreadable(error: sqlite3.Error) -> CatalogUnavailable:
 def _managed(row: Sequence[Any]) -> ManagedObject:
     """An object from a row of ``queries.OBJECT_COLUMNS``."""
     identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, *kept = row
-    short, text, sealed, key = kept
+    short, text, sealed, key, withheld = kept
     if key_format == KeyFormatType.RAW and compression is None and subtype is None and not wrapped:
         form = _RAW
     else:
@@ -260,6 +284,7 @@ def _managed(row: Sequence[Any]) -> ManagedObject:
         form=form,
         sealed=sealed,
         standard_key=key,
+        withheld_at=withheld,
         version=version,
     )
 

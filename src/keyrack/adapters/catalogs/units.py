@@ -10,11 +10,12 @@ from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import administer, check_administration
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
+from keyrack.adapters.catalogs.remembering import remember
 from keyrack.domain.instances import Principal
 from keyrack.domain.journal_chain import canonical
 from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Conflict, NotAuthorised, Unit
+from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceSealed, NotAuthorised, Unit
 
 
 class Row:
@@ -38,6 +39,7 @@ class Row:
             self.indexed,
             managed.sealed,
             managed.standard_key,
+            managed.withheld_at,
         )
         # The dates that make a state in time; an object without State has none such.
         stateless = managed.object_type in STATELESS
@@ -58,6 +60,7 @@ class Prepared:
         "intents",
         "names",
         "principal",
+        "remembers",
         "seen",
         "settled",
         "texts",
@@ -77,7 +80,10 @@ class Prepared:
             or unit.touched
             or unit.unused
             or unit.removed_instances
+            or unit.wrapping_keys
         )
+        self.remembers = bool(unit.leftovers or unit.cleared or unit.validations)
+        self.unit = unit
         self.changes = bool(unit.inserted or unit.updated or unit.intents or unit.settled or self.administers)
         self.inserted: Sequence[Row] = ()
         self.updated: Sequence[Row] = ()
@@ -89,7 +95,6 @@ class Prepared:
         self.intents = [Row(managed) for managed in unit.intents] if unit.intents else ()
         self.settled = unit.settled
         self.initiator = unit.initiator
-        self.unit = unit
 
 
 class Versions:
@@ -145,10 +150,16 @@ class Application:
         principal = unit.principal
         if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
             self._authorise(principal)
-        if not unit.changes:
-            if unit.seen:
-                self._check_seen(unit.seen, principal)
-            return
+        if unit.changes:
+            self._change(unit)
+        elif unit.seen:
+            self._check_seen(unit.seen, principal)
+        if unit.remembers:
+            # No count of changes moves by it, and what was learnt stands.
+            remember(self._execute, unit.unit)
+
+    def _change(self, unit: Prepared) -> None:
+        """Compare, then write what changes objects, instances and certificates."""
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = self._compare(unit)
@@ -169,6 +180,8 @@ class Application:
         found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()
         if found is None or found[0] != principal.instance:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
+        if found[1] is not None:
+            raise InstanceSealed("the instance is sealed")
         self._authority[principal.fingerprint] = principal.instance
 
     def _check_seen(self, seen: Mapping[str, int], principal: Principal | None) -> None:
@@ -218,7 +231,7 @@ class Application:
 
     def _intend(self, row: Row, initiator: str) -> None:
         managed = row.managed
-        *form, text, _, sealed, standard_key = row.columns
+        *form, text, _, sealed, standard_key, withheld_at = row.columns
         self._execute(
             queries.PUT_INTENT,
             (
@@ -231,6 +244,7 @@ class Application:
                 text,
                 sealed,
                 standard_key,
+                withheld_at,
                 initiator,
             ),
         )

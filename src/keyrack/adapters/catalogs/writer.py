@@ -21,7 +21,14 @@ from keyrack.adapters.catalogs.checkpoint import Checkpointer
 from keyrack.adapters.catalogs.pace import Pace
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
 from keyrack.domain.journal_chain import genesis
-from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict, NotAuthorised, OutcomeUnknown
+from keyrack.ports.catalog import (
+    AlreadyThere,
+    CatalogUnavailable,
+    Conflict,
+    InstanceSealed,
+    NotAuthorised,
+    OutcomeUnknown,
+)
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +168,7 @@ class Writer:
                 continue
             try:
                 apply(unit)
-            except (NotAuthorised, Conflict, AlreadyThere) as error:
+            except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere) as error:
                 refused[position] = error
             except sqlite3.IntegrityError as error:
                 raise _Spoilt(position, refusal(error)) from error
