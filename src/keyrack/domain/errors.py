@@ -12,6 +12,8 @@ class KmipError(Exception):
     """
 
     reason: ClassVar[ResultReason] = ResultReason.GENERAL_FAILURE
+    cause: str = ""
+    """What the journal keeps beside the reason, for those who have to mend it; never told to the client."""
 
 
 class ItemNotFound(KmipError):

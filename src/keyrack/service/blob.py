@@ -24,6 +24,9 @@ MAC = 32
 
 _ENCIPHERED = 0x01
 _REGISTERED_WRAPPED = 0x02
+_TWO_LEVEL = 0x04
+_UNBOUND = 0x08
+_FLAGS = _ENCIPHERED | _REGISTERED_WRAPPED | _TWO_LEVEL | _UNBOUND
 _FIXED = struct.Struct(">4sBB8IQ5BH")
 _LENGTHS = struct.Struct(">BHI")
 _LONGEST = MOST_MATERIAL + 16_384
@@ -63,18 +66,24 @@ class Header:
     """Everything that the context hash covers: what the key is, whose it is, and which root key wraps it."""
 
     provider: str
-    """Name of the key manager, for people; nothing depends on it."""
+    """Name of the key manager; it tells where the copy is while an instance moves from one to another."""
     deployment: str
     instance: str
     root_key: str
+    """What wraps the key: the customer root key, or the instance's wrapping key (``two_level``)."""
     context: SealContext
     enciphered: bool
     """The root key wraps a data key, and the data key enciphers the material."""
+    two_level: bool = False
+    """``root_key`` is the Unique Identifier of the instance's wrapping key."""
+    bound: bool = True
+    """The key manager binds ciphertexts to strings; where it does not, the hash in the plaintext alone does."""
 
     def encode(self) -> bytes:
         """The bytes before the context hash; raises :class:`Malformed` where a field is too long or too large."""
         context = self.context
         flags = self.enciphered * _ENCIPHERED | context.registered_wrapped * _REGISTERED_WRAPPED
+        flags |= self.two_level * _TWO_LEVEL | (not self.bound) * _UNBOUND
         if len(context.description) > MOST_DESCRIPTION:
             raise Malformed("the description is too long")
         named = (self.provider, self.deployment, self.instance, context.unique_identifier, self.root_key)
@@ -101,7 +110,9 @@ class Header:
         return b"".join((fixed, *texts, context.description))
 
     def aad(self) -> Sequence[str]:
-        """The strings that a provider with authenticated data binds to the ciphertext."""
+        """The strings that a provider with authenticated data binds to the ciphertext; none where it has none such."""
+        if not self.bound:
+            return ()
         context = self.context
         return (
             "kek1",
@@ -182,7 +193,7 @@ def _header(reader: "_Reader") -> Header:
     magic, version, flags, *numbers = _FIXED.unpack(reader.take(_FIXED.size))
     if magic != MAGIC:
         raise Malformed("it is not a wrapped key")
-    if version != FORMAT or flags & ~(_ENCIPHERED | _REGISTERED_WRAPPED):
+    if version != FORMAT or flags & ~_FLAGS:
         raise Malformed("it is of a format that this version of keyrack does not know")
     object_type, form, compression, subtype, algorithm, length, mask, key_version, created_at, *lengths = numbers
     if lengths[-1] > MOST_DESCRIPTION:
@@ -210,6 +221,8 @@ def _header(reader: "_Reader") -> Header:
         root_key=root_key,
         context=context,
         enciphered=bool(flags & _ENCIPHERED),
+        two_level=bool(flags & _TWO_LEVEL),
+        bound=not flags & _UNBOUND,
     )
 
 

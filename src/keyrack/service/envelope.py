@@ -5,42 +5,55 @@ stands inside the wrapped plaintext. A ciphertext that was moved to another obje
 even in a key manager that ignores the first (ADR 5).
 """
 
+import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
 
-from keyrack.domain.errors import CryptographicFailure, GeneralFailure, InvalidField
-from keyrack.domain.instances import Instance, Storage
+from keyrack.domain.errors import CryptographicFailure, InvalidField, PermissionDenied
+from keyrack.domain.instances import Hierarchy, Home, Instance, Storage, WrappingKey
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
-from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable, Unwrapped, Wrapped
-from keyrack.service import blob as blobs
-from keyrack.service import sealing, standard_keys
-from keyrack.service.blob import MOST_MATERIAL, Blob, Header, Malformed, SealContext
+from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable, Reason
+from keyrack.service import standard_keys
+from keyrack.service.blob import MAC, Blob, Header, SealContext
 from keyrack.service.cache import Cache, Entry
 from keyrack.service.description import describe
+from keyrack.service.generation import generate
+from keyrack.service.homes import Homes, refused, unanswered
 from keyrack.service.lease import Lease, Terms
-from keyrack.service.sealing import Integrity, NotOpened
+from keyrack.service.presence import Presence
+from keyrack.service.sealing import Integrity
 from keyrack.service.single_flight import SingleFlight
 from keyrack.service.standard_keys import NotKept
+from keyrack.service.wrapping import Wrapping
+from keyrack.spec.enumerations import CryptographicAlgorithm, ObjectType
 from keyrack.spec.types import Vanishing
 
-T = TypeVar("T")
-
-__all__ = ["SealContext", "Vault", "steady_clock"]
+__all__ = ["SealContext", "Sealed", "Vault", "steady_clock"]
 
 steady_clock: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )
 """Seconds that never go backwards and, where the system can, go on while it is suspended: no lease outlives that."""
 
+Sealed = ManagedObject | WrappingKey
+"""What the vault opens: both tell whose they are, the wrapped key, its copy in the key manager, and their version."""
+
+WRAPPING_KEY = 32
+"""Bytes of the wrapping key of an instance of two levels."""
+
+
+async def _none(instance: str) -> WrappingKey | None:
+    return None
+
 
 class Vault:
     """Seals and opens. It raises ``domain.errors`` alone: ``CryptographicFailure`` where a key does not open or its
     key manager refuses, ``GeneralFailure`` where the key manager does not answer, ``InvalidField`` for what cannot be
-    sealed.
+    sealed, ``PermissionDenied`` for what is withheld.
 
     A secret that it hands out stays the vault's: callers neither wipe nor keep it.
     """
@@ -51,69 +64,72 @@ class Vault:
         integrity_root: Secret,
         deployment: str,
         clock: Callable[[], float] = steady_clock,
-        lease_seconds: float = 30,
         *,
-        probe_timeout: float = 5,
-        outage_grace: float = 900,
+        terms: Mapping[str, Terms] | None = None,
+        wrapping_keys: Callable[[str], Awaitable[WrappingKey | None]] = _none,
         entry_seconds: float = 8 * 3600,
         most_entries: int = 200_000,
         most_bytes: int = 64 * 2**20,
     ) -> None:
-        """``integrity_root`` becomes the vault's; ``clock`` is steady seconds, not the time of day."""
-        self._key_managers = key_managers
-        self._integrity = Integrity(integrity_root, deployment)
+        """``integrity_root`` becomes the vault's; ``clock`` is steady seconds, not the time of day.
+
+        ``terms`` by the configured name of a key manager; ``wrapping_keys`` answers an instance's as it is now. With
+        ``most_entries`` 0 nothing is kept in memory, and each Get is an unwrap.
+        """
+        self._homes = Homes(key_managers, clock, terms or {}, self._denied)
+        self.wrapping = Wrapping(self._homes, Integrity(integrity_root, deployment), deployment)
         self._deployment = deployment
         self._clock = clock
-        self._terms = Terms(lease=lease_seconds, probe_timeout=probe_timeout, outage_grace=outage_grace)
+        self._wrapping_keys = wrapping_keys
         self._entry_seconds = entry_seconds
         self._cache = Cache(most_entries=most_entries, most_bytes=most_bytes)
-        self._leases: dict[tuple[str, str], Lease] = {}
+        self.presence = Presence(clock)
         self._opening: SingleFlight[Secret] = SingleFlight()
         self._purges = 0
 
     async def seal_new(self, instance: Instance, context: SealContext, material: Secret) -> bytes:
         """Wrap, unwrap and compare, and answer the blob; the material stays the caller's."""
-        if len(material) > MOST_MATERIAL:
-            raise InvalidField(
-                f"an object of {len(material)} bytes is longer than {MOST_MATERIAL}, the most that is kept"
-            )
-        header = Header(
-            provider=instance.key_manager,
-            deployment=self._deployment,
-            instance=instance.identifier,
-            root_key=instance.root_key,
-            context=context,
-            enciphered=len(material) > sealing.DIRECT,
-        )
-        try:
-            encoded = header.encode()
-        except Malformed as error:
-            raise InvalidField(f"the object cannot be sealed: {error}") from error
-        plaintext, body = sealing.enclose(material, encoded)
         began = self._clock()
-        with plaintext:
-            wrapped = await self._verified_wrap(instance, plaintext, header)
-        check_value = sealing.check_value(material, blobs.context_hash(encoded))
-        sealed = self._authenticated(instance, encoded, wrapped, body, check_value)
-        self._lease(instance).proved(began)
+        async with self._within(instance.home, self._homes.terms(instance.key_manager).sealing):
+            under, lease = await self._under(instance), self._homes.lease(await self._root_of(instance))
+            sealed = await self.wrapping.seal(instance, context, material, under)
+        if under is None:
+            lease.proved(began)
         copy = Secret(Vanishing(material.reveal()))
-        self._keep(instance, context.unique_identifier, sealed, copy)
+        self._keep(instance, context.unique_identifier, sealed, copy, lease)
         return sealed
 
-    async def store(self, instance: Instance, blob: bytes, uid: str) -> str | None:
-        """Keep the blob as a standard key ``vmware_kmip_<uid>`` and answer its identifier.
+    async def seal_wrapping_key(self, instance: Instance, unique_identifier: str, created_at: int) -> WrappingKey:
+        """A new wrapping key for an instance of two levels, wrapped and verified; nobody keeps it yet."""
+        context = SealContext(
+            unique_identifier=unique_identifier,
+            object_type=int(ObjectType.SYMMETRIC_KEY),
+            created_at=created_at,
+            algorithm=int(CryptographicAlgorithm.AES),
+            length=8 * WRAPPING_KEY,
+        )
+        with generate(WRAPPING_KEY) as material:
+            sealed = await self.wrapping.seal(instance, context, material)
+        return WrappingKey(
+            unique_identifier=unique_identifier, instance=instance.identifier, created_at=created_at, sealed=sealed
+        )
 
-        It was read back and compared when this returns. ``None`` where the instance's storage is the catalog alone.
+    async def store(self, instance: Instance, blob: bytes, uid: str) -> str | None:
+        """Keep the blob as a standard key where the instance's storage says so; answer its identifier, or ``None``."""
+        return None if instance.storage is Storage.CATALOG else await self.put(instance.home, blob, uid)
+
+    async def put(self, home: Home, blob: bytes, uid: str) -> str:
+        """Keep the blob as a standard key ``vmware_kmip_<uid>`` in the home's key manager and answer its identifier.
+
+        It was read back and compared when this returns.
         """
-        if instance.storage is Storage.CATALOG:
-            return None
         if len(blob) > standard_keys.LARGEST:
             raise InvalidField(
                 f"wrapped, the object has {len(blob)} bytes, and the instance's key manager keeps at most"
                 f" {standard_keys.LARGEST}: use an instance whose storage is catalog"
             )
         try:
-            return await self._asked(instance, standard_keys.put(self._manager(instance), uid, blob))
+            return await self._homes.asked(home, standard_keys.put(self._homes.manager(home.key_manager), uid, blob))
         except NotKept as error:
             raise CryptographicFailure(str(error)) from error
 
@@ -121,16 +137,19 @@ class Vault:
         """The identifier of the standard key that keeps the object's blob, whoever put it there; ``None`` without."""
         if managed.standard_key is not None or managed.sealed is None:
             return managed.standard_key
-        found = standard_keys.find(self._manager(instance), managed.unique_identifier, managed.sealed)
-        return await self._asked(instance, found)
+        home = self.home_of(instance, managed)
+        manager = self._homes.manager(home.key_manager)
+        return await self._homes.asked(home, standard_keys.find(manager, managed.unique_identifier, managed.sealed))
 
     async def discard(self, instance: Instance, managed: ManagedObject) -> None:
         """Delete the object's standard key, if it has one, and let go of its plaintext."""
         self.forget(managed.unique_identifier)
         if managed.standard_key is not None:
-            await self._asked(instance, self._manager(instance).delete_standard_key(managed.standard_key))
+            home = self.home_of(instance, managed)
+            manager = self._homes.manager(home.key_manager)
+            await self._homes.asked(home, manager.delete_standard_key(managed.standard_key))
 
-    def cached(self, instance: Instance, managed: ManagedObject) -> Secret | None:
+    def cached(self, instance: Instance, managed: Sealed) -> Secret | None:
         """The material, if it is at hand and may be served just now: the way of nearly every Get."""
         uid = managed.unique_identifier
         entry = self._cache.get(uid)
@@ -147,8 +166,10 @@ class Vault:
         self._cache.used(uid)
         return entry.secret
 
-    async def open(self, instance: Instance, object: ManagedObject) -> Secret:  # noqa: A002 - the standard's word
+    async def open(self, instance: Instance, object: Sealed) -> Secret:  # noqa: A002 - the standard's word
         """The material, from memory under a valid lease, else unwrapped and checked; one unwrap serves all who wait."""
+        if object.withheld_at is not None:
+            raise PermissionDenied("its standard key was deleted in the key manager: restore it there")
         secret = self.cached(instance, object)
         if secret is not None:
             return secret
@@ -157,157 +178,181 @@ class Vault:
         digest = hashlib.sha256(object.sealed).digest()
         entry = self._cache.get(object.unique_identifier)
         if entry is not None and entry.digest == digest:
-            await self._hold(instance, entry.lease)
+            await self._homes.asked(instance.home, entry.lease.hold())
             secret = self.cached(instance, object)
             if secret is not None:
                 return secret
         key = (instance.identifier, object.unique_identifier, digest)
         return await self._opening.join(key, partial(self._unwrap, instance, object))
 
-    async def rewrap(self, instance: Instance, managed: ManagedObject) -> bytes:
-        """A new blob for the same key under the newest version of the root key, opened and compared already."""
-        before = self._checked(instance, managed)
-        aad = before.header.aad()
-        manager = self._manager(instance)
-        wrapped = await self._asked(instance, manager.rewrap(instance.root_key, before.wrapped, aad))
-        unwrapped = await self._asked(instance, manager.unwrap(instance.root_key, wrapped.ciphertext, aad))
-        with unwrapped.plaintext:
-            _disclosed(unwrapped, before)  # The hash and the key check value of before: it is the same key.
-        return self._authenticated(instance, before.header.encode(), wrapped, before.body, before.check_value)
+    async def verify(self, instance: Instance, managed: Sealed) -> None:
+        """Return if the object's wrapped key is authentic, its own, and opens; nothing is kept in memory."""
+        blob, home = self._checked(instance, managed)
+        (await self._homes.asked(home, self._material(instance, blob, home))).wipe()
+
+    async def rewrap(self, instance: Instance, managed: Sealed) -> bytes:
+        """A new blob for the same key under the newest version of its root key, opened and compared already.
+
+        Under a wrapping key there is nothing to rewrap: the blob is answered as it is.
+        """
+        blob, home = self._checked(instance, managed)
+        if blob.header.two_level:
+            return blob.authenticated + blob.mac
+        return await self.wrapping.rewrap(home, instance.identifier, blob)
+
+    async def reseal(self, instance: Instance, managed: Sealed) -> bytes:
+        """A new blob for the same key at the instance's home; it is opened where it was, and verified where it is."""
+        blob, home = self._checked(instance, managed)
+        under = await self._under(instance) if blob.header.two_level else None
+        with await self._homes.asked(home, self._material(instance, blob, home)) as material:
+            return await self.wrapping.seal(instance, blob.header.context, material, under)
+
+    def home_of(self, instance: Instance, managed: Sealed) -> Home:
+        """Where the object is wrapped and its copy lies: the instance's home, or the one that it comes from."""
+        return self._checked(instance, managed)[1]
+
+    def wrapped_by(self, instance: Instance, managed: Sealed) -> str | None:
+        """The version of the root key that has wrapped it; ``None`` under a wrapping key, which is never rotated."""
+        blob = self._checked(instance, managed)[0]
+        return None if blob.header.two_level else blob.wrapped_by
 
     def forget(self, unique_identifier: str) -> None:
         """Let go of one object's plaintext: it was destroyed, or is withheld."""
         self._purges += 1
         self._cache.drop(unique_identifier)
+        self.presence.suspect(unique_identifier)
 
     def purge(self, instance_id: str | None = None, root_key: str | None = None) -> None:
         """Let go, at once, of the plaintext of an instance, or under a root key, or of all."""
         self._purges += 1
-        leases = {id(lease) for (_, name), lease in self._leases.items() if root_key in (None, name)}
+        leases = {id(lease) for lease in self._homes.leases(root_key)}
         self._cache.drop_where(lambda entry: instance_id in (None, entry.instance) and id(entry.lease) in leases)
 
     def close(self) -> None:
         """Forget everything; the vault is of no use afterwards."""
         self.purge()
-        self._integrity.wipe()
+        self.wrapping.close()
 
-    async def _unwrap(self, instance: Instance, managed: ManagedObject) -> Secret:
-        blob = self._checked(instance, managed)
+    async def _unwrap(self, instance: Instance, managed: Sealed) -> Secret:
+        blob, home = self._checked(instance, managed)
         purges = self._purges
-        if managed.standard_key is not None and instance.storage is Storage.KEY_MANAGER:
-            await self._compare_standard_key(instance, managed, managed.standard_key, blob)
-        manager, lease, began = self._manager(instance), self._lease(instance), self._clock()
+        async with self._within(home, self._homes.terms(home.key_manager).opening):
+            await self._assure_standard_key(instance, managed, blob, home)
+            two_level = blob.header.two_level
+            lease = self._homes.lease(await self._root_of(instance) if two_level else home)
+            material = await self._proving(lease, home, self._material(instance, blob, home), prove=not two_level)
+        if purges == self._purges and managed.sealed is not None:
+            self._keep(instance, managed.unique_identifier, managed.sealed, material, lease)
+        return material
+
+    async def _proving(self, lease: Lease, home: Home, opening: Awaitable[Secret], *, prove: bool) -> Secret:
+        """What ``opening`` gives; with ``prove`` that proves the root key. A refusal ends the lease until a probe."""
+        began = self._clock()
         try:
-            unwrapped = await manager.unwrap(instance.root_key, blob.wrapped, blob.header.aad())
+            material = await opening
         except KeyManagerRefused as error:
             # Is it this ciphertext alone, or the root key? Nothing is served until a probe has told.
             lease.deny()
-            await self._hold(instance, lease)
-            raise CryptographicFailure(f"the key does not open: {error}") from error
+            await self._homes.asked(home, lease.hold())
+            raise refused(f"the key does not open: {error}", error) from error
         except KeyManagerUnavailable as error:
-            raise _unanswered(instance) from error
-        with unwrapped.plaintext:
-            material = _disclosed(unwrapped, blob)
-        lease.proved(began)
-        if purges == self._purges and managed.sealed is not None:
-            self._keep(instance, managed.unique_identifier, managed.sealed, material)
+            raise unanswered(home, error) from error
+        if prove:
+            lease.proved(began)
         return material
 
-    async def _verified_wrap(self, instance: Instance, plaintext: Secret, header: Header) -> Wrapped:
-        manager, aad = self._manager(instance), header.aad()
-        wrapped = await self._asked(instance, manager.wrap(instance.root_key, plaintext, aad))
-        unwrapped = await self._asked(instance, manager.unwrap(instance.root_key, wrapped.ciphertext, aad))
-        with unwrapped.plaintext:
-            if not unwrapped.plaintext.matches(plaintext):
-                raise CryptographicFailure("the key manager does not give back what it was given to wrap")
-        return wrapped
+    async def _material(self, instance: Instance, blob: Blob, home: Home) -> Secret:
+        under = await self._under(instance) if blob.header.two_level else None
+        if under and under[0] != blob.header.root_key:
+            raise CryptographicFailure("the wrapped key belongs to another wrapping key than its instance has")
+        return await self.wrapping.open(home, blob, under)
 
-    async def _compare_standard_key(
-        self, instance: Instance, managed: ManagedObject, identifier: str, blob: Blob
-    ) -> None:
+    async def _under(self, instance: Instance) -> tuple[str, Secret] | None:
+        """The open wrapping key of an instance of two levels, with its identifier; ``None`` for a direct instance."""
+        if instance.hierarchy is Hierarchy.DIRECT:
+            return None
+        wrapping_key = await self._wrapping_key(instance)
+        return wrapping_key.unique_identifier, await self.open(instance, wrapping_key)
+
+    async def _wrapping_key(self, instance: Instance) -> WrappingKey:
+        wrapping_key = await self._wrapping_keys(instance.identifier)
+        if wrapping_key is None:
+            raise CryptographicFailure(
+                "the instance has lost its wrapping key: 'keyrack verify' tells what can be done"
+            )
+        return wrapping_key
+
+    async def _root_of(self, instance: Instance) -> Home:
+        """The root key that new keys of the instance hang on: that of its wrapping key, where it has one."""
+        if instance.hierarchy is Hierarchy.DIRECT:
+            return instance.home
+        return self.home_of(instance, await self._wrapping_key(instance))
+
+    async def _assure_standard_key(self, instance: Instance, managed: Sealed, blob: Blob, home: Home) -> None:
         """Raise unless the standard key is there and holds the same key: one that was deleted there is revoked here."""
-        try:
-            kept = await self._manager(instance).get_standard_key(identifier)
-        except KeyManagerRefused as error:
-            self.forget(managed.unique_identifier)
-            raise CryptographicFailure(f"the key was revoked in the key manager: {error}") from error
-        except KeyManagerUnavailable as error:
-            raise _unanswered(instance) from error
-        if kept.payload == managed.sealed:
+        uid, identifier = managed.unique_identifier, managed.standard_key
+        if identifier is None or instance.storage is Storage.CATALOG:
             return
-        other = self._verified(instance, kept.payload)
+        if self.presence.assured(instance.identifier, uid, blob.header.context.created_at):
+            return
+        try:
+            kept = await self._homes.manager(home.key_manager).get_standard_key(identifier)
+        except KeyManagerRefused as error:
+            self.forget(uid)
+            gone = error.reason in (Reason.ABSENT, Reason.DELETED)
+            told = "the key was revoked in the key manager" if gone else "the standard key cannot be read"
+            raise refused(f"{told}: {error}", error) from error
+        except KeyManagerUnavailable as error:
+            raise unanswered(home, error) from error
+        if managed.sealed is not None and kept.payload[:-MAC] == managed.sealed[:-MAC]:
+            return  # The MAC alone may differ: after a rebuild without the integrity root it is made anew.
+        other = self.wrapping.verified(instance.identifier, kept.payload)
         # After a rewrap one copy may be a generation behind; what it is of must be the same.
         if (other.context_hash, other.check_value) != (blob.context_hash, blob.check_value):
             raise CryptographicFailure("the copy in the key manager is of another key than the one in the catalog")
 
-    def _checked(self, instance: Instance, managed: ManagedObject) -> Blob:
-        """The object's blob, authentic and about this very object, instance, deployment and root key."""
-        if managed.sealed is None:
-            raise CryptographicFailure("the object has no key material any more: it was destroyed")
-        blob = self._verified(instance, managed.sealed)
+    def _checked(self, instance: Instance, managed: Sealed) -> tuple[Blob, Home]:
+        """The object's blob, authentic and about this very object, instance, deployment and home; and that home."""
+        blob = self.wrapping.verified(instance.identifier, managed.sealed)
         header = blob.header
-        told = (header.deployment, header.instance, header.context.unique_identifier, header.root_key)
-        if told != (self._deployment, instance.identifier, managed.unique_identifier, instance.root_key):
+        told = (header.deployment, header.instance, header.context.unique_identifier)
+        home = _home(instance, header)
+        if told != (self._deployment, instance.identifier, managed.unique_identifier) or home is None:
             raise CryptographicFailure("the wrapped key belongs to another object, instance or root key")
-        return blob
+        return blob, home
 
-    def _verified(self, instance: Instance, sealed: bytes) -> Blob:
-        try:
-            blob = blobs.parse(sealed)
-            self._integrity.check(instance.identifier, blob)
-        except (Malformed, NotOpened) as error:
-            raise CryptographicFailure(f"the wrapped key cannot be used: {error}") from error
-        return blob
-
-    def _authenticated(
-        self, instance: Instance, header: bytes, wrapped: Wrapped, body: bytes, check_value: bytes
-    ) -> bytes:
-        try:
-            octets = blobs.unauthenticated(header, wrapped.version, wrapped.ciphertext, body, check_value)
-        except Malformed as error:
-            raise GeneralFailure(f"the key manager's answer cannot be kept: {error}") from error
-        return octets + self._integrity.mac(instance.identifier, octets)
-
-    def _keep(self, instance: Instance, unique_identifier: str, sealed: bytes, material: Secret) -> None:
+    def _keep(self, instance: Instance, unique_identifier: str, sealed: bytes, material: Secret, lease: Lease) -> None:
         entry = Entry(
             secret=material,
             instance=instance.identifier,
             digest=hashlib.sha256(sealed).digest(),
-            lease=self._lease(instance),
+            lease=lease,
             until=self._clock() + self._entry_seconds,
         )
         self._cache.put(unique_identifier, entry)
 
-    def _manager(self, instance: Instance) -> KeyManager:
-        manager = self._key_managers.get(instance.key_manager)
-        if manager is None:
-            raise GeneralFailure(f"the key manager {instance.key_manager} of this instance is not configured")
-        return manager
-
-    def _lease(self, instance: Instance) -> Lease:
-        name = (instance.key_manager, instance.root_key)
-        lease = self._leases.get(name)
-        if lease is None:
-            probe = partial(self._manager(instance).probe, instance.root_key)
-            lease = self._leases[name] = Lease(probe, partial(self._denied, name), self._clock, self._terms)
-        return lease
-
-    def _denied(self, name: tuple[str, str]) -> None:
+    def _denied(self, lease: Lease) -> None:
         self._purges += 1
-        lease = self._leases[name]
         self._cache.drop_where(lambda entry: entry.lease is lease)
 
-    async def _hold(self, instance: Instance, lease: Lease) -> None:
-        await self._asked(instance, lease.hold())
-
-    async def _asked(self, instance: Instance, answer: Awaitable[T]) -> T:
-        """What the key manager answers, with its two failures made the standard's."""
+    @asynccontextmanager
+    async def _within(self, home: Home, seconds: float) -> AsyncIterator[None]:
         try:
-            return await answer
-        except KeyManagerRefused as error:
-            raise CryptographicFailure(f"the key manager {instance.key_manager} refuses: {error}") from error
-        except KeyManagerUnavailable as error:
-            raise _unanswered(instance) from error
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise unanswered(home, error) from error
+
+
+def _home(instance: Instance, header: Header) -> Home | None:
+    """The home of a blob with this header: the instance's, or the one that its keys come from; else ``None``."""
+    homes = [instance.home] if instance.former is None else [instance.home, instance.former]
+    if header.two_level and instance.hierarchy is Hierarchy.DIRECT:
+        return None
+    if not header.two_level:
+        homes = [home for home in homes if home.root_key == header.root_key]
+    # Its name matters while there are two: the copy of a key lies in the key manager that the key was wrapped in.
+    return next((home for home in homes if home.key_manager == header.provider), homes[0] if homes else None)
 
 
 def context_of(managed: ManagedObject) -> SealContext:
@@ -326,14 +371,3 @@ def context_of(managed: ManagedObject) -> SealContext:
         usage_mask=int(managed.value("Cryptographic Usage Mask") or 0),
         description=describe(managed),
     )
-
-
-def _disclosed(unwrapped: Unwrapped, blob: Blob) -> Secret:
-    try:
-        return sealing.disclose(unwrapped.plaintext, blob)
-    except NotOpened as error:
-        raise CryptographicFailure(f"the key does not open: {error}") from error
-
-
-def _unanswered(instance: Instance) -> GeneralFailure:
-    return GeneralFailure(f"the key manager {instance.key_manager} does not answer now: try again in a moment")

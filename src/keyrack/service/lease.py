@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable
-from keyrack.service.single_flight import SingleFlight
 
 NEVER = float("-inf")
 
@@ -24,6 +23,12 @@ class Terms:
     """Seconds since the last proof for which a key manager that does not answer is bridged (0 to 86,400)."""
     retry: float = 5
     """Seconds between probes while an outage is bridged."""
+    patience: float = 1
+    """Seconds for which a caller waits for a probe; the outage's grace then bridges it while the probe goes on."""
+    opening: float = 1.9
+    """Seconds in which a key is unwrapped, all calls together, or the caller is told that it was not."""
+    sealing: float = 8
+    """Seconds in which a key is wrapped and verified, all calls together."""
 
 
 class Lease:
@@ -33,7 +38,6 @@ class Lease:
         "_clock",
         "_denied",
         "_denied_at",
-        "_flight",
         "_probe",
         "_proof",
         "_renewal",
@@ -54,7 +58,6 @@ class Lease:
         self._denied = denied
         self._clock = clock
         self._terms = terms
-        self._flight: SingleFlight[None] = SingleFlight()
         self._renewal: asyncio.Task[None] | None = None
         self._proof = NEVER
         self._denied_at = NEVER
@@ -76,25 +79,29 @@ class Lease:
         self._proof = self.until = self.renew_at = NEVER
 
     async def hold(self) -> None:
-        """Return while the lease holds, or once it is renewed; one probe serves all who wait.
+        """Return while the lease holds, or once it is renewed or bridged; one probe serves all who wait.
 
         Raises ``KeyManagerRefused``, after ``denied`` was called, or ``KeyManagerUnavailable`` when no grace is left.
         """
-        if self._clock() >= self.until:
-            await self._flight.join(None, self._renew)
+        if self._clock() < self.until:
+            return
+        renewal = self._renewing()
+        done, _ = await asyncio.wait((renewal,), timeout=self._terms.patience)
+        if done:
+            renewal.result()
+        else:
+            self._bridge(TimeoutError())
 
     def renew_soon(self) -> None:
         """Renew in the background, so that nobody has to wait when the lease ends."""
-        if self._renewal is None:
-            self._renewal = asyncio.get_running_loop().create_task(self._renew_quietly())
+        self._renewing()
 
-    async def _renew_quietly(self) -> None:
-        try:
-            await self._flight.join(None, self._renew)
-        except (KeyManagerRefused, KeyManagerUnavailable):
-            pass  # Whoever needs the lease next is told.
-        finally:
-            self._renewal = None
+    def _renewing(self) -> asyncio.Task[None]:
+        """The one renewal that is under way. Whoever waits for it is told what it came to."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.get_running_loop().create_task(self._renew())
+            self._renewal.add_done_callback(_look_at)
+        return self._renewal
 
     async def _renew(self) -> None:
         began = self._clock()
@@ -117,5 +124,12 @@ class Lease:
             raise KeyManagerUnavailable(
                 "the key manager does not answer, and the time for bridging that is over"
             ) from error
-        self.until = max(self.until, min(now + self._terms.retry, end))
+        # Until the next probe has come to its end: who asks meanwhile must not wait for it.
+        self.until = max(self.until, min(now + self._terms.retry + self._terms.probe_timeout, end))
         self.renew_at = now + self._terms.retry / 2
+
+
+def _look_at(renewal: asyncio.Task[None]) -> None:
+    """So that nobody complains of a failure that nobody waited for: whoever needs the lease next is told."""
+    if not renewal.cancelled():
+        renewal.exception()

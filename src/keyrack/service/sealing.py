@@ -91,6 +91,23 @@ def disclose(plaintext: Secret, blob: Blob) -> Secret:
     return material
 
 
+def wrap_under(wrapping_key: Secret, plaintext: Secret, header: bytes) -> bytes:
+    """What the instance's wrapping key makes of what a root key would have been given: nonce, ciphertext and tag."""
+    nonce = os.urandom(_NONCE)
+    return nonce + AESGCM(wrapping_key.reveal()).encrypt(nonce, plaintext.reveal(), context_hash(header))
+
+
+def unwrap_under(wrapping_key: Secret, blob: Blob) -> Secret:
+    """The reverse of :func:`wrap_under`; raises :class:`NotOpened`. The caller wipes the plaintext."""
+    nonce, sealed = blob.wrapped[:_NONCE], blob.wrapped[_NONCE:]
+    plaintext = bytearray(max(len(sealed) - _TAG, 0))
+    try:
+        AESGCM(wrapping_key.reveal()).decrypt_into(nonce, sealed, blob.context_hash, plaintext)
+    except (InvalidTag, ValueError):
+        raise NotOpened("it does not open under the instance's wrapping key") from None
+    return Secret(plaintext)
+
+
 def check_value(material: Secret, bound: bytes) -> bytes:
     """Tells who has the material that it is the right one; salted, so that nobody else sees which keys are equal."""
     return hmac.digest(material.reveal(), b"kcv1" + bound, "sha256")[:CHECK]

@@ -58,7 +58,7 @@ def _authentic(world: VaultWorld, instance: Instance, header: Header, wrapped: b
     with material(KEK) as kek:
         check_value = sealing.check_value(kek, blobs.context_hash(encoded))
     octets = blobs.unauthenticated(encoded, "v1", wrapped, b"", check_value)
-    return octets + world.vault._integrity.mac(instance.identifier, octets)
+    return octets + world.vault.wrapping._integrity.mac(instance.identifier, octets)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -105,7 +105,7 @@ async def test_the_body_is_bound_to_its_object_too() -> None:
     with pytest.raises(CryptographicFailure, match="body does not open"):
         await world.vault.open(
             world.instance,
-            replace(one, sealed=octets + world.vault._integrity.mac(world.instance.identifier, octets)),
+            replace(one, sealed=octets + world.vault.wrapping._integrity.mac(world.instance.identifier, octets)),
         )
 
 
@@ -133,5 +133,5 @@ async def test_the_key_check_value_stops_a_key_that_is_not_the_one_that_was_seal
     with pytest.raises(CryptographicFailure, match="key check value"):
         await world.vault.open(
             world.instance,
-            replace(managed, sealed=octets + world.vault._integrity.mac(world.instance.identifier, octets)),
+            replace(managed, sealed=octets + world.vault.wrapping._integrity.mac(world.instance.identifier, octets)),
         )

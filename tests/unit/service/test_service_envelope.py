@@ -104,7 +104,7 @@ async def test_flipped_bits_are_refused_even_by_one_who_can_make_the_mac(world: 
         changed = bytearray(sealed[:body])
         bit = randomness.randrange(8 * body)
         changed[bit // 8] ^= 1 << bit % 8
-        forged = bytes(changed) + world.vault._integrity.mac(world.instance.identifier, bytes(changed))
+        forged = bytes(changed) + world.vault.wrapping._integrity.mac(world.instance.identifier, bytes(changed))
         try:
             opened = await world.opened(replace(managed, sealed=forged))
         except CryptographicFailure:

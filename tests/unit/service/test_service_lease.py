@@ -170,6 +170,8 @@ async def test_a_denial_within_the_grace_ends_it(world: VaultWorld) -> None:
     assert KEK == await world.opened(managed)
     world.manager.down = Fault.REFUSE
     world.clock.advance(5)
+    world.vault.cached(world.instance, managed)  # Served still, while the key manager is asked beside.
+    await settled()
 
     with pytest.raises(CryptographicFailure):
         await world.vault.open(world.instance, managed)
@@ -181,7 +183,7 @@ async def test_a_denial_within_the_grace_ends_it(world: VaultWorld) -> None:
 
 async def test_without_a_grace_an_outage_is_felt_after_the_lease() -> None:
     """For those who want it strict: outage_grace 0."""
-    world = await VaultWorld.create(outage_grace=0)
+    world = await VaultWorld.create(terms={"memory": Terms(outage_grace=0)})
     managed = await world.sealed(KEK)
     world.manager.down = Fault.UNAVAILABLE
     world.clock.advance(29)
@@ -194,7 +196,7 @@ async def test_without_a_grace_an_outage_is_felt_after_the_lease() -> None:
 
 async def test_a_probe_that_takes_too_long_counts_as_silence() -> None:
     """It is bridged like an outage, and nobody waits longer than the probe's time."""
-    world = await VaultWorld.create(probe_timeout=0.02)
+    world = await VaultWorld.create(terms={"memory": Terms(probe_timeout=0.02)})
     managed = await world.sealed(KEK)
     world.clock.advance(30)
     world.manager.delay = 60
@@ -206,11 +208,11 @@ async def test_a_probe_that_takes_too_long_counts_as_silence() -> None:
 async def test_a_proof_is_as_old_as_the_beginning_of_its_call(world: VaultWorld) -> None:
     """The answer of a probe that was long on its way tells of the time when it was sent, at best."""
     managed = await world.sealed(KEK)
-    lease = world.vault._lease(world.instance)
+    lease = world.vault._homes.lease(world.instance.home)
     world.clock.advance(30)
     world.manager.delay = 0.01
     opening = asyncio.create_task(world.opened(managed))
-    await asyncio.sleep(0)
+    await settled()
     began = world.clock()
     world.clock.advance(4)
 
@@ -251,7 +253,7 @@ async def test_a_lease_without_a_grace_left_says_that_nobody_answers() -> None:
 async def test_a_probe_that_began_before_a_denial_does_not_revive_the_lease(world: VaultWorld) -> None:
     """Answers overtake each other: the later word counts."""
     managed = await world.sealed(KEK)
-    lease = world.vault._lease(world.instance)
+    lease = world.vault._homes.lease(world.instance.home)
     began = world.clock()
     world.clock.advance(1)
     lease.deny()
