@@ -7,11 +7,12 @@ import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.testing.administration_contract import AdministrationContract
+from keyrack.testing.care_contract import CareContract
 from keyrack.testing.catalog_contract import CatalogContract
 
 
-class TestSqliteCatalog(AdministrationContract, CatalogContract):
-    """Both suites over :class:`SqliteCatalog`."""
+class TestSqliteCatalog(CareContract, AdministrationContract, CatalogContract):
+    """All suites over :class:`SqliteCatalog`."""
 
     @pytest.fixture
     async def catalog(self, tmp_path: Path) -> AsyncIterator[SqliteCatalog]:

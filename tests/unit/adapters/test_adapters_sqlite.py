@@ -16,7 +16,16 @@ from keyrack.adapters.catalogs.sqlite import AT_ONCE, SqliteCatalog
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions
 from keyrack.adapters.catalogs.writer import Writer
 from keyrack.adapters.journals.chain import verify
-from keyrack.ports.catalog import Candidates, CatalogUnavailable, Conflict, NotAuthorised, OutcomeUnknown, Unit
+from keyrack.ports.catalog import (
+    Candidates,
+    CatalogUnavailable,
+    Conflict,
+    InstanceSealed,
+    NotAuthorised,
+    OutcomeUnknown,
+    Unit,
+)
+from keyrack.testing.care_contract import LOOKED, leftover
 from keyrack.testing.catalog_values import (
     FINGERPRINT,
     KEY,
@@ -82,6 +91,43 @@ async def test_a_removal_behind_our_back_counts_at_the_next_commit(
 
     with pytest.raises(NotAuthorised):
         await house.commit(GET)
+
+
+async def test_a_seal_by_another_process_counts_at_the_next_commit(
+    house: SqliteCatalog, neighbour: SqliteCatalog, intruder: sqlite3.Connection
+) -> None:
+    """By a command of an administrator, or by plain SQL; so does its end."""
+    await house.commit(GET)
+    await neighbour.commit(Unit(entries=(), instances=(replace(instance(), sealed_at=1),)))
+    with pytest.raises(InstanceSealed):
+        await house.commit(GET)
+    await neighbour.commit(Unit(entries=(), instances=(instance(),)))
+    await house.commit(GET)
+
+    intruder.execute("UPDATE instance SET sealed_at = 2")
+    with pytest.raises(InstanceSealed):
+        await house.commit(GET)
+
+
+async def test_what_is_remembered_costs_others_no_look(house: SqliteCatalog, intruder: sqlite3.Connection) -> None:
+    """A Get of a known version asks the database nothing but its counts, whatever was found out meanwhile."""
+    await house.load(ONE, KEY)
+    await house.commit(GET)
+    counts = intruder.execute("SELECT * FROM generation").fetchall()
+    statements: list[str] = []
+    house._writer._connection.set_trace_callback(statements.append)
+    remembered = Unit(
+        entries=(),
+        validations=(LOOKED,),
+        leftovers=(leftover(),),
+        cleared=(leftover("another"),),
+    )
+    await asyncio.gather(house.commit(remembered), house.commit(GET))
+
+    assert ["BEGIN", "SELECT", "INSERT", "DELETE", "INSERT", "INSERT", "COMMIT"] == [
+        each.split()[0] for each in statements
+    ]
+    assert intruder.execute("SELECT * FROM generation").fetchall() == counts
 
 
 async def test_a_change_by_another_process_conflicts(house: SqliteCatalog, neighbour: SqliteCatalog) -> None:
