@@ -15,6 +15,7 @@ from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, RootKeyAdministration
+from keyrack.service.envelope import Vault
 from keyrack.spec.enumerations import State
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -64,9 +65,13 @@ class Administration:
         key_managers: Mapping[str, KeyManager],
         administrator: Administrator,
         clock: Callable[[], int],
+        vault: Vault | None = None,
     ) -> None:
-        """Work on this catalog, with these key managers by their configured names."""
+        """Work on this catalog, with these key managers by their configured names; instances of two levels take a
+        vault.
+        """
         self._catalog = catalog
+        self._vault = vault
         self._key_managers = key_managers
         self._administrator = administrator
         self._clock = clock

@@ -8,9 +8,9 @@ from keyrack.embedded.house import House
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.database import Database, database_path
 from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.office import does_not_open
-from keyrack.shell.openers import AskPassphrase, hsm_of, opened
+from keyrack.shell.openers import AskPassphrase, embedded_one, hsm_of, opened
 
 ACTION = "kms.database.accept"
 
@@ -21,20 +21,7 @@ def accept(config: Config, name: str | None, identity: str, ask: AskPassphrase |
     Raises :class:`ConfigError` for a key manager that is not configured or does not open, and ``KeystoreError`` for a
     database that is none.
     """
-    name = name or next(iter(config.key_managers))
-    table = config.key_managers.get(name)
-    if table is None:
-        known = ", ".join(config.key_managers)
-        raise ConfigError(
-            [
-                Problem(
-                    where=f"key_managers.{name}",
-                    what="it is not configured",
-                    why=f"configured are {known}",
-                    instead="name one of them",
-                )
-            ]
-        )
+    name, table = embedded_one(config, name)
     path = config.path(table.keystore)
     hsm = hsm_of(config, name, table)
     try:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from keyrack.shell.office import open_catalog, open_key_managers
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.trusted import Trusted
+from keyrack.shell.vaulting import vault_of
 
 log = logging.getLogger(__name__)
 
@@ -70,22 +71,17 @@ class House:
 @asynccontextmanager
 async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker: int = 0) -> AsyncIterator[House]:
     """Open key managers and catalog and put the rooms together; ``worker`` numbers the processes of a deployment."""
-    managers = open_key_managers(config, ask)
-    try:
+    async with AsyncExitStack() as stack:
+        managers = open_key_managers(config, ask)
+        stack.push_async_callback(managers.close)
         catalog = open_catalog(config, chain=f"kmip-{worker}")
-        try:
-            # The deployment's integrity root lies in the key manager that is named first.
-            root = next(iter(managers.values())).integrity_root()
-            vault = Vault(managers, root, config.deployment.id)
-            desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
-            trusted = Trusted(catalog)
-            await trusted.refresh()
-            yield House(config, catalog, managers, vault, desk, trusted, _server(config, desk, trusted))
-        finally:
-            await catalog.close()
-    finally:
-        for manager in managers.values():
-            await manager.close()
+        stack.push_async_callback(catalog.close)
+        vault = vault_of(config, managers, catalog)
+        stack.callback(vault.close)
+        desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
+        trusted = Trusted(catalog)
+        await trusted.refresh()
+        yield House(config, catalog, managers, vault, desk, trusted, _server(config, desk, trusted))
 
 
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:

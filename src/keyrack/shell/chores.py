@@ -22,7 +22,7 @@ VERIFY_ROUNDS: Final = 60
 async def keep_schedule(managers: KeyManagers) -> None:
     """Rotate what is due, purge what was deleted long ago, and verify, for ever. It is harmless when two do it."""
     for round_ in itertools.count(1):
-        for name, manager in managers.items():
+        for name, manager in managers.embedded().items():
             await asyncio.to_thread(_kept, name, manager.house)
             if round_ % VERIFY_ROUNDS == 0:
                 await asyncio.to_thread(_verified, name, manager.house)

@@ -10,13 +10,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable, Name, Table
-from keyrack.shell.config_problems import ConfigError, Problem, problems_of
+from keyrack.shell.config_ibm import HpcsTable, IbmTable, KeyProtectTable
+from keyrack.shell.config_key_managers import Credential, EmbeddedKeyManagerTable, KeyManagerTable, Name, Table
+from keyrack.shell.config_problems import ConfigError, Problem, mistake, problems_of
 
 CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
@@ -120,6 +121,40 @@ class CatalogTable(Table):
     )
 
 
+class Cache(Table):
+    """Unwrapped keys in memory, which are what most clients are answered from."""
+
+    mode: Literal["lease", "off"] = Field(
+        default="lease",
+        description='"lease" serves them as long as the lease of their root key holds; "off" unwraps for each Get.',
+    )
+    entry_hours: float = Field(
+        default=8, ge=1 / 60, le=24, description="Longest time until a key is unwrapped anew, whatever the lease says."
+    )
+    most_keys: int = Field(default=200_000, ge=1, le=10_000_000, description="Most unwrapped keys at one time.")
+
+
+class Integrity(Table):
+    """The deployment's integrity root: what wrapped keys are authenticated with, whichever root key wraps them.
+    Exactly one of the two. Without this table it is derived from the first embedded key manager.
+    """
+
+    key_file: Path | None = Field(
+        default=None, description="File of 32 random bytes, mode 0600; keep a copy apart from the catalog's."
+    )
+    credential: Credential | None = Field(
+        default=None,
+        description="Name of a credential of systemd, a file of 32 random bytes under $CREDENTIALS_DIRECTORY.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Integrity":
+        if (self.key_file is None) == (self.credential is None):
+            told = "exactly one of key_file and credential says where the integrity root is"
+            raise mistake(told, 'write for example key_file = "integrity.key"')
+        return self
+
+
 class KeyManagerApi(Table):
     """The HTTPS listener of the embedded key manager, for IBM Key Protect's own clients: API v2 and IAM tokens."""
 
@@ -151,17 +186,49 @@ class Log(Table):
     )
 
 
+AnyKeyManagerTable = Annotated[EmbeddedKeyManagerTable | KeyProtectTable | HpcsTable, Field(discriminator="type")]
+KEY_MANAGER_TABLES: Final[Mapping[str, type[KeyManagerTable]]] = {
+    "embedded": EmbeddedKeyManagerTable,
+    "key_protect": KeyProtectTable,
+    "hpcs": HpcsTable,
+}
+"""The tables of a key manager by its ``type``."""
+
+
 class Config(Table):
     """Everything that is configured."""
 
     deployment: Deployment
     kmip: Kmip = Field(default_factory=Kmip)
     catalog: CatalogTable = Field(default_factory=CatalogTable)
-    key_managers: Annotated[dict[Name, EmbeddedKeyManagerTable], Field(min_length=1)] = Field(
+    key_managers: Annotated[dict[Name, AnyKeyManagerTable], Field(min_length=1)] = Field(
         description="Key managers by name; an instance names the one that it uses."
     )
+    integrity: Integrity | None = Field(default=None, description="The deployment's integrity root.")
+    cache: Cache = Field(default_factory=Cache)
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     log: Log = Field(default_factory=Log)
+
+    @model_validator(mode="after")
+    def _integrity_is_somewhere(self) -> "Config":
+        if self.integrity is None and not self.embedded:
+            raise mistake(
+                "none of its key managers is an embedded one, and there is no table [integrity]: wrapped keys would "
+                "have nothing to be authenticated with",
+                "make one with '(umask 077; head -c 32 /dev/urandom > integrity.key)' and write "
+                "[integrity] and key_file = \"integrity.key\", as 'keyrack init --key-manager key-protect' does",
+            )
+        return self
+
+    @property
+    def embedded(self) -> Mapping[str, EmbeddedKeyManagerTable]:
+        """The embedded key managers by name."""
+        return {name: each for name, each in self.key_managers.items() if isinstance(each, EmbeddedKeyManagerTable)}
+
+    @property
+    def of_ibm(self) -> Mapping[str, IbmTable]:
+        """The key managers of IBM's by name."""
+        return {name: each for name, each in self.key_managers.items() if isinstance(each, IbmTable)}
 
     @property
     def directory(self) -> Path:

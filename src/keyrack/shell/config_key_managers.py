@@ -1,10 +1,12 @@
-"""The configuration's tables of key managers: where a keystore lies, what opens it, and which HSM holds root keys."""
+"""The configuration's tables of key managers: what all have, and the embedded one's, its keystore and its HSM."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from keyrack.shell.config_problems import mistake
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """Names of deployments, instances and key managers: what fits into a label of a host name."""
@@ -19,6 +21,38 @@ class Table(BaseModel):
     """A table of the configuration: frozen, and nothing unknown in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lease(Table):
+    """How long keys are served on the word of this key manager. A key that it withdraws is not handed out any more
+    after `lease_seconds` + `probe_timeout_seconds`, and where it cannot be reached after `outage_grace_seconds`.
+    """
+
+    lease_seconds: int = Field(
+        default=30, ge=1, le=300, description="Time for which a root key that was proved usable counts as usable."
+    )
+    probe_timeout_seconds: int = Field(
+        default=5, ge=1, le=10, description="Time after which a proof that is not answered counts as an outage."
+    )
+    outage_grace_seconds: int = Field(
+        default=900,
+        ge=0,
+        le=86_400,
+        description="Time for which unwrapped keys are served while it cannot be reached; 0 bridges nothing. A refusal "
+        "is never bridged.",
+    )
+    existence_seconds: int = Field(
+        default=60,
+        ge=10,
+        le=3600,
+        description="Time between two looks at which standard keys are there: one that was deleted there is withheld.",
+    )
+
+
+class KeyManagerTable(Table):
+    """What every key manager has."""
+
+    lease: Lease = Field(default_factory=Lease)
 
 
 class Unlock(Table):
@@ -106,7 +140,7 @@ class Waits(Table):
         return self
 
 
-class EmbeddedKeyManagerTable(Table):
+class EmbeddedKeyManagerTable(KeyManagerTable):
     """The embedded key manager: root keys in a keystore of this machine, or in an HSM."""
 
     type: Literal["embedded"] = Field(description="The kind of key manager.")
@@ -121,5 +155,8 @@ class EmbeddedKeyManagerTable(Table):
     @model_validator(mode="after")
     def _hsm_is_told(self) -> "EmbeddedKeyManagerTable":
         if self.unlock.hsm and self.hsm is None:
-            raise PydanticCustomError("hsm", "unlock says hsm = true, and there is no table hsm that tells which")
+            raise mistake(
+                "unlock says hsm = true, and there is no table hsm that tells which",
+                "write a table [key_managers.NAME.hsm] with library, token and pin_file",
+            )
         return self

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +39,18 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
     ("kmip", "port"): "write a port from 1 to 65535, for example port = 5696",
     ("catalog", "url"): 'write for example url = "sqlite:///catalog.db"',
     ("key_managers",): 'write a table [key_managers.embedded] with type = "embedded"',
-    ("key_managers", "*", "type"): 'write type = "embedded"',
-    ("key_managers", "*"): "write a table [key_managers.NAME.hsm] with library, token and pin_file",
+    ("key_managers", "*", "type"): 'write type = "embedded", "key_protect" or "hpcs"',
+    ("key_managers", "*", "iam"): 'write a table [key_managers.NAME.iam] with api_key_file = "ibm.key"',
+    ("key_managers", "*", "iam", "api_key_credential"): 'write a name as in LoadCredential=, for example "ibm.key"',
+    (
+        "key_managers",
+        "*",
+        "deleting",
+        "api_key_credential",
+    ): 'write a name as in LoadCredential=, for example "ibm.key"',
+    ("integrity", "credential"): 'write a name as in LoadCredential=, for example "integrity.key"',
+    ("cache", "mode"): 'write "lease" or "off"',
+    ("key_managers", "*"): 'write a table [key_managers.NAME] with type = "embedded", "key_protect" or "hpcs"',
     ("key_managers", "*", "unlock"): 'write one of them, for example unlock = { key_file = "keystore.key" }',
     ("key_managers", "*", "unlock", "credential"): 'write a name as in LoadCredential=, for example "keystore.key"',
     ("key_managers", "*", "hsm"): 'write library, token and for example pin_file = "hsm.pin"',
@@ -65,10 +76,16 @@ WORDS: Mapping[str, str] = {
     "string_type": "it is not text in quotation marks",
     "path_type": "it is not a path in quotation marks",
     "model_type": "it is not a table",
+    "model_attributes_type": "it is not a table",
     "dict_type": "it is not a table",
     "too_short": "there is none",
     "string_pattern_mismatch": "it has other characters than lower-case letters, digits and hyphens",
 }
+
+
+def mistake(told: str, instead: str, *, secret: bool = False) -> PydanticCustomError:
+    """A mistake that says itself what to write instead; a ``secret`` value is not repeated when it is told."""
+    return PydanticCustomError("mistake", "{told}", {"told": told, "instead": instead, "secret": secret})
 
 
 def problems_of(error: ValidationError, file: str, sources: Mapping[tuple[str, ...], str]) -> list[Problem]:
@@ -77,22 +94,36 @@ def problems_of(error: ValidationError, file: str, sources: Mapping[tuple[str, .
 
 
 def _problem(detail: Mapping[str, Any], file: str, sources: Mapping[tuple[str, ...], str]) -> Problem:
-    location = tuple(str(step) for step in detail["loc"] if step != "[key]")
+    location, type_ = _location(detail)
     variable = next((name for key, name in sources.items() if key[: len(location)] == location), None)
-    where = f"{variable} (environment)" if variable else f"{file}: {'.'.join(location)}"
-    kind = detail["type"]
+    where = f"{variable} (environment)" if variable else f"{file}: {'.'.join(location)}".rstrip(": ")
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _fields_at(location[:-1])
+        known = _fields_at(location[:-1], type_)
         near = get_close_matches(location[-1], known, n=1)
         instead = f"write {near[0]!r}" if near else f"use one of {', '.join(known)}"
         return Problem(where=where, what="unknown key", why="no setting has this name", instead=instead)
-    if kind == "missing":
-        return Problem(
-            where=where, what="missing", why="it is needed and has no default", instead=_instead(location, detail)
-        )
-    instead = _NAME_INSTEAD if detail["loc"][-1] == "[key]" else _instead(location, detail)
-    what = f"{detail['input']!r} cannot be used" if _tellable(detail["input"]) else "cannot be used"
+    if kind in ("missing", "union_tag_not_found"):
+        instead = _instead(location, type_)
+        return Problem(where=where, what="missing", why="it is needed and has no default", instead=instead)
+    if "instead" in context:
+        instead = str(context["instead"])
+    else:
+        instead = _NAME_INSTEAD if detail["loc"][-1] == "[key]" else _instead(location, type_)
+    found = context.get("tag", detail["input"])
+    tellable = _tellable(found) and not context.get("secret")
+    what = f"{found!r} cannot be used" if tellable else "cannot be used"
     return Problem(where=where, what=what, why=_why(kind, detail), instead=instead)
+
+
+def _location(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The keys that lead to a mistake, and the type of key manager on the way, which stands between them there."""
+    steps, type_ = tuple(str(step) for step in detail["loc"] if step != "[key]"), ""
+    if len(steps) > 2 and steps[0] == "key_managers":
+        type_, steps = steps[2], steps[:2] + steps[3:]
+    if detail["type"].startswith("union_tag"):
+        steps += ("type",)
+    return steps, type_
 
 
 def _why(kind: str, detail: Mapping[str, Any]) -> str:
@@ -103,16 +134,19 @@ def _why(kind: str, detail: Mapping[str, Any]) -> str:
         return f"it is {side} {context[bounds[kind]]}"
     if kind == "literal_error":
         return f"it is not {context['expected']}"
+    if kind == "union_tag_invalid":
+        *others, last = context["expected_tags"].split(", ")
+        return f"it is not {', '.join(others)} or {last}"
     return WORDS.get(kind, str(detail["msg"]))
 
 
-def _instead(location: tuple[str, ...], detail: Mapping[str, Any]) -> str:
+def _instead(location: tuple[str, ...], type_: str) -> str:
     general = tuple(
         "*" if index == 1 and location[0] == "key_managers" else step for index, step in enumerate(location)
     )
     if general in INSTEAD:
         return INSTEAD[general]
-    field = _field_at(location)
+    field = _field_at(location, type_)
     if field is None:
         return "see docs/configuration.md"
     default = field.get_default(call_default_factory=True)
@@ -132,15 +166,14 @@ def _tellable(value: Any) -> bool:
     return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 80)
 
 
-def _model_at(location: tuple[str, ...]) -> type[BaseModel] | None:
+def _model_at(location: tuple[str, ...], type_: str) -> type[BaseModel] | None:
     # The models name this room's errors.
-    from keyrack.shell.config import Config  # noqa: PLC0415
-    from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable  # noqa: PLC0415
+    from keyrack.shell.config import KEY_MANAGER_TABLES, Config  # noqa: PLC0415
 
     model: type[BaseModel] | None = Config
     for index, step in enumerate(location):
         if index == 1 and location[0] == "key_managers":
-            model = EmbeddedKeyManagerTable
+            model = KEY_MANAGER_TABLES.get(type_)
         elif step != "key_managers" and model is not None:
             field = model.model_fields.get(step)
             # A table that may be absent is written Table | None.
@@ -150,11 +183,11 @@ def _model_at(location: tuple[str, ...]) -> type[BaseModel] | None:
     return model
 
 
-def _fields_at(location: tuple[str, ...]) -> list[str]:
-    model = _model_at(location)
+def _fields_at(location: tuple[str, ...], type_: str) -> list[str]:
+    model = _model_at(location, type_)
     return list(model.model_fields) if model else []
 
 
-def _field_at(location: tuple[str, ...]) -> Any:
-    model = _model_at(location[:-1])
+def _field_at(location: tuple[str, ...], type_: str) -> Any:
+    model = _model_at(location[:-1], type_)
     return model.model_fields.get(location[-1]) if model else None

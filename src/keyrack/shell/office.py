@@ -7,19 +7,24 @@ moment does not import a server.
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
-from keyrack.adapters.key_managers.registry import KeyManagers
+from keyrack.adapters.key_managers.ibm.settings import Settings
+from keyrack.adapters.key_managers.registry import Configured, KeyManagers
 from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.house import DAY, House, Waits
 from keyrack.service.administration import Administration, Administrator
+from keyrack.service.envelope import Vault
 from keyrack.shell.config import Config
+from keyrack.shell.config_ibm import IbmTable
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
 from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.openers import AskPassphrase, hsm_of, opened
+from keyrack.shell.ibm import open_ibm, settings_of
+from keyrack.shell.openers import AskPassphrase, embedded_one, hsm_of, opened
+from keyrack.shell.vaulting import vault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,15 @@ class Office:
     catalog: SqliteCatalog
     key_managers: KeyManagers
     administration: Administration
+    opened_vault: Vault | None = field(default=None, repr=False)
+    """``None`` where the key managers were not opened."""
+
+    @property
+    def vault(self) -> Vault:
+        """Seals and opens keys, as the server does; there in an office that was opened with ``root_keys``."""
+        if self.opened_vault is None:
+            raise RuntimeError("this office was opened without root keys")
+        return self.opened_vault
 
     @property
     def now(self) -> int:
@@ -42,17 +56,17 @@ async def open_office(
     config: Config, administrator: Administrator, *, root_keys: bool = False, ask: AskPassphrase | None = None
 ) -> AsyncIterator[Office]:
     """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile."""
-    managers = open_key_managers(config, ask) if root_keys else KeyManagers({})
-    try:
+    async with AsyncExitStack() as stack:
+        managers = open_key_managers(config, ask) if root_keys else KeyManagers({})
+        stack.push_async_callback(managers.close)
         catalog = open_catalog(config, chain="administration")
-        try:
-            administration = Administration(catalog, managers, administrator, clock)
-            yield Office(config, catalog, managers, administration)
-        finally:
-            await catalog.close()
-    finally:
-        for manager in managers.values():
-            await manager.close()
+        stack.push_async_callback(catalog.close)
+        vault = None
+        if root_keys:
+            vault = vault_of(config, managers, catalog)
+            stack.callback(vault.close)
+        administration = Administration(catalog, managers, administrator, clock, vault)
+        yield Office(config, catalog, managers, administration, vault)
 
 
 def clock() -> int:
@@ -81,38 +95,45 @@ def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
 
 
 def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> KeyManagers:
-    """Every configured key manager, opened; raises :class:`ConfigError` with each that does not open."""
-    opened: dict[str, EmbeddedKeyManager] = {}
+    """Every configured key manager, opened; raises :class:`ConfigError` with each that does not open.
+
+    IBM's are not asked for anything yet.
+    """
+    embedded: dict[str, EmbeddedKeyManager] = {}
+    settings: dict[str, Settings] = {}
     problems: list[Problem] = []
-    for name in config.key_managers:
+    for name, table in config.key_managers.items():
         try:
-            opened[name] = EmbeddedKeyManager.first_of(open_house_of(config, name, ask))
+            if isinstance(table, IbmTable):
+                settings[name] = settings_of(config, name, table)
+            else:
+                embedded[name] = EmbeddedKeyManager.first_of(open_house_of(config, name, ask))
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:
-        for manager in opened.values():
+        for manager in embedded.values():
             manager.house.close()
         raise ConfigError(problems)
-    return KeyManagers(opened)
+    # In the order of the configuration: the first embedded one has the integrity root.
+    return KeyManagers(
+        {
+            name: embedded[name] if name in embedded else open_ibm(settings[name], config.of_ibm[name])
+            for name in config.key_managers
+        }
+    )
+
+
+def open_key_manager(config: Config, name: str, ask: AskPassphrase | None = None) -> Configured:
+    """The key manager of this configured name; raises :class:`ConfigError`. IBM's is not asked for anything yet."""
+    table = config.key_managers.get(name)
+    if isinstance(table, IbmTable):
+        return open_ibm(settings_of(config, name, table), table)
+    return EmbeddedKeyManager.first_of(open_house_of(config, name, ask))
 
 
 def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | None = None) -> House:
     """The embedded key manager of this configured name, or the only one; raises :class:`ConfigError`."""
-    if name is None and len(config.key_managers) == 1:
-        name = next(iter(config.key_managers))
-    table = config.key_managers.get(name or "")
-    if name is None or table is None:
-        known = ", ".join(config.key_managers)
-        raise ConfigError(
-            [
-                Problem(
-                    where="key_managers",
-                    what=f"there is no key manager {name!r}" if name else "there is more than one key manager",
-                    why=f"configured are {known}",
-                    instead="name one of them with --key-manager",
-                )
-            ]
-        )
+    name, table = embedded_one(config, name)
     try:
         hsm = hsm_of(config, name, table)
         try:

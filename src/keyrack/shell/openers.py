@@ -56,18 +56,53 @@ def opened(
             unlock.wipe()
 
 
+def embedded_one(config: Config, name: str | None = None) -> tuple[str, EmbeddedKeyManagerTable]:
+    """The embedded key manager of this configured name, or the only one; raises :class:`ConfigError`."""
+    embedded = config.embedded
+    if name is None and len(embedded) == 1:
+        name = next(iter(embedded))
+    if name is not None and name in embedded:
+        return name, embedded[name]
+    raise ConfigError([_none_such(config, name)])
+
+
+def _none_such(config: Config, name: str | None) -> Problem:
+    embedded = ", ".join(config.embedded)
+    named = f"name an embedded one with --key-manager: {embedded}" if embedded else ""
+    if name in config.of_ibm or (name is None and not embedded):
+        name = name or next(iter(config.of_ibm))
+        product = config.of_ibm[name].product
+        return Problem(
+            where=f"key_managers.{name}",
+            what=f"it is {product}",
+            why="this is about a keystore, a database and an API of this machine, which the embedded key manager has",
+            instead=named or "IBM's console and 'ibmcloud kp' do there what can be done",
+        )
+    return Problem(
+        where="key_managers",
+        what=f"there is no key manager {name!r}" if name else "there is more than one embedded key manager",
+        why=f"configured are {', '.join(config.key_managers)}",
+        instead="name one of them with --key-manager",
+    )
+
+
 def questions(config: Config) -> list[Question]:
     """What a person would be asked, if all key managers were opened now."""
     return [
         Question(name, config.path(table.keystore))
-        for name, table in config.key_managers.items()
+        for name, table in config.embedded.items()
         if table.unlock.unseal or (variable := table.unlock.passphrase_environment) and variable not in os.environ
     ]
 
 
 def out_of_hand(config: Config, name: str) -> str:
     """Why a command that asks nobody cannot open this key manager, though the server may have; empty where it can."""
-    table = config.key_managers[name]
+    within = "run this within it, as docs/keystore.md tells"
+    table = config.embedded.get(name)
+    if table is None:
+        wants = any(iam.api_key_credential for iam in config.of_ibm[name].identities)
+        missing = wants and "CREDENTIALS_DIRECTORY" not in os.environ
+        return f"its API key is a credential of the service alone; {within}" if missing else ""
     unlock, variable = table.unlock, table.unlock.passphrase_environment
     if unlock.unseal:
         return "its passphrase is typed at each start, and nobody is asked for it here"
@@ -75,7 +110,7 @@ def out_of_hand(config: Config, name: str) -> str:
         return f"${variable}, which opens it, is not set here"
     pin = table.hsm.pin_credential if table.hsm is not None else None
     if (unlock.credential is not None or pin is not None) and "CREDENTIALS_DIRECTORY" not in os.environ:
-        return "it opens with a credential of the service alone; run this within it, as docs/keystore.md tells"
+        return f"it opens with a credential of the service alone; {within}"
     return ""
 
 

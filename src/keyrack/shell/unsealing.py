@@ -72,7 +72,7 @@ def sealed_of(config: Config) -> list[Waiting]:
     """The keystores that a person opens after each start; raises :class:`ConfigError` for those that are not there."""
     found: list[Waiting] = []
     problems: list[Problem] = []
-    for name, table in config.key_managers.items():
+    for name, table in config.embedded.items():
         path = config.path(table.keystore)
         try:
             if table.unlock.unseal:

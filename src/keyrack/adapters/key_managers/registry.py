@@ -1,27 +1,42 @@
-"""The key managers of a deployment by the names that instances bear: ``embedded``, or ``embedded/<instance>``."""
+"""The key managers of a deployment by the names that instances bear: ``embedded``, ``embedded/<instance>``, ``kp``."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
+from keyrack.ports.key_manager import KeyManager
 
 SEPARATOR = "/"
 
 
-class KeyManagers(Mapping[str, EmbeddedKeyManager]):
-    """A key manager by its configured name; behind a slash, one of its key manager instances (a UUID).
+class Configured(KeyManager, Protocol):
+    """A key manager that stands in the configuration: it is opened, and has to be closed."""
 
-    Iterating gives the configured names alone. The first key manager instance of each, the one that ``keyrack init``
-    has made, is meant by the name without a slash.
+    async def close(self) -> None:
+        """Let go of files, connections and secrets."""
+        ...
+
+
+class KeyManagers(Mapping[str, Configured]):
+    """A key manager by its configured name; behind a slash, one of an embedded one's key manager instances (a UUID).
+
+    Iterating gives the configured names alone. The first key manager instance of each embedded one, the one that
+    ``keyrack init`` has made, is meant by the name without a slash.
     """
 
-    def __init__(self, configured: Mapping[str, EmbeddedKeyManager]) -> None:
+    def __init__(self, configured: Mapping[str, Configured]) -> None:
         self._configured = configured
         self._views: dict[str, EmbeddedKeyManager] = {}
 
-    def __getitem__(self, name: str) -> EmbeddedKeyManager:
+    def __getitem__(self, name: str) -> Configured:
         configured, _, instance = name.partition(SEPARATOR)
         first = self._configured[configured]
-        if not instance or instance == first.instance:
+        if not instance:
+            return first
+        if not isinstance(first, EmbeddedKeyManager):
+            raise KeyError(name)
+        if instance == first.instance:
             return first
         if name not in self._views:
             self._views[name] = first.other(instance)
@@ -32,6 +47,17 @@ class KeyManagers(Mapping[str, EmbeddedKeyManager]):
 
     def __len__(self) -> int:
         return len(self._configured)
+
+    def embedded(self) -> Mapping[str, EmbeddedKeyManager]:
+        """The embedded ones by their configured names: those that have a house of their own."""
+        return {name: each for name, each in self._configured.items() if isinstance(each, EmbeddedKeyManager)}
+
+    async def close(self) -> None:
+        """Close them all; one that does not close in peace keeps none of the others open."""
+        ends = await asyncio.gather(*(each.close() for each in self._configured.values()), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
 
 def name_for(configured: str, first: EmbeddedKeyManager, instance: str) -> str:

@@ -158,7 +158,7 @@ def _told_by(name: str, house: "House", wanted: "Instance | None") -> Iterator[d
 
 @contextmanager
 def _key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[str, House], dict[str, str]]]":
-    """The configured key managers that open, by name, and why the others do not; all of them left out with ``none``."""
+    """The embedded key managers that open, by name, and why the others do not; all of them left out with ``none``."""
     from keyrack.shell.config import find, load
     from keyrack.shell.config_problems import ConfigError
     from keyrack.shell.office import open_house_of
@@ -167,7 +167,7 @@ def _key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[st
     opened: dict[str, House] = {}
     closed: dict[str, str] = {}
     try:
-        for name in () if none else loaded.key_managers:
+        for name in () if none else loaded.embedded:
             try:
                 opened[name] = open_house_of(loaded, name, ask_passphrase if sys.stdin.isatty() else None)
             except ConfigError as error:

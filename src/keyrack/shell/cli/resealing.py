@@ -48,13 +48,12 @@ class NewUnlock:
 def place_of(config: Path | None, key_manager: str | None) -> Place:
     """The keystore of the named key manager, or of the only one."""
     from keyrack.shell.config import find, load
+    from keyrack.shell.openers import embedded_one
 
     file = find(config)
     loaded = load(file)
-    name = key_manager or (next(iter(loaded.key_managers)) if len(loaded.key_managers) == 1 else None)
-    if name is None or name not in loaded.key_managers:
-        raise WrongUse(f"name a key manager with --key-manager; configured are: {', '.join(loaded.key_managers)}")
-    return Place(config=loaded, file=file, name=name, table=loaded.key_managers[name])
+    name, table = embedded_one(loaded, key_manager)
+    return Place(config=loaded, file=file, name=name, table=table)
 
 
 @contextmanager

@@ -146,12 +146,13 @@ def open_desk(where: Where) -> Iterator[Desk]:
     from keyrack.embedded.call import Call, Caller
     from keyrack.shell.config import find, load
     from keyrack.shell.office import open_house_of
+    from keyrack.shell.openers import embedded_one
 
     config = load(find(where.config))
     users = in_office(where.config, _users)
-    house = open_house_of(config, where.key_manager, ask_passphrase if sys.stdin.isatty() else None)
+    name, _ = embedded_one(config, where.key_manager)
+    house = open_house_of(config, name, ask_passphrase if sys.stdin.isatty() else None)
     try:
-        name = where.key_manager or next(iter(config.key_managers))
         first = tenancy.instances(house)[0]
         instance = tenancy.instance_named(house, where.instance) if where.instance else first
         qualified = f"{name}/{instance.identifier}"

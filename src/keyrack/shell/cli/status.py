@@ -60,8 +60,7 @@ async def _examine(config: "Config") -> "Health":
             managers, closed = _key_managers(config)
             health = await examine(office.catalog, managers, now)
             findings += [*closed, *health.findings]
-            for manager in managers.values():
-                await manager.close()
+            await managers.close()
             return Health(findings, health.numbers)
     except (CatalogUnavailable, ConfigError) as error:
         return Health([*findings, Finding("catalog", Level.FAILED, str(error))], {"instances": []})
@@ -69,21 +68,20 @@ async def _examine(config: "Config") -> "Health":
 
 def _key_managers(config: "Config") -> "tuple[KeyManagers, list[Finding]]":
     """Those that open without a person. One for which this command lacks the means may be well all the same."""
-    from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
-    from keyrack.adapters.key_managers.registry import KeyManagers
+    from keyrack.adapters.key_managers.registry import Configured, KeyManagers
     from keyrack.service.health import Finding, Level
     from keyrack.shell.config_problems import ConfigError
-    from keyrack.shell.office import open_house_of
+    from keyrack.shell.office import open_key_manager
     from keyrack.shell.openers import out_of_hand
 
-    opened: dict[str, EmbeddedKeyManager] = {}
+    opened: dict[str, Configured] = {}
     findings: list[Finding] = []
     for name in config.key_managers:
         if why := out_of_hand(config, name):
             findings.append(Finding("key manager", Level.WARNING, f"{name!r} was not looked at: {why}"))
             continue
         try:
-            opened[name] = EmbeddedKeyManager.first_of(open_house_of(config, name))
+            opened[name] = open_key_manager(config, name)
         except ConfigError as error:
             findings.append(Finding("key manager", Level.FAILED, str(error)))
     return KeyManagers(opened), findings

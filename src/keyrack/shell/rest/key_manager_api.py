@@ -19,7 +19,7 @@ from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import API_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.office import clock, open_catalog, open_key_managers
-from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.openers import AskPassphrase, embedded_one
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.key_protect.app import KeyProtectFace
 from keyrack.shell.rest.key_protect.premises import Premises
@@ -49,8 +49,8 @@ async def key_manager_api(
     ``forget`` lets go of a destroyed key's plaintext, in a process that holds any. Raises :class:`ConfigError`, and
     ``OSError`` where the address cannot be bound.
     """
-    name = key_manager or next(iter(managers))
-    first = managers[name]
+    name, _ = embedded_one(config, key_manager or next(iter(config.embedded), None))
+    first = managers.embedded()[name]
     premises = Premises(
         house=first.house,
         private=config.key_manager_api.network == "private",
@@ -116,8 +116,7 @@ async def _serve(
         finally:
             await catalog.close()
     finally:
-        for manager in managers.values():
-            await manager.close()
+        await managers.close()
     log.info("stopped")
 
 
