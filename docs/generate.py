@@ -24,6 +24,8 @@ from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation
 from keyrack.spec.types import Since
 
+Told = tuple[tuple[str, ...], type[BaseModel]]
+"""A table that was told: where it stands, and what it is."""
 HERE = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py; change the program, then run `make docs`. -->\n"
 
@@ -42,10 +44,16 @@ def configuration() -> str:
     return "\n".join([*lines, *_table_of(Config, ())]).rstrip() + "\n"
 
 
-def _table_of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    rows = [(name, field) for name, field in model.model_fields.items() if _model_of(field) is None]
+def _table_of(model: type[BaseModel], path: tuple[str, ...], told: set[Told] | None = None) -> Iterator[str]:
+    told = set() if told is None else told
+    # Tables that several kinds of key managers have alike stand with the first of them.
+    if (path, model) in told:
+        return
+    told.add((path, model))
+    rows = [(name, field) for name, field in model.model_fields.items() if not _models_of(field)]
+    rows.sort(key=lambda row: row[0] != "type")
     if path:
-        yield f"## `[{'.'.join(path)}]`"
+        yield f"## `[{'.'.join(path)}]`{_of_type(model)}"
         yield ""
         yield _sentence(model)
         yield ""
@@ -56,10 +64,15 @@ def _table_of(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
             yield f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |"
         yield ""
     for name, field in model.model_fields.items():
-        inner = _model_of(field)
-        if inner is not None:
-            mapped = typing.get_origin(_bare(field.annotation)) is dict
-            yield from _table_of(inner, (*path, name, "NAME") if mapped else (*path, name))
+        mapped = typing.get_origin(_bare(field.annotation)) is dict
+        for inner in _models_of(field):
+            yield from _table_of(inner, (*path, name, "NAME") if mapped else (*path, name), told)
+
+
+def _of_type(model: type[BaseModel]) -> str:
+    """What tells the tables of several kinds of key managers apart, which have the same name."""
+    field = model.model_fields.get("type")
+    return f", type {_kind(field)}" if field is not None else ""
 
 
 def _bare(annotation: Any) -> Any:
@@ -68,11 +81,17 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    """The tables that may stand there; none where a plain value does."""
     annotation = _bare(field.annotation)
     if typing.get_origin(annotation) is dict:
-        annotation = _bare(typing.get_args(annotation)[1])
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        annotation = typing.get_args(annotation)[1]
+        while typing.get_origin(annotation) is Annotated:
+            annotation = typing.get_args(annotation)[0]
+        choices = typing.get_args(annotation) or (annotation,)
+    else:
+        choices = (annotation,)
+    return [each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def _kind(field: FieldInfo) -> str:
@@ -81,11 +100,18 @@ def _kind(field: FieldInfo) -> str:
         return ", ".join(f'`"{choice}"`' for choice in typing.get_args(annotation))
     name = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}[annotation]
     bounds = {
-        kind: getattr(rule, kind) for rule in field.metadata for kind in ("gt", "ge", "le") if hasattr(rule, kind)
+        kind: _number(getattr(rule, kind))
+        for rule in field.metadata
+        for kind in ("gt", "ge", "le")
+        if hasattr(rule, kind)
     }
     if "le" not in bounds:
         return name
     return f"{name}, {bounds['ge']} to {bounds['le']}" if "ge" in bounds else f"{name}, to {bounds['le']}"
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:.3g}"
 
 
 def _default(field: FieldInfo) -> str:
@@ -237,7 +263,7 @@ def _right(right: Right) -> str:
 
 
 def _sentence(thing: Any) -> str:
-    return (thing.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+    return " ".join((thing.__doc__ or "").split("\n\n")[0].split())
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

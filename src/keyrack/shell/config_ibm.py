@@ -170,6 +170,12 @@ class Iam(Table):
         return next(told for name, told in kinds.items() if getattr(self, name) is not None)
 
 
+class Deleting(Iam):
+    """Who deletes standard keys, where that is not who does everything else: it needs the role Manager, and the one in
+    `iam` no more than Writer. Keys as in `iam`.
+    """
+
+
 class IbmTable(KeyManagerTable):
     """What Key Protect and Hyper Protect Crypto Services have in common."""
 
@@ -212,10 +218,7 @@ class IbmTable(KeyManagerTable):
         default=5, gt=0, le=60, description="Time of a call that makes or deletes a key, with all its retries."
     )
     iam: Iam = Field(description="Who asks.")
-    deleting: Iam | None = Field(
-        default=None,
-        description="Who deletes standard keys, where that is another identity: it needs Manager, and `iam` Writer.",
-    )
+    deleting: Deleting | None = Field(default=None, description="Who deletes, if that is another identity.")
 
     @model_validator(mode="after")
     def _one_address(self) -> "IbmTable":
