@@ -93,14 +93,15 @@ class Connection:
         if behind is None or behind.reader.at_eof() or behind.writer.is_closing():
             behind = self._behind = await self._proxy.connect()
         await behind.send(turn.request.written())
-        self._proxy.forwarded(turn.number)
+        self._proxy.note(turn.number, forwarded=True)
         answer = await http.read(behind.reader, answers=turn.request.method)
+        self._proxy.note(turn.number, done=True)
         if not answer.lasts:
             behind.writer.close()
         return answer if turn.skew is None else http.skewed(answer, turn.skew, time.time())
 
     async def _answer(self, turn: Turn, answer: Message) -> bool:
-        self._proxy.answered(turn.number, answer.status)
+        self._proxy.note(turn.number, status=answer.status)
         await self._client.send(answer.written())
         return answer.lasts
 
@@ -150,6 +151,11 @@ class Connection:
         await self._forwarded(turn)
         return False
 
+    async def _late(self, turn: Turn) -> bool:
+        await asyncio.sleep(_rule(turn).seconds)
+        await self._forwarded(turn)
+        return False
+
     async def _half_answer(self, turn: Turn) -> bool:
         answer = await self._forwarded(turn)
         written, head = answer.written(), len(answer.head())
@@ -159,7 +165,7 @@ class Connection:
     async def _drip(self, turn: Turn) -> bool:
         answer = await self._forwarded(turn)
         await self._while_there(self._dripping(answer.written(), _rule(turn).seconds))
-        self._proxy.answered(turn.number, answer.status)
+        self._proxy.note(turn.number, status=answer.status)
         return answer.lasts
 
     async def _dripping(self, octets: bytes, seconds: float) -> None:
@@ -188,6 +194,7 @@ _ACTS: Final[Mapping[Fault, Callable[[Connection, Turn], Awaitable[bool]]]] = {
     Fault.RESET_AFTER: Connection._reset_after,
     Fault.ANSWER_LOST: Connection._answer_lost,
     Fault.ANSWER_HELD: Connection._answer_held,
+    Fault.LATE: Connection._late,
     Fault.HALF_ANSWER: Connection._half_answer,
     Fault.DRIP: Connection._drip,
     Fault.ENDLESS: Connection._endless,

@@ -134,6 +134,8 @@ _TOKEN: Final = "Token is expired"
 _UNITS: Final = "no healthy upstream: no crypto units are in kms-initialized state at this time"
 
 CANNED: Final[Mapping[Fault, Canned]] = {
+    Fault.REQUEST_TIMEOUT: _page(408, "Request Timeout"),
+    Fault.TOO_EARLY: _page(425, "Too Early"),
     Fault.TOO_MANY_REQUESTS: _said(429, "Too Many Requests", "Please wait a few minutes and try again."),
     Fault.INTERNAL_ERROR: _said(500, "Internal Server Error", "IBM Key Protect is currently unavailable."),
     Fault.BAD_GATEWAY: _page(502, "Bad Gateway"),

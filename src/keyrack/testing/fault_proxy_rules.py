@@ -29,6 +29,8 @@ class Fault(StrEnum):
     """The key manager has done what was asked; the connection is closed in good order without an answer."""
     ANSWER_HELD = "answer held"
     """The key manager has done what was asked; its answer is passed on when the rule is lifted."""
+    LATE = "late"
+    """The request reaches the key manager ``seconds`` later, even if the client is gone by then; no answer comes."""
     HALF_ANSWER = "half answer"
     """The answer ends in the middle of its body."""
     DRIP = "drip"
@@ -38,6 +40,8 @@ class Fault(StrEnum):
     ENDLESS = "endless"
     """Success is answered, with a body that has no end."""
 
+    REQUEST_TIMEOUT = "408"
+    TOO_EARLY = "425"
     TOO_MANY_REQUESTS = "429"
     INTERNAL_ERROR = "500"
     BAD_GATEWAY = "502"
@@ -129,8 +133,10 @@ class Seen:
     """What ended it, if it was struck."""
     forwarded: bool = False
     """Whether the key manager was given the request."""
+    done: bool = False
+    """Whether the key manager has answered."""
     status: int | None = None
-    """What was answered; ``None`` while nothing is."""
+    """What the client was answered; ``None`` while nothing is."""
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Self:

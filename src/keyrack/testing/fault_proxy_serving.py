@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from keyrack.testing.certificates import Identity, authority, server
 from keyrack.testing.fault_proxy_exchange import ENDED, RESET, Connection, Ends
@@ -96,15 +96,10 @@ class Proxy:
         )
         return struck, self._asked
 
-    def forwarded(self, number: int) -> None:
-        """The key manager was given the request."""
+    def note(self, number: int, **changes: Any) -> None:
+        """What has become of a request: fields of :class:`Seen`."""
         if number in self.seen:
-            self.seen[number] = replace(self.seen[number], forwarded=True)
-
-    def answered(self, number: int, status: int) -> None:
-        """The client was told something."""
-        if number in self.seen:
-            self.seen[number] = replace(self.seen[number], status=status)
+            self.seen[number] = replace(self.seen[number], **changes)
 
     async def connect(self) -> Ends:
         """A new connection to the key manager."""

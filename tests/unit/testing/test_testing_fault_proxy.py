@@ -90,7 +90,7 @@ def test_answers_in_the_place_of_the_key_manager(world: World, fault: Fault) -> 
     told = world.user.ask("GET", "/keys")
 
     assert told.status == CANNED[fault].status
-    assert [(False, told.status)] == [(each.forwarded, each.status) for each in world.proxy.seen()]
+    assert [(False, False, told.status)] == [(each.forwarded, each.done, each.status) for each in world.proxy.seen()]
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.NO_CONNECTION])
@@ -136,6 +136,23 @@ def test_what_hangs_goes_on_when_the_rule_is_lifted(world: World) -> None:
     assert await_seen(world.proxy, lambda seen: counted(each for each in seen if each.forwarded)) == 1
 
 
+def test_what_comes_late_is_done_though_the_client_is_gone(world: World) -> None:
+    world.proxy.set(Rule(fault=Fault.LATE, method="POST", seconds=0.3))
+    resource = {"type": "application/vnd.ibm.kms.key+json", "name": "late", "extractable": True, "payload": "eA=="}
+    address = world.proxy.address
+    connection = http.client.HTTPSConnection(address.host, address.port, timeout=0.1, context=address.context)
+    signed = {"Authorization": f"Bearer {world.user.token}", "Bluemix-Instance": INSTANCE}
+    connection.request("POST", KEYS, json.dumps({**ROOT_KEY, "resources": [resource]}), signed)
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+    connection.close()
+    assert "late" not in world.names()
+
+    await_seen(world.proxy, lambda seen: seen[0].done)
+
+    assert "late" in world.names()
+
+
 class Waiting:
     """A request whose answer nobody reads yet."""
 
@@ -158,7 +175,7 @@ class Waiting:
 def test_an_answer_that_is_held_belongs_to_something_that_was_done(world: World) -> None:
     world.proxy.set(Rule(fault=Fault.ANSWER_HELD))
     waiting = Waiting(world)
-    await_seen(world.proxy, lambda seen: seen[-1].forwarded)
+    await_seen(world.proxy, lambda seen: seen[-1].done)
     world.proxy.set()
 
     assert waiting.answer().status == 200
@@ -265,9 +282,9 @@ def test_latency_comes_before_what_else_befalls_a_request(world: World) -> None:
     world.proxy.set(Rule(fault=Fault.LATENCY, seconds=0.2), read_only())
     began = time.monotonic()
 
-    assert (world.create("late"), world.user.ask("GET", "/keys").status) == (503, 200)
+    assert (world.create("slow"), world.user.ask("GET", "/keys").status) == (503, 200)
     assert time.monotonic() - began > 0.4
-    assert "late" not in world.names()
+    assert "slow" not in world.names()
 
 
 def test_it_does_the_same_in_a_process_of_its_own(world: World, tmp_path: Path) -> None:
