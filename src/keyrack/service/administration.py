@@ -10,40 +10,35 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
-from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, RootKeyAdministration
+from keyrack.ports.key_manager import KeyManager
 from keyrack.service.envelope import Vault
+from keyrack.service.founding import root_key_for, wrapping_key_for
+from keyrack.service.refusals import (
+    CertificateElsewhere,
+    CertificateThere,
+    LimitReached,
+    NameTaken,
+    NotThere,
+    Refused,
+)
 from keyrack.spec.enumerations import State
 
+__all__ = [
+    "Administration",
+    "Administrator",
+    "CertificateElsewhere",
+    "CertificateThere",
+    "LimitReached",
+    "NameTaken",
+    "NotThere",
+    "Refused",
+]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_ACTIVE_ROOT_KEY = 1
-
-
-class Refused(Exception):
-    """An administrative act that was not done; nothing has changed."""
-
-
-class NotThere(Refused):
-    """What was named is not there, or not any more."""
-
-
-class NameTaken(Refused):
-    """Another one has the name."""
-
-
-class CertificateThere(Refused):
-    """The instance has this certificate already."""
-
-
-class CertificateElsewhere(Refused):
-    """Another instance has this certificate."""
-
-
-class LimitReached(Refused):
-    """There are as many as there may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +97,12 @@ class Administration:
         key_manager: str | None = None,
         root_key: str | None = None,
         storage: Storage = Storage.CATALOG,
+        hierarchy: Hierarchy = Hierarchy.DIRECT,
     ) -> Instance:
-        """Make an instance that is usable at once; without ``root_key`` the key manager makes a new one for it."""
+        """Make an instance that is usable at once; without ``root_key`` the key manager makes a new one for it.
+
+        Nothing is entered before its root key was proved, and for two levels a wrapping key was made and kept.
+        """
         if not _NAME.fullmatch(name):
             raise Refused(
                 f"{name!r} cannot be an instance's name; "
@@ -119,13 +118,20 @@ class Administration:
             name=name,
             status=InstanceStatus.INSTALLED,
             key_manager=manager_name,
-            root_key=await self._root_key(manager_name, manager, root_key, name),
+            root_key=await root_key_for(manager_name, manager, root_key, name, storage),
             storage=storage,
+            hierarchy=hierarchy,
             created_at=self._clock() // 1000,
         )
-        return await self.install(instance)
+        if hierarchy is Hierarchy.DIRECT:
+            return await self.install(instance)
+        if self._vault is None:
+            raise Refused("an instance of two levels needs a wrapping key, and nothing here can wrap one")
+        return await self.install(instance, wrapping_key=await wrapping_key_for(self._vault, instance))
 
-    async def install(self, instance: Instance, *, most: int | None = None) -> Instance:
+    async def install(
+        self, instance: Instance, *, wrapping_key: WrappingKey | None = None, most: int | None = None
+    ) -> Instance:
         """Enter an instance that was described whole, and answer it as it is kept; nothing of it is checked.
 
         Raises :class:`NameTaken`, or :class:`LimitReached` where its key manager has ``most`` instances already.
@@ -136,10 +142,18 @@ class Administration:
             "key_manager": made.key_manager,
             "root_key": made.root_key,
             "storage": str(made.storage),
+            "hierarchy": str(made.hierarchy),
         }
+        wrapping_keys = (wrapping_key,) if wrapping_key is not None else ()
         try:
             await self.commit(
-                "instance.create", made.identifier, made.identifier, detail, instances=(made,), most_instances=most
+                "instance.create",
+                made.identifier,
+                made.identifier,
+                detail,
+                instances=(made,),
+                wrapping_keys=wrapping_keys,
+                most_instances=most,
             )
         except AlreadyThere:
             raise NameTaken(f"there is an instance {made.name!r} already; choose another name") from None
@@ -158,22 +172,6 @@ class Administration:
         if name not in self._key_managers:
             raise Refused(f"no key manager {name!r} is configured; use one of: {known}")
         return name, self._key_managers[name]
-
-    async def _root_key(self, manager_name: str, manager: KeyManager, wanted: str | None, instance: str) -> str:
-        if wanted is None:
-            if not isinstance(manager, RootKeyAdministration):
-                raise Refused(f"key manager {manager_name!r} makes no root keys; name one of its own with --root-key")
-            made = await manager.create_root_key(f"{instance} root key")
-            return made.identifier
-        try:
-            found = await manager.describe_root_key(wanted)
-        except KeyManagerRefused as error:
-            raise Refused(
-                f"key manager {manager_name!r} has no root key {wanted!r} ({error}); leave --root-key out to make one"
-            ) from None
-        if found.state != _ACTIVE_ROOT_KEY:
-            raise Refused(f"root key {wanted!r} is not active ('keyrack root-key list' tells its state); use another")
-        return found.identifier
 
     async def certificates(self, instance: Instance | None = None) -> Sequence[ClientCertificate]:
         """The client certificates in force, of one instance or of all."""

@@ -29,7 +29,7 @@ class WrongUse(Failed):
 # By name, so that nothing is imported for a command that fails before it needed them, or because of them.
 FORESEEN: Mapping[str, int] = {
     "keyrack.shell.config_problems.ConfigError": USAGE,
-    "keyrack.service.administration.Refused": FAILED,
+    "keyrack.service.refusals.Refused": FAILED,
     "keyrack.service.certificates.UnusableCertificate": FAILED,
     "keyrack.ports.catalog.CatalogUnavailable": FAILED,
     "keyrack.ports.key_manager.KeyManagerRefused": FAILED,

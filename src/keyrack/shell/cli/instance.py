@@ -8,6 +8,7 @@ from keyrack.shell.cli import screen
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
+    from keyrack.domain.instances import Storage
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
@@ -24,19 +25,37 @@ def create(
         str | None, typer.Option(metavar="NAME", help="The key manager, if more than one is configured.")
     ] = None,
     storage: Annotated[
-        Literal["catalog", "key_manager"],
-        typer.Option(help="Keep wrapped keys in the catalog alone, or in the key manager as standard keys too."),
-    ] = "catalog",
+        Literal["catalog", "key_manager"] | None,
+        typer.Option(
+            help="Keep wrapped keys in the catalog alone, or in the key manager as standard keys too. Without it: "
+            "key_manager with IBM's, catalog with an embedded one.",
+            show_default=False,
+        ),
+    ] = None,
+    hierarchy: Annotated[
+        Literal["direct", "two-level"],
+        typer.Option(
+            help="The root key wraps each key; or it wraps one wrapping key, which wraps each key and is unwrapped "
+            "once: for thousands of keys, or a slow key manager."
+        ),
+    ] = "direct",
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Create an instance; it is usable at once."""
-    from keyrack.domain.instances import Storage
+    """Create an instance; it is usable at once.
+
+    Before anything is written, its root key wraps and unwraps something.
+    """
+    from keyrack.domain.instances import Hierarchy
 
     made = in_office(
         config,
         lambda office: office.administration.create_instance(
-            name, key_manager=key_manager, root_key=root_key, storage=Storage(storage)
+            name,
+            key_manager=key_manager,
+            root_key=root_key,
+            storage=_storage(office, key_manager, storage),
+            hierarchy=Hierarchy(hierarchy),
         ),
         root_keys=True,
     )
@@ -50,6 +69,7 @@ def create(
             ("key manager", made.key_manager),
             ("root key", made.root_key),
             ("storage", made.storage),
+            ("hierarchy", made.hierarchy),
         ]
     )
     screen.say()
@@ -57,6 +77,17 @@ def create(
     screen.say("Next, let a client in, by the certificate that vCenter shows, or by a pair that is made here:")
     screen.say(f"  keyrack cert add {made.name} FILE{option}")
     screen.say(f"  keyrack cert issue {made.name} --out DIR{option}")
+
+
+def _storage(office: "Office", key_manager: str | None, wanted: str | None) -> "Storage":
+    """Where wrapped keys are kept if nobody says it: in IBM's key managers the customer wants to see them."""
+    from keyrack.domain.instances import Storage
+
+    if wanted is not None:
+        return Storage(wanted)
+    of_ibm, every = office.config.of_ibm, list(office.config.key_managers)
+    name = key_manager or (every[0] if len(every) == 1 else None)
+    return Storage.KEY_MANAGER if name in of_ibm else Storage.CATALOG
 
 
 @app.command("list")

@@ -105,5 +105,6 @@ def instance_json(instance: "Instance") -> dict[str, object]:
         "key_manager": instance.key_manager,
         "root_key": instance.root_key,
         "storage": str(instance.storage),
+        "hierarchy": str(instance.hierarchy),
         "created_at": instant(instance.created_at),
     }
