@@ -12,28 +12,33 @@ from keyrack.domain.errors import (
     FeatureNotSupported,
     GeneralFailure,
     InvalidField,
-    InvalidMessage,
     KmipError,
     ResponseTooLarge,
 )
 from keyrack.domain.journal import Entry
-from keyrack.ports.catalog import AlreadyThere, Catalog, CatalogUnavailable, Conflict, NotAuthorised, Unit
+from keyrack.ports.catalog import (
+    AlreadyThere,
+    Catalog,
+    CatalogUnavailable,
+    Conflict,
+    InstanceSealed,
+    NotAuthorised,
+    Unit,
+)
+from keyrack.service.answers import failed, refused_by_seal, unreadable, written
 from keyrack.service.envelope import Vault
 from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
 from keyrack.service.sessions import Session, Sessions
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultStatus
-from keyrack.spec.versions import V1_0, V1_4, VERSIONS, ProtocolVersion
-from keyrack.wire.errors import UnsupportedVersion, WireError
+from keyrack.wire.errors import WireError
 from keyrack.wire.messages import (
     RequestBatchItem,
     RequestMessage,
     ResponseBatchItem,
-    ResponseMessage,
     encoded_length,
     read_request,
-    write_response,
 )
 
 log = logging.getLogger(__name__)
@@ -64,10 +69,10 @@ class Desk:
         try:
             message = read_request(frame, self._batch_limit)
         except WireError as error:
-            return _unreadable(error, int(now))
+            return unreadable(error, int(now))
         header = message.request_header
         items = await self._items(message, peer, now)
-        return _write(header.protocol_version, now, items, header.client_correlation_value)
+        return written(header.protocol_version, now, items, header.client_correlation_value)
 
     async def _items(self, message: RequestMessage, peer: Peer, now: float) -> list[ResponseBatchItem]:
         try:
@@ -75,7 +80,7 @@ class Desk:
         except NotAuthorised:
             return await self.refuse(message.batch_items, peer, now)
         except CatalogUnavailable:
-            return [_failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
+            return [failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
         return await Conversation(self, session, peer, message, now).items()
 
     async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
@@ -96,11 +101,13 @@ class Desk:
             await self.catalog.commit(Unit(entries=entries))
         except CatalogUnavailable:
             log.warning("the catalog cannot record a refusal of %s", peer.address)
-        return [_failed(item, refusal) for item in items]
+        return [failed(item, refusal) for item in items]
 
 
 LONGEST_CORRELATION: Final = 128
 """Characters of a Client Correlation Value that the journal keeps."""
+LONGEST_CAUSE: Final = 200
+"""Characters of a failure's cause that the journal keeps."""
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
 CONTESTED: Final = "the object is being changed by many at once; ask again"
 
@@ -123,7 +130,7 @@ class Conversation:
         option = self._message.request_header.batch_error_continuation_option or BatchErrorContinuationOption.STOP
         if option not in BatchErrorContinuationOption.__members__.values():
             refusal = InvalidField("the Batch Error Continuation Option is not one of KMIP's")
-            return [_failed(item, refusal) for item in self._message.batch_items]
+            return [failed(item, refusal) for item in self._message.batch_items]
         if option == BatchErrorContinuationOption.UNDO:
             return await self._together()
         execution = self._execution()
@@ -156,7 +163,23 @@ class Conversation:
         return await self._committed(self._message.batch_items, self._execution())
 
     async def _committed(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
-        """Decide the items and commit what they change, whole; anew as often as another change comes first."""
+        """Decide the items and commit what they change, whole; what the catalog refuses is told."""
+        try:
+            if self._session.instance.sealed_at is None:
+                try:
+                    return await self._repeated(items, execution)
+                except InstanceSealed:
+                    # The session was remembered from before the seal.
+                    self._session = execution.session = await self._desk.sessions.again(self._peer)
+            return await self._sealed(items, execution)
+        except NotAuthorised:
+            return await self._desk.refuse(items, self._peer, self._now)
+        except CatalogUnavailable:
+            # Whether it was kept may be unknown: what a key manager got is left to the reconciler.
+            return [failed(item, GeneralFailure(BUSY)) for item in items]
+
+    async def _repeated(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
+        """Decide and commit, anew as often as another change comes first; nothing stays of what is not committed."""
         before = execution.placeholder, execution.room
         for _ in range(ATTEMPTS):
             execution.placeholder, execution.room = before
@@ -170,15 +193,25 @@ class Conversation:
                 return await self._undone(answers, work)
             except (Conflict, AlreadyThere):
                 await self._abandon(work)
-            except NotAuthorised:
+            except (NotAuthorised, InstanceSealed):
                 await self._abandon(work)
-                return await self._desk.refuse(items, self._peer, self._now)
-            except CatalogUnavailable:
-                # Whether it was kept may be unknown: what a key manager got is left to the reconciler.
-                return [_failed(item, GeneralFailure(BUSY)) for item in items]
+                raise
             finally:
                 work.wipe()
-        return [_failed(item, GeneralFailure(CONTESTED)) for item in items]
+        return [failed(item, GeneralFailure(CONTESTED)) for item in items]
+
+    async def _sealed(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
+        """The items of a client whose instance is sealed: it is told so, and recorded; nothing else happens."""
+        desk, refusal = self._desk, refused_by_seal(self._session.instance)
+        entries = []
+        for item in items:
+            execution.target = desk.executor.asked(item, execution)
+            entries.append(self._entry(item, execution, error=refusal))
+        try:
+            await desk.catalog.commit(Unit(entries=entries))
+        except CatalogUnavailable:
+            log.warning("the catalog cannot record a refusal of %s", self._peer.address)
+        return [failed(item, refusal) for item in items]
 
     async def _decided(
         self, items: Sequence[RequestBatchItem], execution: Execution, work: Work
@@ -195,7 +228,7 @@ class Conversation:
 
     async def _undone(self, answers: list[ResponseBatchItem], work: Work) -> list[ResponseBatchItem]:
         """Of a work whose last item failed, the journal's entries are all that is kept."""
-        *before, failed = answers
+        *before, last = answers
         record = Work(self._session.principal)
         record.entries = [replace(entry, outcome="undone") for entry in work.entries[:-1]] + work.entries[-1:]
         await self._commit(record)
@@ -206,7 +239,7 @@ class Conversation:
                 result_status=ResultStatus.OPERATION_UNDONE,
             )
             for each in before
-        ] + [failed]
+        ] + [last]
 
     async def _abandon(self, work: Work) -> None:
         """Take back what a work that changes nothing after all has put into the key manager."""
@@ -230,6 +263,7 @@ class Conversation:
         )
         with suppress(CatalogUnavailable):
             await self._desk.catalog.commit(Unit(entries=(entry,), settled=tuple(work.intended)))
+        work.intended.clear()
 
     async def _attempt(
         self, item: RequestBatchItem, execution: Execution, work: Work
@@ -247,20 +281,26 @@ class Conversation:
             )
             _weigh(answer, execution)
         except KmipError as error:
-            return _failed(item, error), self._entry(item, execution, None, error.reason.title)
-        return answer, self._entry(item, execution, payload, "success")
+            return failed(item, error), self._entry(item, execution, error=error)
+        return answer, self._entry(item, execution, payload)
 
-    def _entry(self, item: RequestBatchItem, execution: Execution, payload: Any, outcome: str) -> Entry:
+    def _entry(
+        self, item: RequestBatchItem, execution: Execution, payload: Any = None, error: KmipError | None = None
+    ) -> Entry:
+        """What the journal keeps of an item that has succeeded, or failed with ``error``."""
+        detail = self._detail(execution)
+        if error is not None and error.cause:
+            detail["cause"] = error.cause[:LONGEST_CAUSE]
         found = getattr(payload, "unique_identifier", None)
         return Entry(
             at=int(self._now * 1000),
             action=_title(item.operation),
-            outcome=outcome,
+            outcome=error.reason.title if error is not None else "success",
             initiator=self._session.initiator,
             address=self._peer.address,
             instance=self._session.principal.instance,
             target=found if isinstance(found, str) else execution.target,
-            detail=self._detail(execution),
+            detail=detail,
         )
 
     def _detail(self, execution: Execution) -> dict[str, str | int]:
@@ -286,57 +326,3 @@ def _weigh(answer: ResponseBatchItem, execution: Execution) -> None:
         execution.room -= encoded_length(answer, execution.version)
         if execution.room < 0:
             raise ResponseTooLarge("the answer is longer than the Maximum Response Size of the request")
-
-
-def _failed(item: RequestBatchItem | ResponseBatchItem, error: KmipError) -> ResponseBatchItem:
-    return ResponseBatchItem(
-        operation=item.operation,
-        unique_batch_item_id=item.unique_batch_item_id,
-        result_status=ResultStatus.OPERATION_FAILED,
-        result_reason=error.reason,
-        result_message=str(error),
-    )
-
-
-def _write(
-    version: ProtocolVersion, now: float, items: list[ResponseBatchItem], correlation: str | None = None
-) -> bytearray:
-    """The message, with the client's own mark on it where it has set one (KMIP 1.4, 6.18)."""
-    message = ResponseMessage(
-        protocol_version=version,
-        time_stamp=int(now),
-        batch_items=tuple(items),
-        client_correlation_value=correlation,
-    )
-    try:
-        return write_response(message)
-    except WireError:
-        return write_response(replace(message, batch_items=[_sayable(item, version) for item in items]))
-
-
-def _sayable(item: ResponseBatchItem, version: ProtocolVersion) -> ResponseBatchItem:
-    """The item, or a failure where it holds what was registered in a newer version and has no words in this one."""
-    try:
-        encoded_length(item, version)
-    except WireError as error:
-        return _failed(item, GeneralFailure(f"KMIP {version} has no words for the answer, ask in a newer one: {error}"))
-    return item
-
-
-def _unreadable(error: WireError, now: int) -> bytearray | None:
-    """A batch item without operation, in the request's version, where a message can be told (KMIP 1.4, 11.1)."""
-    if error.version is None:
-        return None
-    version = error.version
-    if isinstance(error, UnsupportedVersion):
-        version = V1_4 if version > V1_4 else V1_0
-    elif version not in VERSIONS:
-        return None
-    item = ResponseBatchItem(
-        operation=None,
-        unique_batch_item_id=None,
-        result_status=ResultStatus.OPERATION_FAILED,
-        result_reason=InvalidMessage.reason,
-        result_message=str(error),
-    )
-    return _write(version, now, [item])

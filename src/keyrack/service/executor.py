@@ -18,6 +18,7 @@ from keyrack.domain.errors import (
     ItemNotFound,
     KmipError,
     OperationNotSupported,
+    PermissionDenied,
 )
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.journal import Entry
@@ -25,7 +26,15 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.search import Narrowing
 from keyrack.domain.secret import Secret
 from keyrack.operations._registry import OPERATIONS, Row
-from keyrack.ports.catalog import Candidates, Catalog, CatalogUnavailable, Conflict, NotAuthorised, Unit
+from keyrack.ports.catalog import (
+    Candidates,
+    Catalog,
+    CatalogUnavailable,
+    Conflict,
+    InstanceSealed,
+    NotAuthorised,
+    Unit,
+)
 from keyrack.service.envelope import Vault, context_of
 from keyrack.service.generation import generate
 from keyrack.service.sessions import Session
@@ -86,7 +95,7 @@ class Executor:
                 target = await context.find(meant)
                 return await row.handle(request, target, context)
             response = await row.handle(request, context)
-        except (KmipError, Conflict, NotAuthorised, CatalogUnavailable):
+        except (KmipError, Conflict, NotAuthorised, InstanceSealed, CatalogUnavailable):
             raise
         except UnknownAttribute as error:
             raise InvalidField(str(error)) from error
@@ -99,6 +108,18 @@ class Executor:
         if row.needs is not Permission.ASK:
             execution.placeholder = _one(response.unique_identifier)
         return response
+
+    @staticmethod
+    def asked(item: RequestBatchItem, execution: Execution) -> str:
+        """What an item that is not executed asks for, for the journal; empty where it names nothing, or unreadably."""
+        row = OPERATIONS.get(item.operation)
+        if row is None or not row.targeted:
+            return ""
+        try:
+            request: Any = decode_payload(row.request, item.request_payload, execution.version)
+        except WireError:
+            return ""
+        return (request.unique_identifier or execution.placeholder or "")[:LONGEST_TARGET]
 
     @staticmethod
     def _row(number: int, version: ProtocolVersion) -> Row:
@@ -125,6 +146,15 @@ def _misread(error: WireError, version: ProtocolVersion) -> type[KmipError]:
     if error.tag is None or any(tag == error.tag and tag.since <= version for tag in Tag):
         return InvalidMessage
     return InvalidField
+
+
+def _withheld(managed: ManagedObject, instance: Instance) -> PermissionDenied:
+    refusal = PermissionDenied(
+        "the object is withheld, because its standard key was deleted in the key manager "
+        f"{instance.key_manager!r}; restore it there"
+    )
+    refusal.cause = f"withheld: standard key {managed.standard_key} is gone from {instance.key_manager}"
+    return refusal
 
 
 def _one(found: str | tuple[str, ...]) -> str | None:
@@ -226,7 +256,9 @@ class ItemContext:
         self._work.change(managed)
 
     async def open(self, managed: ManagedObject) -> Secret:
-        """From the vault: cached under the root key's lease, or unwrapped."""
+        """From the vault: cached under the root key's lease, or unwrapped; never while the object is withheld."""
+        if managed.withheld_at is not None:
+            raise _withheld(managed, self.instance)
         vault = self._executor.vault
         return vault.cached(self.instance, managed) or await vault.open(self.instance, managed)
 

@@ -29,12 +29,20 @@ class Sessions:
         """The session of a client; raises ``NotAuthorised`` where its certificate is not in force.
 
         What is remembered only chooses the instance to ask about. Whether the certificate is still in force is asked in
-        the transaction of each request.
+        the transaction of each request. A session of a sealed instance is not remembered: whoever unseals the instance
+        is heard at the next request.
         """
         session = self._known.get(peer.fingerprint)
         if session is None:
-            session = self._known[peer.fingerprint] = await self._look_up(peer.fingerprint)
+            session = await self._look_up(peer.fingerprint)
+            if session.instance.sealed_at is None:
+                self._known[peer.fingerprint] = session
         return session
+
+    async def again(self, peer: Peer) -> Session:
+        """The session of a client, looked up anew: what is remembered has been found out of date."""
+        self.forget(peer.fingerprint)
+        return await self.of(peer)
 
     async def _look_up(self, fingerprint: str) -> Session:
         principal = await self._catalog.authorise(fingerprint)
