@@ -160,7 +160,7 @@ def _make(
         names=("localhost", HOST),
         host=HOST,
         port=_free_port() if port is None else port,
-        unlock='{ key_file = "keystore.key" }',
+        key_manager=deployment.embedded_tables('{ key_file = "keystore.key" }'),
         opener=KeyFile(directory / "keystore.key"),
         authority_key="ec-p256",
     )

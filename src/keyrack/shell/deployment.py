@@ -13,6 +13,9 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded.root_keys.unlock import KeyFile, Unlock
 from keyrack.shell import pki
 
+INTEGRITY_KEY = "integrity.key"
+"""The file of the integrity root, of a deployment without an embedded key manager."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -25,11 +28,10 @@ class Plan:
     """Host names and addresses by which others know the server; the first one is its certificate's common name."""
     host: str
     port: int
-    unlock: str
-    """The table ``unlock`` of the configuration, in TOML."""
-    opener: Unlock
-    hsm: str = ""
-    """The table of the HSM in the configuration, in TOML, where there is one."""
+    key_manager: str
+    """The tables of the key manager in the configuration, in TOML."""
+    opener: Unlock | None = None
+    """What seals the embedded key manager's keystore. ``None``: no keystore is made, and an integrity root is."""
     authority_key: pki.KeyKind = "rsa-2048"
     log_format: str = "auto"
 
@@ -40,7 +42,7 @@ class Plan:
 
     def taken(self) -> list[Path]:
         """What is there already and would have to be overwritten."""
-        made = ("catalog.db", "keystore", "keystore.db", "keystore.revision", "keystore.key", "tls")
+        made = ("catalog.db", "keystore", "keystore.db", "keystore.revision", "keystore.key", INTEGRITY_KEY, "tls")
         return [path for path in (self.config, *(self.directory / name for name in made)) if path.exists()]
 
 
@@ -73,9 +75,12 @@ def make(plan: Plan, server_key: Callable[[], pki.PrivateKey] = server_key_of_ow
 
 
 def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -> Made:
-    if isinstance(plan.opener, KeyFile):
-        plan.opener.create()
-    EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener).house.close()
+    if plan.opener is None:
+        KeyFile(plan.directory / INTEGRITY_KEY).create()
+    else:
+        if isinstance(plan.opener, KeyFile):
+            plan.opener.create()
+        EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener).house.close()
     SqliteCatalog.create(plan.directory / "catalog.db")
     tls = plan.directory / "tls"
     tls.mkdir(mode=0o700)
@@ -94,8 +99,7 @@ def configuration(plan: Plan) -> str:
         directory=json.dumps(str(plan.directory)),  # JSON's escapes are TOML's.
         host=plan.host,
         port=plan.port,
-        unlock=plan.unlock,
-        hsm=plan.hsm,
+        key_manager=plan.key_manager.strip(),
         format=plan.log_format,
     )
 
@@ -116,15 +120,22 @@ key = "tls/server.key"
 [catalog]
 url = "sqlite:///catalog.db"
 
-[key_managers.embedded]
-type = "embedded"
-keystore = "keystore"
-unlock = {unlock}
-{hsm}
+{key_manager}
+
 [log]
 level = "info"
 format = "{format}"
 """
+
+
+def embedded_tables(unlock: str, hsm: str = "") -> str:
+    """The tables of an embedded key manager, in TOML, of its tables ``unlock`` and perhaps ``hsm``."""
+    return f"""\
+[key_managers.embedded]
+type = "embedded"
+keystore = "keystore"
+unlock = {unlock}
+{hsm}"""
 
 
 def own_names() -> list[str]:

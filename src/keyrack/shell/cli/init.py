@@ -4,12 +4,12 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from keyrack.shell.cli import init_ibm as ibm
 from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.protection import KINDS, HsmOptions, Protection, chosen
@@ -46,6 +46,25 @@ def init(
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.", show_default=False)] = None,
+    key_manager: Annotated[
+        Literal["embedded", "key-protect", "hpcs"] | None,
+        typer.Option(
+            help="Where root keys are: in a keystore or HSM here, or in IBM's cloud; embedded without it.",
+            show_default=False,
+        ),
+    ] = None,
+    region: ibm.Region = None,
+    url: ibm.Url = None,
+    network: ibm.Network = None,
+    kms_instance: ibm.KmsInstance = None,
+    key_ring: ibm.KeyRing = None,
+    api_key_file: ibm.ApiKeyFile = None,
+    trusted_profile: ibm.TrustedProfile = None,
+    cr_token_file: ibm.CrTokenFile = None,
+    token_file: ibm.TokenFile = None,
+    iam_url: ibm.IamUrl = None,
+    ca_bundle: ibm.CaBundle = None,
+    proxy: ibm.Proxy = None,
     protect: Annotated[
         Literal["key-file", "passphrase", "unseal", "hsm"] | None,
         typer.Option(help="What opens the keystore.", show_default=False),
@@ -70,7 +89,8 @@ def init(
 ) -> None:
     """Make a deployment, with a few questions.
 
-    Configuration, keystore, certificates and catalog. Nothing is ever overwritten.
+    Configuration, certificates and catalog, and the keystore of an embedded key manager. Nothing is ever overwritten.
+    With a key manager of IBM's nothing is asked there: 'keyrack key-manager check' does.
     """
     from keyrack.shell import deployment as room
 
@@ -79,9 +99,28 @@ def init(
     target = place.expanduser().absolute()
     listed = names or _list(_ask(ask, "Host names and addresses of this server", ",".join(room.own_names())))
     chosen_port = port if port is not None else _port(_ask(ask, "Port", "5696"))
+    cloud = ibm.IbmOptions(
+        region=region,
+        url=url,
+        network=network,
+        kms_instance=kms_instance,
+        key_ring=key_ring,
+        api_key_file=api_key_file,
+        trusted_profile=trusted_profile,
+        cr_token_file=cr_token_file,
+        token_file=token_file,
+        iam_url=iam_url,
+        ca_bundle=ca_bundle,
+        proxy=proxy,
+    )
     device = HsmOptions(library=hsm, token=token, pin_file=pin_file)
-    kind = protect or _implied(passphrase_file, device) or _ask(ask, f"Open the keystore with {_or(KINDS)}", KINDS[0])
-    protection = chosen(kind, target, passphrase_file, device, ask=ask)
+    _refuse_mixed(key_manager, cloud, protect=protect, passphrase_file=passphrase_file, device=device)
+    keeping: Protection | ibm.IbmChoice
+    if key_manager in ibm.TYPES:
+        keeping = ibm.chosen_ibm(str(key_manager), target, cloud, ask=ask)
+    else:
+        kind = protect or _implied(passphrase_file, device) or _ask(ask, _OPENED_WITH, KINDS[0])
+        keeping = chosen(kind, target, passphrase_file, device, ask=ask)
     plan = room.Plan(
         deployment=deployment or _label(socket.gethostname()),
         directory=target,
@@ -89,16 +128,42 @@ def init(
         names=listed,
         host=host,
         port=chosen_port,
-        unlock=protection.unlock,
-        hsm=protection.hsm,
-        opener=protection.opener,
+        key_manager=_tables(keeping),
+        opener=keeping.opener if isinstance(keeping, Protection) else None,
     )
     _check(plan)
     try:
         made = room.make(plan)
     finally:
-        protection.close()
-    _print(plan, made, protection, json)
+        if isinstance(keeping, Protection):
+            keeping.close()
+    _print(plan, made, keeping, json)
+
+
+def _refuse_mixed(
+    key_manager: str | None,
+    cloud: ibm.IbmOptions,
+    *,
+    protect: str | None,
+    passphrase_file: Path | None,
+    device: HsmOptions,
+) -> None:
+    """Refuse what would be left out in silence: somebody relies on it."""
+    given = cloud.given()
+    if key_manager not in ibm.TYPES and given:
+        verb = "goes" if len(given) == 1 else "go"
+        raise WrongUse(f"{', '.join(given)} {verb} with --key-manager key-protect or hpcs alone")
+    if key_manager in ibm.TYPES and (protect or passphrase_file or device.given()):
+        raise WrongUse(
+            f"with --key-manager {key_manager} no keystore is made here: leave out --protect, --passphrase-file, "
+            "--hsm, --token and --pin-file"
+        )
+
+
+def _tables(keeping: "Protection | ibm.IbmChoice") -> str:
+    from keyrack.shell.deployment import embedded_tables
+
+    return embedded_tables(keeping.unlock, keeping.hsm) if isinstance(keeping, Protection) else keeping.tables
 
 
 def _implied(passphrase_file: Path | None, device: HsmOptions) -> str | None:
@@ -108,8 +173,7 @@ def _implied(passphrase_file: Path | None, device: HsmOptions) -> str | None:
     return "passphrase" if passphrase_file else None
 
 
-def _or(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+_OPENED_WITH = f"Open the keystore with {', '.join(KINDS[:-1])} or {KINDS[-1]}"
 
 
 def _ask(interactive: bool, question: str, default: str) -> str:
@@ -157,9 +221,10 @@ def _check(plan: "Plan") -> None:
         )
 
 
-def _print(plan: "Plan", made: "Made", protection: Protection, json: bool) -> None:
+def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json: bool) -> None:
     from keyrack.shell.pki import spaced
 
+    here = isinstance(keeping, Protection)
     if json:
         screen.as_json(
             {
@@ -170,27 +235,30 @@ def _print(plan: "Plan", made: "Made", protection: Protection, json: bool) -> No
                 "host": plan.host,
                 "port": plan.port,
                 "server_certificate_sha256": made.server.fingerprint,
+                "key_manager": "embedded" if here else ibm.NAME,
             }
         )
         return
+    keystore = ("  keystore", f"{plan.directory / 'keystore'}, opened by {keeping.told}")
     screen.say(f"Made deployment {plan.deployment}:")
     screen.pairs(
         [
             ("  configuration", plan.config),
             ("  catalog", plan.directory / "catalog.db"),
-            ("  keystore", f"{plan.directory / 'keystore'}, opened by {protection.told}"),
+            keystore if here else ("  key manager", keeping.told),
+            *([] if here else [("  integrity root", plan.directory / "integrity.key")]),
             ("  certificates", plan.directory / "tls"),
             ("  server names", ", ".join(plan.certified)),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )
-    screen.warn(protection.warning)
+    screen.warn(keeping.warning)
     screen.say()
     screen.say("Next:")
     option = "" if plan.config in _searched() else f" --config {plan.config}"
-    screen.say(f"  keyrack serve{option}")
-    screen.say(f"  keyrack instance create prod{option}")
-    screen.say(f"  keyrack cert add prod vcenter.pem{option}")
+    usual = [f"keyrack {words}{option}" for words in ("serve", "instance create prod", "cert add prod vcenter.pem")]
+    for step in keeping.next_steps(option) if isinstance(keeping, ibm.IbmChoice) else usual:
+        screen.say(f"  {step}")
 
 
 def _searched() -> list[Path]:
