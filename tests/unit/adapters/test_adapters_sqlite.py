@@ -96,7 +96,7 @@ async def test_a_removal_behind_our_back_counts_at_the_next_commit(
 async def test_a_seal_by_another_process_counts_at_the_next_commit(
     house: SqliteCatalog, neighbour: SqliteCatalog, intruder: sqlite3.Connection
 ) -> None:
-    """By a command of an administrator, or by plain SQL; so does its end."""
+    """By a command of an administrator, or by plain SQL; so does its end. Nothing is done twice for the refusal."""
     await house.commit(GET)
     await neighbour.commit(Unit(entries=(), instances=(replace(instance(), sealed_at=1),)))
     with pytest.raises(InstanceSealed):
@@ -105,8 +105,11 @@ async def test_a_seal_by_another_process_counts_at_the_next_commit(
     await house.commit(GET)
 
     intruder.execute("UPDATE instance SET sealed_at = 2")
+    statements: list[str] = []
+    house._writer._connection.set_trace_callback(statements.append)
     with pytest.raises(InstanceSealed):
         await house.commit(GET)
+    assert not any("ROLLBACK" in each for each in statements)
 
 
 async def test_what_is_remembered_costs_others_no_look(house: SqliteCatalog, intruder: sqlite3.Connection) -> None:

@@ -142,8 +142,13 @@ async def test_a_seal_before_the_commit_keeps_changes_away(house: House, catalog
 
 
 @pytest.mark.parametrize("passing", [0, 1], ids=["before the intent", "after the standard key"])
-async def test_a_seal_leaves_no_standard_key_behind(house: House, catalog: InterruptedCatalog, passing: int) -> None:
-    """What a Create has put into the key manager before the seal came is taken back; before, it puts nothing there."""
+async def test_a_seal_leaves_no_standard_key_behind(
+    house: House, catalog: InterruptedCatalog, passing: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a Create has put into the key manager before the seal came is taken back; before, it puts nothing there.
+
+    And the log tells of no mistake of the server: it was none.
+    """
     manager = house.key_manager
     assert isinstance(manager, MemoryKeyManager)
     catalog.interrupt(lambda: _sealing(house, "b"), passing=passing)
@@ -153,6 +158,7 @@ async def test_a_seal_leaves_no_standard_key_behind(house: House, catalog: Inter
     assert passing == manager.calls["put_standard_key"]
     assert [] == [each async for each in manager.list_standard_keys("")]
     assert ([], 0) == (await catalog.intents(), await catalog.count("instance-b"))
+    assert [] == caplog.messages
 
 
 async def _sealing(house: House, who: str = "a") -> None:
