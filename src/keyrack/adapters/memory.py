@@ -18,6 +18,7 @@ from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,
     Conflict,
+    InstanceChanged,
     InstanceSealed,
     JournalRecord,
     Leftover,
@@ -179,6 +180,7 @@ class MemoryCatalog:
             raise CatalogUnavailable("the catalog in memory was made unavailable")
         if unit.principal is not None:
             await self._authorise(unit.principal)
+        self._compare_instances(unit)
         self._compare(unit)
         self._check_unique(unit)
         self._check_administration(unit)
@@ -199,6 +201,12 @@ class MemoryCatalog:
             raise NotAuthorised("the certificate is another instance's")
         if self._instances[principal.instance].sealed_at is not None:
             raise InstanceSealed("the instance is sealed")
+
+    def _compare_instances(self, unit: Unit) -> None:
+        for seen in unit.seen_instances:
+            held = self._instances.get(seen.identifier)
+            if held is None or not held.is_as(seen):
+                raise InstanceChanged("an instance was changed meanwhile")
 
     def _compare(self, unit: Unit) -> None:
         expected: Mapping[str, int] = {
@@ -243,8 +251,12 @@ class MemoryCatalog:
 
     def _check_references(self, managed: Sequence[ManagedObject], unit: Unit) -> None:
         known = self._instances.keys() | {each.identifier for each in unit.instances}
-        named = {each.instance for each in (*managed, *unit.certificates, *unit.wrapping_keys)}
-        if named - known:
+        owned: Sequence[ManagedObject | ClientCertificate | WrappingKey] = (
+            *managed,
+            *unit.certificates,
+            *unit.wrapping_keys,
+        )
+        if {each.instance for each in owned} - known:
             raise Conflict("an instance that is referred to is not there")
 
     def _check_wrapping_keys(self, unit: Unit) -> None:

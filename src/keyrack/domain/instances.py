@@ -74,6 +74,10 @@ class Instance:
         """Where its new keys are wrapped."""
         return Home(self.key_manager, self.root_key)
 
+    def is_as(self, seen: "Instance") -> bool:
+        """Whether both are the same in everything but who touched it last."""
+        return replace(self, updated_at=seen.updated_at, updated_by=seen.updated_by) == seen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappingKey:

@@ -29,6 +29,10 @@ class Conflict(Exception):
     """Another change came first: an object has another version than the unit has seen. Load again and decide again."""
 
 
+class InstanceChanged(Conflict):
+    """An instance is not as the unit has seen it: its keys move, or are kept elsewhere from now on."""
+
+
 class NotAuthorised(Exception):
     """The certificate is not, or no longer, one of an installed instance."""
 
@@ -109,6 +113,9 @@ class Unit:
     entries: Sequence[Entry]
     principal: Principal | None = None
     seen: Mapping[str, int] = field(default_factory=dict)
+    seen_instances: Sequence[Instance] = ()
+    """Instances that the decision was made on: where one is gone, or other than this in anything but who touched it
+    last, :class:`InstanceChanged` is raised. So no key is inserted under a root key that its instance has left."""
     inserted: Sequence[ManagedObject] = ()
     updated: Sequence[ManagedObject] = ()
     new_names: Sequence[str] = ()

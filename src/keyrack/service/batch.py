@@ -21,6 +21,7 @@ from keyrack.ports.catalog import (
     Catalog,
     CatalogUnavailable,
     Conflict,
+    InstanceChanged,
     InstanceSealed,
     NotAuthorised,
     Unit,
@@ -191,6 +192,10 @@ class Conversation:
                     return answers
                 await self._abandon(work)
                 return await self._undone(answers, work)
+            except InstanceChanged:
+                # The session was remembered from before the change; its keys move, or are kept elsewhere.
+                await self._abandon(work)
+                self._session = execution.session = await self._desk.sessions.again(self._peer)
             except (Conflict, AlreadyThere):
                 await self._abandon(work)
             except (NotAuthorised, InstanceSealed):

@@ -12,6 +12,7 @@ from uuid import uuid4
 from keyrack.domain import attributes, lifecycle
 from keyrack.domain.access import Permission
 from keyrack.domain.errors import (
+    CryptographicFailure,
     GeneralFailure,
     InvalidField,
     InvalidMessage,
@@ -31,6 +32,7 @@ from keyrack.ports.catalog import (
     Catalog,
     CatalogUnavailable,
     Conflict,
+    InstanceChanged,
     InstanceSealed,
     NotAuthorised,
     Unit,
@@ -224,12 +226,22 @@ class ItemContext:
     async def add(self, managed: ManagedObject, material: Secret) -> None:
         """Seal and insert, in the order of the design: nothing is answered before both copies are durable."""
         self._work.secrets.append(material)
+        self._work.instance = self.instance
         vault = self._executor.vault
-        sealed = replace(managed, sealed=await vault.seal_new(self.instance, context_of(managed), material))
+        try:
+            sealed = replace(managed, sealed=await vault.seal_new(self.instance, context_of(managed), material))
+        except CryptographicFailure:
+            await self._refuse_outdated()
+            raise
         if self.instance.storage is Storage.KEY_MANAGER:
             # What a crash between the key manager and the catalog leaves behind is found by this trace.
             await self._executor.catalog.commit(
-                Unit(principal=self._work.principal, intents=(sealed,), entries=(self._intent(sealed),))
+                Unit(
+                    principal=self._work.principal,
+                    seen_instances=(self.instance,),
+                    intents=(sealed,),
+                    entries=(self._intent(sealed),),
+                )
             )
             self._work.intended[sealed.unique_identifier] = sealed
             standard_key = await vault.store(self.instance, sealed.sealed or b"", sealed.unique_identifier)
@@ -260,7 +272,21 @@ class ItemContext:
         if managed.withheld_at is not None:
             raise _withheld(managed, self.instance)
         vault = self._executor.vault
-        return vault.cached(self.instance, managed) or await vault.open(self.instance, managed)
+        try:
+            return vault.cached(self.instance, managed) or await vault.open(self.instance, managed)
+        except CryptographicFailure:
+            await self._refuse_outdated(managed)
+            raise
+
+    async def _refuse_outdated(self, managed: ManagedObject | None = None) -> None:
+        """Raise a kind of ``Conflict`` where what did not open is not there any more: keys move while they are used."""
+        catalog = self._executor.catalog
+        if not any(self.instance.is_as(each) for each in await catalog.instances()):
+            raise InstanceChanged("the instance was changed meanwhile")
+        if managed is not None and managed.unique_identifier not in self._work.inserted:
+            found = await catalog.load(managed.instance, managed.unique_identifier)
+            if found is None or (found.sealed, found.standard_key) != (managed.sealed, managed.standard_key):
+                raise Conflict("the object was wrapped anew meanwhile")
 
     def forget(self, unique_identifier: str) -> None:
         """Wiped once committed."""

@@ -12,7 +12,7 @@ from keyrack.domain import attributes
 from keyrack.domain.instances import Instance
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Catalog, Conflict, Unit
+from keyrack.ports.catalog import AlreadyThere, Catalog, Conflict, InstanceChanged, Unit
 from keyrack.service.envelope import Vault
 
 SETTLED = 60
@@ -37,10 +37,13 @@ async def reconcile(catalog: Catalog, vault: Vault, *, now: int) -> Outcome:
     for intent in await catalog.intents():
         if (intent.value("Initial Date") or 0) + SETTLED > now:
             continue
-        if await _complete(catalog, vault, instances, intent, now):
-            completed += 1
-        else:
-            ended += 1
+        try:
+            if await _complete(catalog, vault, instances, intent, now):
+                completed += 1
+            else:
+                ended += 1
+        except InstanceChanged:
+            continue  # Its keys have just begun to move, or are all moved: the next round decides on what is then.
     return Outcome(completed, ended)
 
 
@@ -64,11 +67,14 @@ async def _complete(
                 Unit(
                     entries=(entry,),
                     seen={intent.unique_identifier: 0},
+                    seen_instances=tuple(each for each in (instance,) if each),
                     inserted=(replace(intent, standard_key=standard_key),),
                     new_names=attributes.name_values(_names(intent)),
                 )
             )
             return True
+        except InstanceChanged:
+            raise
         except (AlreadyThere, Conflict):
             # Another object has its name by now, or the request that intended it has ended well after all.
             entry = replace(entry, outcome="ended")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keyrack.domain.instances import Principal
+from keyrack.domain.instances import Instance, Principal
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
@@ -12,7 +12,18 @@ from keyrack.ports.catalog import Unit
 class Work:
     """Gathers changes until they are committed whole; what it has changed, it sees."""
 
-    __slots__ = ("entries", "forgotten", "inserted", "intended", "new_names", "principal", "secrets", "seen", "updated")
+    __slots__ = (
+        "entries",
+        "forgotten",
+        "inserted",
+        "instance",
+        "intended",
+        "new_names",
+        "principal",
+        "secrets",
+        "seen",
+        "updated",
+    )
 
     def __init__(self, principal: Principal) -> None:
         """Begin with nothing, on the authority of ``principal``."""
@@ -20,6 +31,8 @@ class Work:
         self.seen: dict[str, int] = {}
         self.inserted: dict[str, ManagedObject] = {}
         self.updated: dict[str, ManagedObject] = {}
+        self.instance: Instance | None = None
+        """The instance as something was sealed for it: it has to be so still when that is committed."""
         self.entries: list[Entry] = []
         self.new_names: list[str] = []
         self.intended: dict[str, ManagedObject] = {}
@@ -53,6 +66,7 @@ class Work:
         return Unit(
             principal=self.principal,
             seen=self.seen,
+            seen_instances=(self.instance,) if self.instance else (),
             inserted=tuple(self.inserted.values()),
             updated=tuple(self.updated.values()),
             new_names=self.new_names,

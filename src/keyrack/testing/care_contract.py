@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from keyrack.domain.instances import Hierarchy, Home, InstanceStatus, Principal, WrappingKey
+from keyrack.domain.instances import Hierarchy, Home, Instance, InstanceStatus, Principal, Storage, WrappingKey
 from keyrack.ports.catalog import (
     AlreadyThere,
     Candidates,
     Catalog,
     Conflict,
+    InstanceChanged,
     InstanceSealed,
     Leftover,
     NotAuthorised,
+    Touch,
     Unit,
     Validation,
 )
@@ -63,6 +65,60 @@ class CareContract:
             )
         )
         return catalog
+
+    # --- instances as a decision has seen them ---
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            replace(instance(), root_key="another"),
+            replace(instance(), key_manager="kp"),
+            replace(instance(), storage=Storage.KEY_MANAGER),
+            replace(instance(), former=Home("kp", "another")),
+            replace(instance(), sealed_at=1_800_000_000),
+        ],
+        ids=["root key", "key manager", "storage", "former", "seal"],
+    )
+    async def test_catalog_refuses_what_was_decided_on_another_instance(
+        self, tended: Catalog, changed: Instance
+    ) -> None:
+        """A key that was sealed under a root key which its instance has left is not inserted, nor intended."""
+        await tended.commit(Unit(entries=(), instances=(changed,)))
+
+        for act in ({"inserted": (key(OTHER_KEY),)}, {"intents": (key(OTHER_KEY),)}, {"instances": (instance(),)}):
+            with pytest.raises(InstanceChanged):
+                await tended.commit(Unit(entries=(entry("lost"),), seen_instances=(instance(),), **act))
+
+        assert [changed] == [each for each in await tended.instances() if each.identifier == ONE]
+        assert (await tended.count(ONE), await tended.intents()) == (1, [])
+        assert not any("lost" in record.text for record in await tended.journal())
+
+    async def test_catalog_takes_an_instance_that_was_only_touched_for_the_same(self, tended: Catalog) -> None:
+        """Another certificate changes nothing of where its keys are wrapped."""
+        await tended.commit(Unit(entries=(), touched=(Touch(ONE, 1_800_000_000, "local-user-ann"),)))
+
+        await tended.commit(Unit(entries=(), seen_instances=(instance(),), inserted=(key(OTHER_KEY),)))
+
+        assert await tended.count(ONE) == 2
+
+    async def test_catalog_compares_instances_in_the_order_of_commits(self, tended: Catalog) -> None:
+        """Two changes of one instance in the same transaction: the second was decided on what is no more."""
+        acts = (
+            Unit(entries=(), seen_instances=(instance(),), instances=(replace(instance(), root_key="another"),)),
+            Unit(entries=(), seen_instances=(instance(),), inserted=(key(OTHER_KEY),)),
+        )
+        outcomes = await asyncio.gather(*(tended.commit(act) for act in acts), return_exceptions=True)
+
+        assert [type(each) for each in outcomes] == [type(None), InstanceChanged]
+
+    async def test_catalog_refuses_what_was_decided_on_an_instance_that_is_gone(self, tended: Catalog) -> None:
+        """Nobody brings it back by writing it."""
+        await tended.commit(Unit(entries=(), removed_instances=(TWO,)))
+
+        with pytest.raises(InstanceChanged):
+            await tended.commit(
+                Unit(entries=(), seen_instances=(instance(TWO, "two"),), instances=(instance(TWO, "two"),))
+            )
 
     # --- seals ---
 

@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.remembering import check_wrapping_keys, put_wrapping_keys
 from keyrack.domain.instances import ClientCertificate, Hierarchy, Home, Instance, InstanceStatus, Storage
-from keyrack.ports.catalog import Conflict, StillUsed, TooMany, Unit
+from keyrack.ports.catalog import Conflict, InstanceChanged, StillUsed, TooMany, Unit
 
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -34,6 +34,14 @@ def check_administration(execute: Execute, unit: Unit) -> None:
             if held + added > unit.most_certificates:
                 raise TooMany(f"an instance has {held} certificates already")
     check_wrapping_keys(execute, unit)
+
+
+def check_seen(execute: Execute, instances: Sequence[Instance]) -> None:
+    """Raise :class:`InstanceChanged` where one of them is gone, or has become another."""
+    for seen in instances:
+        row = execute(queries.ONE_INSTANCE, (seen.identifier,)).fetchone()
+        if row is None or not instance_of(row).is_as(seen):
+            raise InstanceChanged("an instance was changed meanwhile")
 
 
 def administer(execute: Execute, unit: Unit) -> None:

@@ -20,6 +20,7 @@ _INSTANCE = (
     " updated_by, hierarchy, sealed_at, former_key_manager, former_root_key"
 )
 INSTANCES: Final = f"SELECT {_INSTANCE} FROM instance ORDER BY name, key_manager"
+ONE_INSTANCE: Final = f"SELECT {_INSTANCE} FROM instance WHERE identifier = ?"
 PUT_INSTANCE: Final = f"""
     INSERT INTO instance ({_INSTANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identifier) DO UPDATE SET name = excluded.name, description = excluded.description,

@@ -7,7 +7,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
-from keyrack.adapters.catalogs.administering import administer, check_administration
+from keyrack.adapters.catalogs.administering import administer, check_administration, check_seen
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
 from keyrack.adapters.catalogs.remembering import remember
@@ -150,6 +150,8 @@ class Application:
         principal = unit.principal
         if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
             self._authorise(principal)
+        if unit.unit.seen_instances:
+            check_seen(self._execute, unit.unit.seen_instances)
         if unit.changes:
             self._change(unit)
         elif unit.seen:
