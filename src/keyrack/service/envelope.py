@@ -86,9 +86,11 @@ class Vault:
         self.presence = Presence(clock)
         self._opening: SingleFlight[Secret] = SingleFlight()
         self._purges = 0
+        self._shut: Mapping[str, str] = {}
 
     async def seal_new(self, instance: Instance, context: SealContext, material: Secret) -> bytes:
         """Wrap, unwrap and compare, and answer the blob; the material stays the caller's."""
+        self._refuse_shut(instance)
         began = self._clock()
         async with self._within(instance.home, self._homes.terms(instance.key_manager).sealing):
             under, lease = await self._under(instance), self._homes.lease(await self._root_of(instance))
@@ -170,6 +172,7 @@ class Vault:
         """The material, from memory under a valid lease, else unwrapped and checked; one unwrap serves all who wait."""
         if object.withheld_at is not None:
             raise PermissionDenied("its standard key was deleted in the key manager: restore it there")
+        self._refuse_shut(instance)
         secret = self.cached(instance, object)
         if secret is not None:
             return secret
@@ -227,6 +230,15 @@ class Vault:
         self._purges += 1
         leases = {id(lease) for lease in self._homes.leases(root_key)}
         self._cache.drop_where(lambda entry: instance_id in (None, entry.instance) and id(entry.lease) in leases)
+
+    def shut(self, instances: Mapping[str, str]) -> None:
+        """Open and keep nothing of these instances, until told otherwise: why, by their identifiers.
+
+        Their plaintext is let go of at once, and what is being unwrapped just now is not kept.
+        """
+        fresh, self._shut = instances.keys() - self._shut.keys(), dict(instances)
+        for identifier in fresh:
+            self.purge(identifier)
 
     def close(self) -> None:
         """Forget everything; the vault is of no use afterwards."""
@@ -321,7 +333,13 @@ class Vault:
             raise CryptographicFailure("the wrapped key belongs to another object, instance or root key")
         return blob, home
 
+    def _refuse_shut(self, instance: Instance) -> None:
+        if (why := self._shut.get(instance.identifier)) is not None:
+            raise PermissionDenied(why)
+
     def _keep(self, instance: Instance, unique_identifier: str, sealed: bytes, material: Secret, lease: Lease) -> None:
+        if instance.identifier in self._shut:
+            return
         entry = Entry(
             secret=material,
             instance=instance.identifier,

@@ -1,0 +1,96 @@
+"""Seals: an administrator takes an instance out of use at once, and every process lets go of what it has of it.
+
+From the commit on no transaction of a client happens in a sealed instance (``ports.catalog.InstanceSealed``). What is
+here takes the plaintext out of every process's memory as well.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Final
+
+from keyrack.domain.instances import Hierarchy, Instance
+from keyrack.ports.catalog import Catalog, CatalogUnavailable
+from keyrack.service.administration import Administration
+from keyrack.service.envelope import Vault
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks at the catalog's generation: a seal empties every process well within a second."""
+SEALED: Final = "the instance is sealed: an administrator has to unseal it"
+WITHHELD: Final = (
+    "the instance is withheld: the standard key of its wrapping key was deleted in the key manager, and has to be"
+    " restored there"
+)
+
+
+class Seals:
+    """One process's part: shuts in its vault the instances that are sealed, or whose wrapping key is withheld."""
+
+    def __init__(self, catalog: Catalog, vault: Vault) -> None:
+        """Know nothing until :meth:`look`."""
+        self._catalog = catalog
+        self._vault = vault
+        self._generation = -1
+
+    async def look(self) -> None:
+        """Act on what has changed since the last look; raises ``CatalogUnavailable``."""
+        generation = await self._catalog.generation()
+        if generation == self._generation:
+            return
+        shut = {}
+        for instance in await self._catalog.instances():
+            if instance.sealed_at is not None:
+                shut[instance.identifier] = SEALED
+            elif await self._is_withheld(instance):
+                shut[instance.identifier] = WITHHELD
+        self._vault.shut(shut)
+        # What changed while this looked is looked at again: the generation was read first.
+        self._generation = generation
+
+    async def watch(self) -> None:
+        """Look for ever. While the catalog cannot be read, what was shut stays so; nobody is served then anyway."""
+        while True:
+            try:
+                await self.look()
+            except CatalogUnavailable as error:
+                log.debug("seals are not looked at: %s", error)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _is_withheld(self, instance: Instance) -> bool:
+        if instance.hierarchy is Hierarchy.DIRECT:
+            return False
+        wrapping_key = await self._catalog.wrapping_key(instance.identifier)
+        return wrapping_key is not None and wrapping_key.withheld_at is not None
+
+
+async def seal(administration: Administration, name: str, *, now: int) -> tuple[Instance, bool]:
+    """Take an instance out of use; answers it as it is now, and whether that is new. ``now``: seconds since 1970.
+
+    When this returns, no client gets a key of it any more, in no process. Raises ``Refused``.
+    """
+    instance = await administration.instance(name)
+    if instance.sealed_at is not None:
+        return instance, False
+    return await _changed(administration, replace(instance, sealed_at=now), "instance.seal"), True
+
+
+async def unseal(administration: Administration, name: str) -> tuple[Instance, bool]:
+    """Take an instance into use again; answers it as it is now, and whether that is new. Raises ``Refused``."""
+    instance = await administration.instance(name)
+    if instance.sealed_at is None:
+        return instance, False
+    return await _changed(administration, replace(instance, sealed_at=None), "instance.unseal"), True
+
+
+async def _changed(administration: Administration, instance: Instance, action: str) -> Instance:
+    await administration.commit(
+        action,
+        instance.identifier,
+        instance.identifier,
+        {"name": instance.name},
+        instances=(instance,),
+        touched=administration.touched(instance.identifier),
+    )
+    return instance
