@@ -16,9 +16,9 @@ from keyrack.domain.errors import CryptographicFailure, InvalidField, Permission
 from keyrack.domain.instances import Hierarchy, Home, Instance, Storage, WrappingKey
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
-from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable, Reason
-from keyrack.service import standard_keys
-from keyrack.service.blob import MAC, Blob, Header, SealContext
+from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable
+from keyrack.service import standard_keys, standing
+from keyrack.service.blob import Blob, Header, SealContext
 from keyrack.service.cache import Cache, Entry
 from keyrack.service.description import describe
 from keyrack.service.generation import generate
@@ -193,6 +193,10 @@ class Vault:
         blob, home = self._checked(instance, managed)
         (await self._homes.asked(home, self._material(instance, blob, home))).wipe()
 
+    async def assure(self, instance: Instance, managed: Sealed) -> None:
+        """Return if the object's standard key stands, asked just now; raises ``Revoked`` where it was deleted there."""
+        await standing.assure(self._homes, self.wrapping, managed, *self._checked(instance, managed))
+
     async def rewrap(self, instance: Instance, managed: Sealed) -> bytes:
         """A new blob for the same key under the newest version of its root key, opened and compared already.
 
@@ -284,7 +288,13 @@ class Vault:
         if instance.hierarchy is Hierarchy.DIRECT:
             return None
         wrapping_key = await self._wrapping_key(instance)
-        return wrapping_key.unique_identifier, await self.open(instance, wrapping_key)
+        try:
+            return wrapping_key.unique_identifier, await self.open(instance, wrapping_key)
+        except CryptographicFailure:
+            newer = await self._wrapping_key(instance)
+            if newer == wrapping_key:
+                raise
+            return newer.unique_identifier, await self.open(instance, newer)  # It was wrapped anew meanwhile.
 
     async def _wrapping_key(self, instance: Instance) -> WrappingKey:
         wrapping_key = await self._wrapping_keys(instance.identifier)
@@ -302,26 +312,16 @@ class Vault:
 
     async def _assure_standard_key(self, instance: Instance, managed: Sealed, blob: Blob, home: Home) -> None:
         """Raise unless the standard key is there and holds the same key: one that was deleted there is revoked here."""
-        uid, identifier = managed.unique_identifier, managed.standard_key
-        if identifier is None or instance.storage is Storage.CATALOG:
+        uid = managed.unique_identifier
+        if managed.standard_key is None:
             return
         if self.presence.assured(instance.identifier, uid, blob.header.context.created_at):
             return
         try:
-            kept = await self._homes.manager(home.key_manager).get_standard_key(identifier)
-        except KeyManagerRefused as error:
+            await standing.assure(self._homes, self.wrapping, managed, blob, home)
+        except CryptographicFailure:
             self.forget(uid)
-            gone = error.reason in (Reason.ABSENT, Reason.DELETED)
-            told = "the key was revoked in the key manager" if gone else "the standard key cannot be read"
-            raise refused(f"{told}: {error}", error) from error
-        except KeyManagerUnavailable as error:
-            raise unanswered(home, error) from error
-        if managed.sealed is not None and kept.payload[:-MAC] == managed.sealed[:-MAC]:
-            return  # The MAC alone may differ: after a rebuild without the integrity root it is made anew.
-        other = self.wrapping.verified(instance.identifier, kept.payload)
-        # After a rewrap one copy may be a generation behind; what it is of must be the same.
-        if (other.context_hash, other.check_value) != (blob.context_hash, blob.check_value):
-            raise CryptographicFailure("the copy in the key manager is of another key than the one in the catalog")
+            raise
 
     def _checked(self, instance: Instance, managed: Sealed) -> tuple[Blob, Home]:
         """The object's blob, authentic and about this very object, instance, deployment and home; and that home."""

@@ -1,0 +1,67 @@
+"""Whether an object's standard key stands: who deletes it in the key manager has revoked the key, and nothing undoes
+that but to restore it there."""
+
+from typing import Protocol
+
+from keyrack.domain.errors import CryptographicFailure
+from keyrack.domain.instances import Home
+from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason
+from keyrack.service.blob import MAC, Blob
+from keyrack.service.homes import Homes, cause_of, unanswered
+from keyrack.service.wrapping import Wrapping
+
+GONE = frozenset({Reason.ABSENT, Reason.DELETED})
+"""Reasons of a refusal that say that the standard key is not there any more."""
+
+
+class Revoked(CryptographicFailure):
+    """The standard key was deleted in the key manager."""
+
+
+class Kept(Protocol):
+    """What may have a standard key."""
+
+    @property
+    def instance(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def sealed(self) -> bytes | None:
+        """The wrapped key in the catalog."""
+        ...
+
+    @property
+    def standard_key(self) -> str | None:
+        """The identifier of its copy in the key manager."""
+        ...
+
+
+async def assure(homes: Homes, wrapping: Wrapping, kept: Kept, blob: Blob, home: Home) -> None:
+    """Return if the standard key is in ``home`` and holds the key of ``blob``, or if there is to be none.
+
+    Raises :class:`Revoked`, and ``CryptographicFailure`` or ``GeneralFailure`` for every other answer.
+    """
+    if kept.standard_key is None:
+        return
+    try:
+        payload = (await homes.manager(home.key_manager).get_standard_key(kept.standard_key)).payload
+    except KeyManagerRefused as error:
+        raise _refusal(error) from error
+    except KeyManagerUnavailable as error:
+        raise unanswered(home, error) from error
+    if kept.sealed is not None and payload[:-MAC] == kept.sealed[:-MAC]:
+        return  # The MAC alone may differ: after a rebuild without the integrity root it is made anew.
+    other = wrapping.verified(kept.instance, payload)
+    # After a rewrap one copy may be a generation behind; what it is of must be the same.
+    if (other.context_hash, other.check_value) != (blob.context_hash, blob.check_value):
+        raise CryptographicFailure("the copy in the key manager is of another key than the one in the catalog")
+
+
+def _refusal(error: KeyManagerRefused) -> CryptographicFailure:
+    if error.reason in GONE:
+        failure: CryptographicFailure = Revoked(f"the key was revoked in the key manager: {error}")
+    else:
+        failure = CryptographicFailure(f"the standard key cannot be read: {error}")
+    failure.cause = cause_of(error)
+    return failure
