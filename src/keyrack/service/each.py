@@ -64,7 +64,8 @@ class _Each(Generic[T]):
                 return
             await self._paced()
             try:
-                self._changed += await self._act(thing)
+                changed = await self._act(thing)
+                self._changed += changed
                 self._in_a_row = 0
             except (KmipError, KeyManagerRefused, KeyManagerUnavailable, CatalogUnavailable) as error:
                 self._failed(thing, error)
