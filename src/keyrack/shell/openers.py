@@ -56,19 +56,23 @@ def opened(
             unlock.wipe()
 
 
-def embedded_one(config: Config, name: str | None = None) -> tuple[str, EmbeddedKeyManagerTable]:
-    """The embedded key manager of this configured name, or the only one; raises :class:`ConfigError`."""
+def embedded_one(config: Config, name: str | None = None, *, there: str = "") -> tuple[str, EmbeddedKeyManagerTable]:
+    """The embedded key manager of this configured name, or the only one; raises :class:`ConfigError`.
+
+    ``there`` is IBM's command for the same, if there is one.
+    """
     embedded = config.embedded
     if name is None and len(embedded) == 1:
         name = next(iter(embedded))
     if name is not None and name in embedded:
         return name, embedded[name]
-    raise ConfigError([_none_such(config, name)])
+    raise ConfigError([_none_such(config, name, there)])
 
 
-def _none_such(config: Config, name: str | None) -> Problem:
+def _none_such(config: Config, name: str | None, there: str) -> Problem:
     embedded = ", ".join(config.embedded)
-    named = f"name an embedded one with --key-manager: {embedded}" if embedded else ""
+    named = f", or name an embedded one with --key-manager: {embedded}" if embedded else ""
+    does = f"'{there}' does the same there" if there else "IBM's console and 'ibmcloud kp' do there what can be done"
     if name in config.of_ibm or (name is None and not embedded):
         name = name or next(iter(config.of_ibm))
         product = config.of_ibm[name].product
@@ -76,7 +80,7 @@ def _none_such(config: Config, name: str | None) -> Problem:
             where=f"key_managers.{name}",
             what=f"it is {product}",
             why="this is about a keystore, a database and an API of this machine, which the embedded key manager has",
-            instead=named or "IBM's console and 'ibmcloud kp' do there what can be done",
+            instead=does + named,
         )
     return Problem(
         where="key_managers",
