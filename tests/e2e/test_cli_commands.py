@@ -198,7 +198,7 @@ def test_a_certificate_counts_within_a_second_and_stops_counting_as_fast(
     deployment.run("cert", "add", "tests", path)
     assert within(1, lambda: is_let_in(served, identity))
     with served.connect(identity=identity) as conversation:
-        deployment.run("cert", "remove", "tests", identity.fingerprint[:16])
+        deployment.run("cert", "remove", "tests", identity.fingerprint[:16], "--yes")
         assert within(1, lambda: _is_cut(conversation))
     assert not is_let_in(served, identity)
 
@@ -209,6 +209,19 @@ def _is_cut(conversation: Client) -> bool:
     except (ConnectionEnded, OSError):
         return True
     return False
+
+
+def test_a_certificate_stays_where_nobody_can_be_asked(deployment: Deployment) -> None:
+    """Without a terminal --yes is needed; exit code 2, and it is in force as before."""
+    identity, path = offered(deployment, "staying")
+    deployment.run("cert", "add", "tests", path)
+
+    code, line = told(deployment.run("cert", "remove", "tests", identity.fingerprint, check=False))
+
+    assert code == 2
+    assert line == ("keyrack: nobody is at a terminal to be asked; say --yes to remove it. Nothing was changed")
+    assert identity.fingerprint in {each["fingerprint"] for each in deployment.read("cert", "list", "tests")}
+    deployment.run("cert", "remove", "tests", identity.fingerprint, "--yes")
 
 
 def test_a_certificate_is_shown_before_it_counts(deployment: Deployment) -> None:

@@ -101,7 +101,7 @@ def test_a_removed_certificate_gets_no_key_any_more(house: Served, deployment: D
         thread.start()
         time.sleep(0.3)
 
-        deployment.run("cert", "remove", "cluster", identity.fingerprint)
+        deployment.run("cert", "remove", "cluster", identity.fingerprint, "--yes")
 
         removed = time.monotonic()
         thread.join(10)
@@ -137,7 +137,7 @@ def test_others_notice_nothing_of_a_removal(house: Served, deployment: Deploymen
         uid = Writer(staying, "cluster", "trust").create().uid
         identity = added(house, deployment)
 
-        deployment.run("cert", "remove", "cluster", identity.fingerprint)
+        deployment.run("cert", "remove", "cluster", identity.fingerprint, "--yes")
 
         within(AT_ONCE, lambda: not gets_in(house, identity))
         assert staying.try_(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, uid)).ok
@@ -149,7 +149,7 @@ def test_a_certificate_that_comes_back_gets_its_keys_again(house: Served, deploy
     within(AT_ONCE, lambda: gets_in(house, identity))
     with house.connect(identity=identity) as asking:
         made = Writer(asking, "cluster", "trust").create()
-    deployment.run("cert", "remove", "cluster", identity.fingerprint)
+    deployment.run("cert", "remove", "cluster", identity.fingerprint, "--yes")
     within(AT_ONCE, lambda: not gets_in(house, identity))
 
     deployment.add_client("cluster", identity)

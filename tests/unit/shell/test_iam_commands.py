@@ -1,7 +1,9 @@
 """``keyrack iam``: what it prints, what it keeps to itself, and what it says of mistakes."""
 
+import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,8 +142,8 @@ def test_names_and_identifiers_are_accepted_alike(house: House, keyrack: Keyrack
     assert keyrack("grant", made.iam_id, "--role", "Manager", "--instance", "prod")[0] == 0
     granted = [(each.role, each.instance == INSTANCE, each.key) for each in service_ids(house)[0].grants]
     assert granted == [(Role.READER, True, KEY), (Role.MANAGER, False, None)]
-    assert keyrack("api-key", "delete", made.identifier, made.api_keys[0].identifier)[0] == 0
-    assert keyrack("service-id", "delete", made.identifier)[0] == 0
+    assert keyrack("api-key", "delete", made.identifier, made.api_keys[0].identifier, "--yes")[0] == 0
+    assert keyrack("service-id", "delete", made.identifier, "-y")[0] == 0
     assert service_ids(house) == []
 
 
@@ -175,6 +177,22 @@ def test_a_deleted_api_key_gets_no_token(house: House, keyrack: Keyrack) -> None
     assert (code, output) == (0, "Deleted the API key key-1 of backup: it and its tokens count no more.\n")
     with pytest.raises(ApiKeyNotFound):
         token_for(house, Secret(bytearray(key.strip().encode())), ISSUER)
+
+
+@pytest.mark.parametrize("words", [("service-id", "delete", "backup"), ("api-key", "delete", "backup", "key-1")])
+def test_nothing_is_deleted_where_nobody_can_be_asked(
+    house: House, keyrack: Keyrack, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    keyrack("service-id", "create", "backup")
+    keyrack("api-key", "create", "backup")
+    before = service_ids(house)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+
+    told = keyrack(*words)
+
+    refused = "keyrack: nobody is at a terminal to be asked; say --yes to delete it. Nothing was changed\n"
+    assert told == (2, "", refused)
+    assert service_ids(house) == before
 
 
 def test_the_matrix_is_shown(capfd: pytest.CaptureFixture[str]) -> None:

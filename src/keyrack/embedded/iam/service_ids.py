@@ -80,6 +80,16 @@ def named(reading: Reading, name: str) -> ServiceId:
     raise NotFound(f"there is no service ID {name!r}: see 'keyrack iam service-id list'")
 
 
+def api_key_named(owner: ServiceId, name: str) -> ApiKey:
+    """The service ID's API key of this name or identifier; raises :class:`NotFound`."""
+    for each in owner.api_keys:
+        if name in (each.name, each.identifier):
+            return each
+    raise NotFound(
+        f"the service ID {owner.name!r} has no API key {name!r}: see 'keyrack iam api-key list {owner.name}'"
+    )
+
+
 def delete_service_id(house: House, caller: Caller, service_id: str) -> ServiceId:
     """Delete a service ID, by name or identifier, with its grants and API keys; its tokens count no more at once."""
     require_administrator(caller)
@@ -154,11 +164,7 @@ def remove_api_key(house: House, caller: Caller, service_id: str, api_key: str) 
     require_administrator(caller)
     with house.database.change() as unit:
         found = named(unit, service_id)
-        gone = next((each for each in found.api_keys if api_key in (each.name, each.identifier)), None)
-        if gone is None:
-            raise NotFound(
-                f"the service ID {found.name!r} has no API key {api_key!r}: see 'keyrack iam api-key list {found.name}'"
-            )
+        gone = api_key_named(found, api_key)
         unit.put_service_id(replace(found, api_keys=tuple(each for each in found.api_keys if each is not gone)))
         unit.note(_api_key_entry(house, caller, "iam-identity.serviceid-apikey.delete", found, gone))
     return gone

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyrack.shell.cli import screen
+from keyrack.shell.cli.consent import Yes, consent
 from keyrack.shell.cli.failures import Failed
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 
@@ -120,7 +121,7 @@ def list_all(
 def remove(
     instance: InstanceName,
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its SHA-256 or the beginning of it.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
@@ -132,10 +133,8 @@ def remove(
     async def act(office: "Office") -> "tuple[ClientCertificate, int]":
         found = await office.administration.instance(instance)
         certificate = await office.administration.certificate(found, fingerprint)
-        if not yes and sys.stdin.isatty():
-            typer.confirm(
-                f"Remove {certificate.subject} ({certificate.fingerprint[:16]}) from {instance}?", abort=True, err=True
-            )
+        shown = f"{certificate.subject} ({certificate.fingerprint[:16]})"
+        consent("remove it", f"Remove {shown} from {instance}?", yes=yes)
         await office.administration.remove_certificate(certificate)
         return certificate, len(await office.administration.certificates(found))
 

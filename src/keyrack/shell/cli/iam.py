@@ -1,12 +1,12 @@
 """``keyrack iam``: service IDs, their API keys, and the roles that they are granted in the embedded key manager."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.shell.cli import screen
+from keyrack.shell.cli.consent import Yes, consent
 from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.iam_desk import (
     AllInstances,
@@ -19,7 +19,6 @@ from keyrack.shell.cli.iam_desk import (
     RoleNames,
     Scope,
     ServiceIdName,
-    Yes,
     api_key_json,
     at_desk,
     instance_names,
@@ -109,7 +108,8 @@ def delete_service_id(
     with at_desk(config, key_manager) as (house, caller):
         with house.reading() as reading:
             found = service_ids.named(reading, service_id)
-        _confirm(yes, f"Delete the service ID {found.name} with {screen.count(len(found.api_keys), 'API key')}?")
+        keys = screen.count(len(found.api_keys), "API key")
+        consent("delete it", f"Delete the service ID {found.name} with {keys}?", yes=yes)
         service_ids.delete_service_id(house, caller, found.identifier)
     if json:
         screen.as_json({"identifier": found.identifier, "name": found.name, "deleted": True})
@@ -191,8 +191,9 @@ def delete_api_key(
     with at_desk(config, key_manager) as (house, caller):
         with house.reading() as reading:
             found = service_ids.named(reading, service_id)
-        _confirm(yes, f"Delete the API key {api_key} of {found.name}?")
-        gone = service_ids.remove_api_key(house, caller, found.identifier, api_key)
+        chosen = service_ids.api_key_named(found, api_key)
+        consent("delete it", f"Delete the API key {chosen.name} of {found.name}?", yes=yes)
+        gone = service_ids.remove_api_key(house, caller, found.identifier, chosen.identifier)
     if json:
         screen.as_json(api_key_json(found, gone) | {"deleted": True})
     else:
@@ -274,8 +275,3 @@ def _marked(right: Right) -> str:
 def _free_name(owner: "ServiceId") -> str:
     taken = {each.name for each in owner.api_keys}
     return next(name for number in range(1, len(taken) + 2) if (name := f"key-{number}") not in taken)
-
-
-def _confirm(yes: bool, question: str) -> None:
-    if not yes and sys.stdin.isatty():
-        typer.confirm(question, abort=True, err=True)

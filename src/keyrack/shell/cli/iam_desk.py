@@ -53,7 +53,6 @@ AllInstances = Annotated[
 ]
 KeyRingName = Annotated[str | None, typer.Option("--key-ring", metavar="RING", help="Over this key ring alone.")]
 KeyName = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Over this key alone: identifier or alias.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @dataclass(frozen=True, slots=True)

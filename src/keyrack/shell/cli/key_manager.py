@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyrack.shell.cli import screen
-from keyrack.shell.cli.failures import WrongUse
-from keyrack.shell.cli.iam_desk import KeyManagerName, Yes, at_desk
+from keyrack.shell.cli.consent import Yes, consent
+from keyrack.shell.cli.iam_desk import KeyManagerName, at_desk
 from keyrack.shell.cli.options import ConfigFile, account, ask_passphrase
 
 if TYPE_CHECKING:
@@ -97,14 +97,11 @@ def accept(key_manager: KeyManagerName = None, config: ConfigFile = None, yes: Y
     from keyrack.shell.accepting import accept as run
     from keyrack.shell.config import find, load
 
-    if not yes:
-        if not sys.stdin.isatty():
-            raise WrongUse("nobody is at a terminal to be asked; say --yes to accept it. Nothing was changed")
-        typer.confirm(
-            "Everything that was changed after this copy was made is lost, and what was removed since is back. Go on?",
-            abort=True,
-            err=True,
-        )
+    consent(
+        "accept it",
+        "Everything that was changed after this copy was made is lost, and what was removed since is back. Go on?",
+        yes=yes,
+    )
     ask = ask_passphrase if sys.stdin.isatty() else None
     revision = run(load(find(config)), key_manager, f"local-user-{account()}", ask)
     screen.say(f"The key manager's database is accepted as it is, at change {revision}.")

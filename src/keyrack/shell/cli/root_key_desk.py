@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyrack.shell.cli import screen
+from keyrack.shell.cli.consent import require_person
 from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.options import account, ask_passphrase, in_office
 
@@ -195,24 +196,29 @@ def consent(desk: Desk, key: "Key", act: str, consequence: str, yes: str | None)
     ``act`` goes on behind "to"; ``yes`` is the name as a script gives it. Without one, and without a terminal, nothing
     is done.
     """
+    if yes is not None:
+        _check_name(key, yes)
+        return
     name = screen.printable(key.name)
-    if yes is None and sys.stdin.isatty():
-        for line in impact(desk, key, consequence):
-            screen.note(line)
-        typed = typer.prompt(f"Type the name of the key ({name}) to {act}", err=True)
-        if typed not in (key.name, name):
-            raise Failed(f"that is not its name; nothing was changed, and {name} is as it was")
-    else:
-        require_name(key, act, yes, "nobody is at a terminal to be asked")
+    require_person(act, f"--yes {shlex.quote(name)}")
+    for line in impact(desk, key, consequence):
+        screen.note(line)
+    typed = typer.prompt(f"Type the name of the key ({name}) to {act}", err=True)
+    if typed not in (key.name, name):
+        raise Failed(f"that is not its name; nothing was changed, and {name} is as it was")
 
 
 def require_name(key: "Key", act: str, yes: str | None, why: str) -> None:
     """Return when a script has named the key; ``why`` tells what asks for it."""
-    name = screen.printable(key.name)
     if yes is None:
-        raise WrongUse(f"{why}; say --yes {shlex.quote(name)} to {act}. Nothing was changed")
+        name = shlex.quote(screen.printable(key.name))
+        raise WrongUse(f"{why}; say --yes {name} to {act}. Nothing was changed")
+    _check_name(key, yes)
+
+
+def _check_name(key: "Key", yes: str) -> None:
     if yes not in (key.name, key.identifier):
-        raise WrongUse(f"--yes says {yes!r}, and the key is {name!r}; nothing was changed")
+        raise WrongUse(f"--yes says {yes!r}, and the key is {screen.printable(key.name)!r}; nothing was changed")
 
 
 def impact(desk: Desk, key: "Key", consequence: str) -> Iterator[str]:
