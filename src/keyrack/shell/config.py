@@ -220,6 +220,15 @@ class Config(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _api_has_something_to_serve(self) -> "Config":
+        if self.key_manager_api.enabled and not self.embedded:
+            raise mistake(
+                "key_manager_api.enabled opens the API of an embedded key manager, and none is configured",
+                "write enabled = false: IBM serves the API of its key managers itself",
+            )
+        return self
+
     @property
     def embedded(self) -> Mapping[str, EmbeddedKeyManagerTable]:
         """The embedded key managers by name."""

@@ -49,7 +49,7 @@ async def key_manager_api(
     ``forget`` lets go of a destroyed key's plaintext, in a process that holds any. Raises :class:`ConfigError`, and
     ``OSError`` where the address cannot be bound.
     """
-    name, _ = embedded_one(config, key_manager or next(iter(config.embedded), None))
+    name = served_by(config, key_manager)
     first = managers.embedded()[name]
     premises = Premises(
         house=first.house,
@@ -66,6 +66,11 @@ async def key_manager_api(
                 yield opened
     except TlsError as error:
         raise ConfigError([_unusable(error)]) from None
+
+
+def served_by(config: Config, key_manager: str | None) -> str:
+    """The embedded key manager whose API it is: the first one, if none is named. Raises :class:`ConfigError`."""
+    return embedded_one(config, key_manager or next(iter(config.embedded), None))[0]
 
 
 def listening_of(config: Config) -> Listening:
@@ -89,6 +94,7 @@ def serve(
     """
     keep_memory_private()
     check_health()
+    served_by(config, key_manager)
     with AskedOnce(ask) as once:
         try:
             once.unseal(config)
