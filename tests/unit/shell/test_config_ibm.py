@@ -292,8 +292,8 @@ def test_files_that_are_missing_are_named_all_at_once(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         f"key_managers.kp.iam.api_key_file: {tmp_path}/ibm.key cannot be read: no such file or directory; correct the "
         "path, or put the file back",
-        f"key_managers.kp.deleting.token_file: {tmp_path}/t cannot be read: no such file or directory; correct the path, "
-        "or put the file back",
+        f"key_managers.kp.deleting.token_file: {tmp_path}/t cannot be read: no such file or directory; correct the "
+        "path, or put the file back",
         f"key_managers.kp.ca_bundle: {tmp_path}/ca.pem cannot be read: no such file or directory; correct the path, or "
         "put the file back",
     ]

@@ -1,11 +1,11 @@
-"""``keyrack key-manager``: the embedded key manager's own API, and its instances."""
+"""``keyrack key-manager``: those that are configured, and the embedded one's own API and instances."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyrack.shell.cli import screen
+from keyrack.shell.cli import key_manager_check, screen
 from keyrack.shell.cli.consent import Yes, consent
 from keyrack.shell.cli.iam_desk import KeyManagerName, at_desk
 from keyrack.shell.cli.options import ConfigFile, account, ask_passphrase
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from keyrack.embedded.instances import KeyManagerInstance
     from keyrack.shell.rest.serving import Open
 
-app = typer.Typer(name="key-manager", help="The embedded key manager: its API and its instances.", no_args_is_help=True)
-instance_app = typer.Typer(name="instance", help="Tenants of the key manager.", no_args_is_help=True)
+app = typer.Typer(
+    name="key-manager", help="Key managers, and the embedded one's own API and instances.", no_args_is_help=True
+)
+instance_app = typer.Typer(name="instance", help="Tenants of the embedded key manager.", no_args_is_help=True)
+app.command("list")(key_manager_check.list_all)
+app.command("check")(key_manager_check.check)
 app.add_typer(instance_app)
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyrack.shell.cli import root_key_endings, root_key_moving, screen
+from keyrack.shell.cli import root_key_abroad, root_key_endings, root_key_moving, screen
 from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.options import ConfigFile
+from keyrack.shell.cli.root_key_abroad import abroad
 from keyrack.shell.cli.root_key_desk import InstanceOf, KeyManagerName, KeyName, KeyRingName, Where, open_desk
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def create(
     """Make a root key; it is usable at once."""
     from keyrack.embedded.creation import NewKey
 
+    where = Where(config, key_manager, instance, key_ring)
+    more = {"description": description, "alias": aliases, "expires": expires, "rotate_every": rotate_every}
+    if there := abroad(where, **more, dual_authorisation=dual_authorisation):
+        root_key_abroad.create(there, name, json=json)
+        return
     wanted = NewKey(
         name=name,
         description=description,
@@ -67,7 +73,6 @@ def create(
         aliases=tuple(aliases or ()),
         expires_at=_expiry(expires),
     )
-    where = Where(config, key_manager, instance, key_ring)
     _make(where, wanted, rotate_every=rotate_every, dual_authorisation=dual_authorisation, json=json)
 
 
@@ -92,8 +97,13 @@ def import_one(
     from keyrack.embedded.creation import NewKey
     from keyrack.shell.cli.root_key_material import material_of
 
-    expires_at = _expiry(expires)
+    where = Where(config, key_manager, instance, key_ring)
+    more = {"description": description, "alias": aliases, "expires": expires, "dual_authorisation": dual_authorisation}
+    there, expires_at = abroad(where, **more), _expiry(expires)
     with material_of(material) as secret:
+        if there is not None:
+            root_key_abroad.create(there, name, json=json, material=secret)
+            return
         wanted = NewKey(
             name=name,
             description=description,
@@ -102,7 +112,6 @@ def import_one(
             aliases=tuple(aliases or ()),
             expires_at=expires_at,
         )
-        where = Where(config, key_manager, instance, key_ring)
         _make(where, wanted, rotate_every=None, dual_authorisation=dual_authorisation, json=json)
     if material != "-":
         screen.note(f"{material} is still there: keep a copy where nobody reads it, and remove it here.")
@@ -207,6 +216,9 @@ def list_all(
     from keyrack.embedded import lookup
     from keyrack.shell.cli import root_key_screens as screens
 
+    if there := abroad(Where(config, key_manager, instance, key_ring)):
+        root_key_abroad.list_all(there, state=state, search=search, limit=limit, json=json)
+        return
     wanted = {"extractable": "false", "limit": str(limit + 1), "sort": "creationDate"}
     wanted |= {name: value for name, value in (("state", screens.states(state)), ("search", search)) if value}
     with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
@@ -252,6 +264,9 @@ def show(
     """
     from keyrack.shell.cli import root_key_screens as screens
 
+    if there := abroad(Where(config, key_manager, instance, key_ring)):
+        root_key_abroad.show(there, key, json=json)
+        return
     with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
         found = desk.find(key)
         if json:
@@ -279,6 +294,9 @@ def rotate(
     from keyrack.shell.cli import root_key_screens as screens
     from keyrack.shell.cli.root_key_material import material_of
 
+    if there := abroad(Where(config, key_manager, instance, key_ring), material=material):
+        root_key_abroad.rotate(there, key, json=json)
+        return
     with ExitStack() as stack:
         secret: Secret | None = stack.enter_context(material_of(material))
         desk = stack.enter_context(open_desk(Where(config, key_manager, instance, key_ring)))

@@ -139,8 +139,11 @@ class Desk:
 
 
 @contextmanager
-def open_desk(where: Where) -> Iterator[Desk]:
-    """Open the key manager; a server may serve meanwhile, and what is changed counts there at once."""
+def open_desk(where: Where, *, there: str = "") -> Iterator[Desk]:
+    """Open the embedded key manager; a server may serve meanwhile, and what is changed counts there at once.
+
+    ``there`` is IBM's command for the same, for those who name a key manager of IBM's.
+    """
     import sqlite3
 
     from keyrack.embedded import tenancy
@@ -150,8 +153,8 @@ def open_desk(where: Where) -> Iterator[Desk]:
     from keyrack.shell.openers import embedded_one
 
     config = load(find(where.config))
-    users = in_office(where.config, _users)
-    name, _ = embedded_one(config, where.key_manager)
+    users = in_office(where.config, users_in)
+    name, _ = embedded_one(config, where.key_manager, there=there)
     house = open_house_of(config, name, ask_passphrase if sys.stdin.isatty() else None)
     try:
         first = tenancy.instances(house)[0]
@@ -174,7 +177,8 @@ def open_desk(where: Where) -> Iterator[Desk]:
         house.close()
 
 
-async def _users(office: "Office") -> list[User]:
+async def users_in(office: "Office") -> list[User]:
+    """Every instance, with its root key, and how many depend on it."""
     from keyrack.spec.enumerations import State
 
     living = set(State) - {State.DESTROYED, State.DESTROYED_COMPROMISED}

@@ -5,8 +5,9 @@ Each of them may stop a virtual machine from starting. They say so first, and wa
 
 from typing import TYPE_CHECKING
 
-from keyrack.shell.cli import screen
+from keyrack.shell.cli import root_key_abroad, screen
 from keyrack.shell.cli.options import ConfigFile
+from keyrack.shell.cli.root_key_abroad import abroad
 from keyrack.shell.cli.root_key_desk import (
     InstanceOf,
     KeyManagerName,
@@ -47,6 +48,9 @@ def disable(
     from keyrack.embedded.keys import Action
     from keyrack.shell.cli import root_key_screens as screens
 
+    if there := abroad(Where(config, key_manager, instance, key_ring)):
+        root_key_abroad.disable(there, key, yes, json=json)
+        return
     with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
         found = desk.find(key)
         with desk.journaled(Right.DISABLE, found):
@@ -72,6 +76,9 @@ def enable(
     from keyrack.embedded.iam.rights import Right
     from keyrack.shell.cli import root_key_screens as screens
 
+    if there := abroad(Where(config, key_manager, instance, key_ring)):
+        root_key_abroad.enable(there, key, json=json)
+        return
     with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
         found = desk.find(key)
         with desk.journaled(Right.ENABLE, found):
@@ -98,6 +105,9 @@ def delete(
     from keyrack.embedded.keys import Action
     from keyrack.shell.cli import root_key_screens as screens
 
+    if there := abroad(Where(config, key_manager, instance, key_ring)):
+        root_key_abroad.delete(there, key, yes, json=json)
+        return
     with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
         found = desk.find(key)
         with desk.journaled(Right.DELETE, found):
@@ -128,7 +138,7 @@ def set_for_deletion(
     from keyrack.embedded import lifecycle
     from keyrack.embedded.iam.rights import Right
 
-    with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
+    with open_desk(Where(config, key_manager, instance, key_ring), there="ibmcloud kp key schedule-delete") as desk:
         found = desk.find(key)
         with desk.journaled(Right.SET_FOR_DELETION, found):
             done = lifecycle.set_for_deletion(desk.house, desk.call, found.identifier)
@@ -151,7 +161,7 @@ def unset_for_deletion(
     from keyrack.embedded.iam.rights import Right
     from keyrack.shell.cli import root_key_screens as screens
 
-    with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
+    with open_desk(Where(config, key_manager, instance, key_ring), there="ibmcloud kp key cancel-delete") as desk:
         found = desk.find(key)
         with desk.journaled(Right.UNSET_FOR_DELETION, found):
             done = lifecycle.unset_for_deletion(desk.house, desk.call, found.identifier)
@@ -174,7 +184,7 @@ def restore(
     from keyrack.embedded.iam.rights import Right
     from keyrack.shell.cli import root_key_screens as screens
 
-    with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
+    with open_desk(Where(config, key_manager, instance, key_ring), there="ibmcloud kp key restore") as desk:
         found = desk.find(key, deleted=True)
         with desk.journaled(Right.RESTORE, found):
             done = lifecycle.restore(desk.house, desk.call, found.identifier)
@@ -199,7 +209,7 @@ def purge(
     from keyrack.embedded.iam.rights import Right
     from keyrack.shell.cli import root_key_screens as screens
 
-    with open_desk(Where(config, key_manager, instance, key_ring)) as desk:
+    with open_desk(Where(config, key_manager, instance, key_ring), there="ibmcloud kp key purge") as desk:
         found = desk.find(key, deleted=True)
         if yes is None:
             for line in impact(desk, found, _LOST):
