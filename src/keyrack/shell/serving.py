@@ -6,11 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.generation import check_health
+from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house
 from keyrack.shell.chores import keep_schedule
@@ -150,17 +150,5 @@ def _announced(house: House, api: "Open | None") -> Iterator[Ready]:
     certificate = house.config.path(house.config.kmip.certificate)
     ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted), api.address if api else None)
     log.info("listening", extra={"address": ready.address, "server_certificate": ready.fingerprint})
-    file = house.config.run_directory / ADDRESS_FILE
-    _tell(file, ready.address)
-    try:
+    with told_in(house.config.run_directory / ADDRESS_FILE, ready.address):
         yield ready
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def _tell(file: Path, address: str) -> None:
-    # Written beside and renamed: whoever waits for the file never reads half of it.
-    file.parent.mkdir(mode=0o755, exist_ok=True)
-    beside = file.with_suffix(".new")
-    beside.write_text(address + "\n", encoding="ascii")
-    beside.replace(file)

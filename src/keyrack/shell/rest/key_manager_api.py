@@ -14,6 +14,7 @@ from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.ports.catalog import Catalog
 from keyrack.service.adapters import Rooms
 from keyrack.service.generation import check_health
+from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import API_ADDRESS_FILE, Config
@@ -147,16 +148,8 @@ async def _told_to_end(opened: Open) -> None:
 def _announced(config: Config, opened: Open) -> Iterator[None]:
     """Tell the address, in the log and in a file that is there as long as the listener is."""
     log.info("the key manager's API listens", extra={"address": opened.address})
-    file = config.run_directory / API_ADDRESS_FILE
-    file.parent.mkdir(mode=0o755, exist_ok=True)
-    # Written beside and renamed: whoever waits for the file never reads half of it.
-    beside = file.with_suffix(".new")
-    beside.write_text(opened.address + "\n", encoding="ascii")
-    beside.replace(file)
-    try:
+    with told_in(config.run_directory / API_ADDRESS_FILE, opened.address):
         yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def _name_in(certificate: Path) -> str:
