@@ -20,7 +20,7 @@ from keyrack.adapters.key_managers.ibm.patience import ATTEMPTS, Budget, pause
 from keyrack.adapters.key_managers.ibm.pool import NotAsked, Pool
 from keyrack.adapters.key_managers.ibm.reading import Answer
 from keyrack.adapters.key_managers.ibm.wire import Clock
-from keyrack.ports.key_manager import Condition, KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable, Reason
+from keyrack.ports.key_manager import Condition, KeyManagerRefused, KeyManagerUnavailable, Reason
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Calls:
         try:
             told = await self._persistently(call, read, began + call.seconds, tokens or self._tokens)
         except BaseException as error:
-            self._note_failure(call, admission, error)
+            self._note_failure(call, admission, error, began)
             if call.creates and self.is_read_only and isinstance(error, KeyManagerUnavailable):
                 raise _read_only(error) from error
             raise
@@ -205,37 +205,43 @@ class Calls:
         return wait if self._budget.spend() else None
 
     def _note_success(self, call: Call, admission: Admission, began: float) -> None:
-        now = self._clock()
-        if admission is Admission.TRIAL:
-            log.info("the key manager answers again", extra={"key_manager": self.name})
-        self._circuit.succeeded(admission)
-        self._tally.latency = now - began
+        now = self._note_answer(admission, began)
         if call.creates:
             self._tally.failed_creates = 0
         elif not call.changes:
             self._tally.read_at = now
 
-    def _note_failure(self, call: Call, admission: Admission, error: BaseException) -> None:
-        now, tally = self._clock(), self._tally
+    def _note_answer(self, admission: Admission, began: float) -> float:
+        """It has answered, be it by a refusal; when that was."""
+        now = self._clock()
+        if admission is Admission.TRIAL:
+            log.info("the key manager answers again", extra={"key_manager": self.name})
+        self._circuit.succeeded(admission)
+        self._tally.latency = now - began
+        return now
+
+    def _note_failure(self, call: Call, admission: Admission, error: BaseException, began: float) -> None:
         if isinstance(error, KeyManagerRefused):
-            self._circuit.succeeded(admission)
-            tally.refusals += 1
-        elif isinstance(error, NotAsked) or not isinstance(error, KeyManagerFailed):
+            self._note_answer(admission, began)
+            self._tally.refusals += 1
+        elif isinstance(error, NotAsked) or not isinstance(error, KeyManagerUnavailable):
             self._circuit.let_go(admission)
-            tally.not_asked += isinstance(error, NotAsked)
-            return
+            self._tally.not_asked += isinstance(error, NotAsked)
         else:
-            tally.failures += 1
-            tally.last_reason = error.reason
-            if call.creates:
-                tally.failed_creates += 1
-                tally.creates_fail_since = tally.creates_fail_since if tally.failed_creates > 1 else now
-            if call.changes and admission is Admission.CALL:
-                # A regional disaster leaves a key manager that is only read: the circuit must not take that away too.
-                self._circuit.let_go(admission)
-            elif self._circuit.failed(admission, now):
-                log.warning("the key manager is left in peace", extra={"key_manager": self.name, "why": str(error)})
-        tally.last_failure = str(error)
+            self._note_unavailable(call, admission, error)
+
+    def _note_unavailable(self, call: Call, admission: Admission, error: KeyManagerUnavailable) -> None:
+        now, tally = self._clock(), self._tally
+        tally.failures += 1
+        tally.last_failure, tally.last_reason = str(error), error.reason
+        if call.creates:
+            tally.failed_creates += 1
+            tally.creates_fail_since = tally.creates_fail_since if tally.failed_creates > 1 else now
+        if call.changes and admission is Admission.CALL:
+            # A regional disaster leaves a key manager that is only read: the circuit must not take that away too.
+            self._circuit.let_go(admission)
+        elif self._circuit.failed(admission, now):
+            log.warning("the key manager is left in peace", extra={"key_manager": self.name, "why": str(error)})
 
     def _not_asked(self, now: float) -> NotAsked:
         why = f", for {self._tally.last_failure}" if self._tally.last_failure else ""

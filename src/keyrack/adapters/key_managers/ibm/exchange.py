@@ -67,6 +67,12 @@ class Exchange(http.client.HTTPSConnection):
             raise
         self.sock = self._wire
 
+    @property
+    def tls(self) -> str:
+        """The version of TLS that is spoken, such as ``"TLSv1.3"``."""
+        plain = None if self._wire is None else self._wire.plain
+        return plain.version() or "" if isinstance(plain, ssl.SSLSocket) else ""
+
     def is_quiet(self) -> bool:
         """Whether the other side has kept the connection open, as far as can be told without asking."""
         return self._wire is not None and self._wire.is_quiet()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from keyrack.adapters.key_managers.ibm import imports
-from keyrack.adapters.key_managers.ibm.client import DEFAULT_RING
 from keyrack.adapters.key_managers.ibm.key_protect import KeyProtect
 from keyrack.adapters.key_managers.ibm.settings import Settings
 from keyrack.domain.secret import Secret, randomize
@@ -19,15 +18,11 @@ class Hpcs(KeyProtect):
 
     manner: ClassVar = imports.OF_HPCS
     product: ClassVar = "Hyper Protect Crypto Services"
+    default_ring_only: ClassVar = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._binding: dict[str, bool] = {}
-
-    @property
-    def ring_of_root_keys(self) -> str:
-        """KMIP's root keys must lie in the default key ring."""
-        return DEFAULT_RING
 
     async def binds(self, root_key: str) -> bool:
         """Whether a ciphertext opens under its own strings alone; found out once for each root key in a process."""

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from keyrack.adapters.key_managers.ibm import check, imports, records
 from keyrack.adapters.key_managers.ibm.calls import Calls
-from keyrack.adapters.key_managers.ibm.client import Client
+from keyrack.adapters.key_managers.ibm.client import DEFAULT_RING, Client
 from keyrack.adapters.key_managers.ibm.iam import FetchedTokens, TokenOfFile, Tokens
 from keyrack.adapters.key_managers.ibm.pool import Pool
 from keyrack.adapters.key_managers.ibm.records import ACTIVE, DEACTIVATED, KeyRecord
@@ -48,7 +48,7 @@ class _Canary:
 
 
 class KeyProtect:
-    """Implements ``KeyManager``, and the powers to administer and import root keys, to tell its condition and be checked.
+    """Implements ``KeyManager``, and the powers to make and import root keys, to tell its condition and to be checked.
 
     It asks nothing until it is asked. Ciphertexts are Key Protect's texts, kept verbatim.
     """
@@ -56,6 +56,9 @@ class KeyProtect:
     manner: ClassVar = imports.OF_KEY_PROTECT
     """How imported material is encrypted."""
     product: ClassVar = "Key Protect"
+    """As IBM calls it."""
+    default_ring_only: ClassVar = False
+    """Whether root keys of KMIP must lie in the default key ring."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`ValueError` where an address or the file of trusted certificates is none."""
@@ -64,16 +67,14 @@ class KeyProtect:
         except OSError as error:
             raise ValueError(f"{settings.ca_bundle} has no certificates that can be trusted: {error}") from error
         self.settings = settings
-        self._pools = [
-            self._pool(settings.name, Origin.of(settings.url), context, settings.connections, settings.waiting)
-        ]
-        self._tokens = [self._tokens_of(settings.iam, context)]
-        deleting = None
-        if settings.deleting is not None:
-            deleting = self._tokens_of(settings.deleting, context)
-            self._tokens.append(deleting)
-        calls = Calls(settings.name, settings.instance, self._pools[0], self._tokens[0])
-        self.client = Client(settings, calls, deleting)
+        self.route = self._route(Origin.of(settings.url), context)
+        """The way to the instance."""
+        self._pools = [Pool(settings.name, self.route, connections=settings.connections, waiting=settings.waiting)]
+        self.tokens = self._tokens_of(settings.iam, context)
+        """Of whoever asks, and of whoever deletes where that is another one."""
+        self.deleting = None if settings.deleting is None else self._tokens_of(settings.deleting, context)
+        calls = Calls(settings.name, settings.instance, self._pools[0], self.tokens)
+        self.client = Client(settings, calls, self.deleting)
         self._canaries: dict[str, _Canary] = {}
 
     async def describe_root_key(self, root_key: str) -> RootKey:
@@ -138,7 +139,7 @@ class KeyProtect:
         return StandardKey(record.identifier, record.name, records.payload_of(record))
 
     async def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
-        """The active standard keys whose names begin with ``prefix``: all come, as the service cannot search by that."""
+        """The active standard keys whose names begin so: all must come, for the service cannot search by that."""
         seen = set()
         async for page in self.client.pages(extractable=True, state=ACTIVE):
             for key in page.keys:
@@ -194,32 +195,33 @@ class KeyProtect:
 
     async def close(self) -> None:
         """Close the connections, once what is under way is done."""
-        for tokens in self._tokens:
-            tokens.close()
+        for tokens in (self.tokens, self.deleting):
+            if tokens is not None:
+                tokens.close()
         for pool in self._pools:
             pool.close()
 
-    def _pool(self, name: str, origin: Origin, context: ssl.SSLContext, connections: int, waiting: int) -> Pool:
+    @property
+    def ring_of_root_keys(self) -> str:
+        """The key ring in which root keys are made."""
+        return DEFAULT_RING if self.default_ring_only else self.settings.key_ring
+
+    def _route(self, origin: Origin, context: ssl.SSLContext) -> Route:
         proxy = None if self.settings.proxy is None else Origin.of(self.settings.proxy, "http")
-        route = Route(origin=origin, context=context, proxy=proxy, connect_seconds=self.settings.connect_seconds)
-        return Pool(name, route, connections=connections, waiting=waiting)
+        return Route(origin=origin, context=context, proxy=proxy, connect_seconds=self.settings.connect_seconds)
 
     def _tokens_of(self, iam: IamSettings, context: ssl.SSLContext) -> Tokens:
         if isinstance(iam.source, TokenFile):
             return TokenOfFile(iam.source.file)
-        name = f"{self.settings.name}-iam"
-        self._pools.append(self._pool(name, Origin.of(iam.url), context, _IAM_CONNECTIONS, _IAM_WAITING))
-        return FetchedTokens(iam.source, self._pools[-1])
+        route = self._route(Origin.of(iam.url), context)
+        pool = Pool(f"{self.settings.name}-iam", route, connections=_IAM_CONNECTIONS, waiting=_IAM_WAITING)
+        self._pools.append(pool)
+        return FetchedTokens(iam.source, pool)
 
     async def _made(self, key: dict[str, object]) -> RootKey:
         """A new root key: in the configured ring, and described once more where the service has not told all."""
         record = await self.client.create(key, self.ring_of_root_keys)
         return record.root_key() if record.version else await self.describe_root_key(record.identifier)
-
-    @property
-    def ring_of_root_keys(self) -> str:
-        """The key ring in which root keys are made."""
-        return self.settings.key_ring
 
     async def _prove(self, root_key: str, canary: _Canary) -> None:
         with (await self.unwrap(root_key, canary.ciphertext, PROBE)).plaintext as opened:
