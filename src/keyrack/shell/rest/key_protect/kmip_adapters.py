@@ -42,6 +42,12 @@ async def named(adapters: Adapters, name: str) -> Instance:
         return await adapters.adapter(name)
 
 
+async def admitted_to(desk: Desk, right: Right, name: str) -> tuple[Adapters, Instance]:
+    """What :func:`admitted` answers, and among it the adapter that a request is about, as :func:`named` finds it."""
+    adapters = await admitted(desk, right)
+    return adapters, await named(adapters, name)
+
+
 @operation(
     router,
     "GET",
@@ -96,7 +102,7 @@ async def create_kmip_adapter(desk: AtDesk, allow_expiring: AllowExpiring = Fals
 )
 async def get_kmip_adapter(desk: AtDesk, id: str) -> Answer:
     """Retrieve a KMIP adapter, by identifier or name."""
-    found = await named(await admitted(desk, Right.READ_KMIP), id)
+    _, found = await admitted_to(desk, Right.READ_KMIP, id)
     return Answer(collection("kmip_adapter", [shapes.adapter(found)]))
 
 
@@ -114,8 +120,7 @@ async def delete_kmip_adapter(desk: AtDesk, id: str) -> Answer:
 
     It must not have objects that are not destroyed.
     """
-    adapters = await admitted(desk, Right.DELETE_KMIP)
-    adapter = await named(adapters, id)
+    adapters, adapter = await admitted_to(desk, Right.DELETE_KMIP, id)
     with refusing(ADAPTER):
         await adapters.remove(adapter)
     return Answer(status=204)
@@ -134,8 +139,7 @@ async def get_kmip_client_certificates(
     desk: AtDesk, adapter_id: str, page: Annotated[Paging, paging(100, 200)]
 ) -> Answer:
     """List the client certificates of a KMIP adapter."""
-    adapters = await admitted(desk, Right.LIST_KMIP)
-    adapter = await named(adapters, adapter_id)
+    adapters, adapter = await admitted_to(desk, Right.LIST_KMIP, adapter_id)
     with refusing(CERTIFICATE):
         found = await adapters.certificates(adapter)
     told = [shapes.certificate(each, whole=False) for each in found[page.offset : page.offset + page.limit]]
@@ -182,8 +186,7 @@ async def add_kmip_client_certificate(desk: AtDesk, adapter_id: str) -> Answer:
 )
 async def get_kmip_client_certificate(desk: AtDesk, adapter_id: str, id: str) -> Answer:
     """Retrieve a client certificate of a KMIP adapter, by identifier or name."""
-    adapters = await admitted(desk, Right.READ_KMIP)
-    adapter = await named(adapters, adapter_id)
+    adapters, adapter = await admitted_to(desk, Right.READ_KMIP, adapter_id)
     with refusing(CERTIFICATE):
         found = await adapters.certificate(adapter, id)
     return Answer(collection("kmip_client_certificate", [shapes.certificate(found, whole=True)]))
@@ -203,8 +206,7 @@ async def delete_kmip_client_certificate(desk: AtDesk, adapter_id: str, id: str)
 
     The next request of its client is refused, on open connections too.
     """
-    adapters = await admitted(desk, Right.DELETE_KMIP)
-    adapter = await named(adapters, adapter_id)
+    adapters, adapter = await admitted_to(desk, Right.DELETE_KMIP, adapter_id)
     with refusing(CERTIFICATE):
         await adapters.remove_certificate(await adapters.certificate(adapter, id))
     return Answer(status=204)

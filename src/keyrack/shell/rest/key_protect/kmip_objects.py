@@ -11,7 +11,7 @@ from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.calls import Paging, operation, paging
 from keyrack.shell.rest.key_protect.desk import AtDesk
 from keyrack.shell.rest.key_protect.envelope import collection
-from keyrack.shell.rest.key_protect.kmip_adapters import admitted, named
+from keyrack.shell.rest.key_protect.kmip_adapters import admitted, admitted_to, named
 from keyrack.shell.rest.key_protect.kmip_binding import OBJECT, refusing
 from keyrack.shell.rest.key_protect.kmip_resources import KmipObjects
 from keyrack.spec.enumerations import State
@@ -67,8 +67,7 @@ async def get_kmip_objects(
 )
 async def get_kmip_object(desk: AtDesk, adapter_id: str, id: str) -> Answer:
     """Retrieve a KMIP object of a KMIP adapter, without its material."""
-    adapters = await admitted(desk, Right.READ_KMIP)
-    adapter = await named(adapters, adapter_id)
+    adapters, adapter = await admitted_to(desk, Right.READ_KMIP, adapter_id)
     with refusing(OBJECT):
         found = await adapters.object(adapter, id)
     return Answer(collection("kmip_object", [shapes.kmip_object(found)]))
@@ -88,8 +87,7 @@ async def delete_kmip_object(desk: AtDesk, adapter_id: str, id: str, force: Forc
 
     An active one, or one that is destroyed already, is refused unless force is given.
     """
-    adapters = await admitted(desk, Right.DELETE_KMIP)
-    adapter = await named(adapters, adapter_id)
+    adapters, adapter = await admitted_to(desk, Right.DELETE_KMIP, adapter_id)
     with refusing(OBJECT):
         await adapters.destroy(adapter, id, force=force)
     return Answer(status=204)
