@@ -10,14 +10,16 @@ from dataclasses import replace
 from typing import Final
 
 from keyrack.domain.instances import Hierarchy, Instance
-from keyrack.ports.catalog import Catalog, CatalogUnavailable
-from keyrack.service.administration import Administration
+from keyrack.ports.catalog import Catalog, CatalogUnavailable, InstanceChanged
+from keyrack.service.administration import Administration, Refused
 from keyrack.service.envelope import Vault
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the catalog's generation: a seal empties every process well within a second."""
+ATTEMPTS: Final = 8
+"""How often a seal is tried when another change of the instance came first."""
 SEALED: Final = "the instance is sealed: an administrator has to unseal it"
 WITHHELD: Final = (
     "the instance is withheld: the standard key of its wrapping key was deleted in the key manager, and has to be"
@@ -70,27 +72,31 @@ async def seal(administration: Administration, name: str, *, now: int) -> tuple[
 
     When this returns, no client gets a key of it any more, in no process. Raises ``Refused``.
     """
-    instance = await administration.instance(name)
-    if instance.sealed_at is not None:
-        return instance, False
-    return await _changed(administration, replace(instance, sealed_at=now), "instance.seal"), True
+    return await _change(administration, name, now)
 
 
 async def unseal(administration: Administration, name: str) -> tuple[Instance, bool]:
     """Take an instance into use again; answers it as it is now, and whether that is new. Raises ``Refused``."""
-    instance = await administration.instance(name)
-    if instance.sealed_at is None:
-        return instance, False
-    return await _changed(administration, replace(instance, sealed_at=None), "instance.unseal"), True
+    return await _change(administration, name, None)
 
 
-async def _changed(administration: Administration, instance: Instance, action: str) -> Instance:
-    await administration.commit(
-        action,
-        instance.identifier,
-        instance.identifier,
-        {"name": instance.name},
-        instances=(instance,),
-        touched=administration.touched(instance.identifier),
-    )
-    return instance
+async def _change(administration: Administration, name: str, sealed_at: int | None) -> tuple[Instance, bool]:
+    for _ in range(ATTEMPTS):
+        instance = await administration.instance(name)
+        if (instance.sealed_at is None) == (sealed_at is None):
+            return instance, False
+        changed = replace(instance, sealed_at=sealed_at)
+        try:
+            await administration.commit(
+                "instance.unseal" if sealed_at is None else "instance.seal",
+                instance.identifier,
+                instance.identifier,
+                {"name": instance.name},
+                seen_instances=(instance,),
+                instances=(changed,),
+                touched=administration.touched(instance.identifier),
+            )
+        except InstanceChanged:
+            continue  # Its keys move, or are kept elsewhere from now on: that must not be undone.
+        return changed, True
+    raise Refused(f"instance {name!r} is being changed by others just now; try again")

@@ -198,5 +198,6 @@ async def open_house(directory: Path) -> AsyncIterator[House]:
 def memory_house(catalog: Catalog | None = None) -> House:
     """A house without a disk, but for the ``catalog`` that is given: quicker, by the same contracts."""
     key_manager, catalog, clock = MemoryKeyManager(), catalog or MemoryCatalog(), Clock()
-    vault = Vault({"embedded": key_manager}, Secret(bytearray(b"integrity root" * 3)), "deployment")
+    root = Secret(bytearray(b"integrity root" * 3))
+    vault = Vault({"embedded": key_manager}, root, "deployment", wrapping_keys=catalog.wrapping_key)
     return House(catalog, key_manager, vault, Desk(catalog, vault, clock=clock), clock)
