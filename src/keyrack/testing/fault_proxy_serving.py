@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import secrets
 import socket
 import ssl
 import time
@@ -39,7 +40,8 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         self._directory.mkdir(parents=True, exist_ok=True)
-        trusted = authority("fault proxy")
+        # Two authorities of one name in one file would be taken for one another.
+        trusted = authority(f"fault proxy {secrets.token_hex(4)}")
         told = self._directory / "fault-proxy-authority.pem"
         told.write_bytes(trusted.pem)
         self._trusted = self._context("trusted", server(trusted))
