@@ -52,7 +52,8 @@ async def root_key_for(
     except KeyManagerRefused as error:
         told = f"root key {found.identifier!r} of key manager {manager_name!r} does not wrap and unwrap ({error})"
         raise Refused(f"{told}; {_way(error)}") from error
-    await _refuse_flaws(manager_name, manager, found.identifier, storage)
+    if storage is Storage.KEY_MANAGER:
+        await _refuse_flaws(manager_name, manager, found.identifier)
     return found.identifier
 
 
@@ -87,17 +88,19 @@ async def _found(manager_name: str, manager: KeyManager, wanted: str) -> RootKey
     return found
 
 
-async def _refuse_flaws(manager_name: str, manager: KeyManager, root_key: str, storage: Storage) -> None:
-    """Raise with everything that a key manager finds wrong with itself, where it can be asked for that."""
+async def _refuse_flaws(manager_name: str, manager: KeyManager, root_key: str) -> None:
+    """Raise with everything that a key manager finds wrong with itself, where it can be asked for that.
+
+    A policy that forbids standard keys would else be found out by the first client that asks for a key.
+    """
     if not isinstance(manager, ChecksItself):
         return
-    flaws = [
-        f"{checked.what}: {checked.told}"
-        async for checked in manager.check(root_key, write=False)
-        if checked.verdict is Verdict.FAILED and (storage is Storage.KEY_MANAGER or "standard" not in checked.what)
-    ]
-    if flaws:
-        raise Refused("\n".join(f"key manager {manager_name!r} cannot serve an instance yet: {flaw}" for flaw in flaws))
+    found = [each async for each in manager.check(root_key, write=False) if each.verdict is Verdict.FAILED]
+    if found:
+        told = (
+            f"key manager {manager_name!r} cannot serve an instance yet: {each.what}: {each.told}" for each in found
+        )
+        raise Refused("\n".join(told))
 
 
 def _way(error: KeyManagerFailed) -> str:

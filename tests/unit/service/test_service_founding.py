@@ -176,4 +176,4 @@ async def test_an_instance_without_standard_keys_may_be_where_they_are_forbidden
 
     made = await at_work(catalog, manager).create_instance("prod")
 
-    assert [(made.root_key, False)] == manager.asked
+    assert ([made], []) == (list(await catalog.instances()), manager.asked)
