@@ -51,6 +51,15 @@ class Administrator:
     """What an act came with that others may know it by."""
 
 
+def check_instance_name(name: str) -> None:
+    """Raise :class:`Refused` for what cannot be the name of an instance."""
+    if not _NAME.fullmatch(name):
+        raise Refused(
+            f"{name!r} cannot be an instance's name; "
+            "use letters, digits, '.', '_' and '-', a letter or digit first, at most 63 in all"
+        )
+
+
 class Administration:
     """The use cases of an administrator; ``clock`` answers milliseconds since 1970."""
 
@@ -103,11 +112,7 @@ class Administration:
 
         Nothing is entered before its root key was proved, and for two levels a wrapping key was made and kept.
         """
-        if not _NAME.fullmatch(name):
-            raise Refused(
-                f"{name!r} cannot be an instance's name; "
-                "use letters, digits, '.', '_' and '-', a letter or digit first, at most 63 in all"
-            )
+        check_instance_name(name)
         if any(name == instance.name for instance in await self._catalog.instances()):
             raise NameTaken(
                 f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"

@@ -3,16 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from keyrack.domain.errors import CryptographicFailure
 from keyrack.ports.catalog import Catalog
-from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, Reason
+from keyrack.ports.key_manager import KeyManager, KeyManagerRefused
 from keyrack.service import blob as blobs
 from keyrack.service.blob import Blob, Malformed
 from keyrack.service.each import each
 from keyrack.service.standard_keys import PREFIX, unique_identifier_of
+from keyrack.service.standing import GONE
 from keyrack.service.walk import Report, silently, things
-
-GONE = frozenset({Reason.ABSENT, Reason.DELETED})
-"""Refusals that say that a standard key is not there: every other one says nothing about that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,13 @@ class Copy:
     payload: bytes = field(repr=False)
     blob: Blob | None = field(repr=False)
     """``None``: it is not a wrapped key of Keyrack."""
+
+    @property
+    def wrapped(self) -> Blob:
+        """The wrapped key; raises ``CryptographicFailure`` where it is none."""
+        if self.blob is None:
+            raise CryptographicFailure("it is not a wrapped key of Keyrack")
+        return self.blob
 
     @property
     def unique_identifier(self) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keyrack.domain.instances import Home
-from keyrack.service.blob import Blob
 from keyrack.service.copies import Copy
 from keyrack.service.recovered import is_wrapping_key
 
@@ -45,7 +44,7 @@ def sort(copies: Iterable[Copy], deployment: str) -> Sorted:
 
 def home_of(copy: Copy) -> Home | None:
     """The home that a wrapped key names itself; ``None`` for one that lies under a wrapping key."""
-    blob = _blob(copy)
+    blob = copy.wrapped
     return None if blob.header.two_level else Home(copy.label.key_manager, blob.header.root_key)
 
 
@@ -69,9 +68,8 @@ def homes(copies: Copies, usable: Iterable[Home]) -> Homes:
     A home whose root key is not ``usable`` yields to one whose is. Raises :class:`Undecided`.
     """
     there = set(usable)
-    counts = Counter(
-        home for held in copies.values() for home in {found for copy in held if (found := home_of(copy)) is not None}
-    )
+    named = [{home_of(copy) for copy in held} - {None} for held in copies.values()]
+    counts = Counter(home for found in named for home in found if home is not None)
     ranked = sorted(counts, key=lambda home: (home in there, counts[home]), reverse=True)
     if not ranked:
         raise Undecided("its keys lie under a wrapping key, and no copy of that one was found")
@@ -81,13 +79,13 @@ def homes(copies: Copies, usable: Iterable[Home]) -> Homes:
     return Homes(ranked[0], ranked[1] if len(ranked) > 1 else None, ranked[2:])
 
 
-def wrapping_keys(copies: Copies) -> Mapping[str, int]:
-    """The wrapping keys of an instance of two levels, by identifier, with how many keys lie under each, most first."""
-    under = Counter(blob.header.root_key for held in copies.values() if (blob := _blob(held[0])).header.two_level)
+def wrapping_key_of(copies: Copies) -> str | None:
+    """The wrapping key that most of the keys lie under, or that is there alone; ``None`` for a direct instance."""
+    under = Counter(blob.header.root_key for held in copies.values() if (blob := held[0].wrapped).header.two_level)
     for unique_identifier, held in copies.items():
-        if is_wrapping_key(_blob(held[0])):
+        if is_wrapping_key(held[0].wrapped):
             under[unique_identifier] += 0
-    return dict(under.most_common())
+    return max(under, key=lambda unique_identifier: under[unique_identifier], default=None)
 
 
 def ranked(copies: Iterable[Copy], homes: Sequence[Home], newest: Mapping[Home, str]) -> Sequence[Copy]:
@@ -97,7 +95,7 @@ def ranked(copies: Iterable[Copy], homes: Sequence[Home], newest: Mapping[Home, 
     """
 
     def rank(copy: Copy) -> tuple[int, int, bool]:
-        blob, home = _blob(copy), home_of(copy)
+        blob, home = copy.wrapped, home_of(copy)
         if home is None:
             managers = [each.key_manager for each in homes]
             manager = copy.label.key_manager
@@ -108,12 +106,6 @@ def ranked(copies: Iterable[Copy], homes: Sequence[Home], newest: Mapping[Home, 
     return sorted(copies, key=rank)
 
 
-def bearers(copies: Copies) -> Mapping[str, int]:
-    """When each object was born, oldest first: of two that claim one name, the younger has it."""
-    born = {uid: _blob(held[0]).header.context.created_at for uid, held in copies.items()}
-    return dict(sorted(born.items(), key=lambda item: item[1]))
-
-
-def _blob(copy: Copy) -> Blob:
-    assert copy.blob is not None, "sorted copies are wrapped keys"
-    return copy.blob
+def born(copies: Sequence[Copy]) -> int:
+    """When the object of these copies was made, in seconds since 1970."""
+    return copies[0].wrapped.header.context.created_at

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keyrack.ports.catalog import Catalog
-from keyrack.service.envelope import Vault
 from keyrack.service.copies import Copy, Label
+from keyrack.service.envelope import Vault
 from keyrack.service.recovered import is_wrapping_key
 
 
