@@ -136,6 +136,11 @@ class Existence:
         compared = await self._compared(instance, ready, owners)
         lost = await _each(compared.missing, lambda thing: self._withhold(instance, thing))
         restored = await _each(compared.back, lambda thing: self._restore(instance, thing))
+        if lost or restored:
+            log.warning(
+                "keys are withheld, or given again: the key manager no longer has, or has again, their copies",
+                extra={"instance": instance.name, "withheld": lost, "restored": restored},
+            )
         return Synced(
             at=min(listing.began for listing in ready.values()),
             withheld=compared.still_gone + lost + len(compared.back) - restored,
@@ -165,7 +170,6 @@ class Existence:
             return False
         # Other processes see it in the catalog at each Get; a withheld wrapping key shuts its instance: service.seals.
         self._vault.forget(thing.unique_identifier)
-        log.warning("a key is withheld", extra={"instance": instance.name, "key": thing.unique_identifier})
         return True
 
     async def _restore(self, instance: Instance, thing: Sealed) -> bool:

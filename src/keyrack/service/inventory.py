@@ -59,13 +59,13 @@ async def things(catalog: Catalog, instance: Instance) -> AsyncIterator[Sealed]:
         await asyncio.sleep(0)
 
 
-async def breathing(items: AsyncIterable[Item]) -> AsyncIterator[Item]:
-    """The items; the loop gets its turn every :data:`SLICE` of them, however many are there at once."""
+async def breathing(items: AsyncIterable[Item], every: int = SLICE) -> AsyncIterator[Item]:
+    """The items; the loop gets its turn after ``every`` so many of them, however many are there at once."""
     seen = 0
     async for item in items:
         yield item
         seen += 1
-        if seen % SLICE == 0:
+        if seen % every == 0:
             await asyncio.sleep(0)
 
 
