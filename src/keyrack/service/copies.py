@@ -36,7 +36,12 @@ class Copy:
     label: Label
     payload: bytes = field(repr=False)
     blob: Blob | None = field(repr=False)
-    """``None``: it is not a wrapped key of Keyrack."""
+    """``None``: it is not a wrapped key of Keyrack, or not any more."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it begins as a wrapped key of Keyrack, and does not go on as one."""
+        return self.blob is None and self.payload.startswith(blobs.MAGIC)
 
     @property
     def wrapped(self) -> Blob:

@@ -23,7 +23,7 @@ from keyrack.service.opening import Opening
 from keyrack.service.places import Place, Places
 from keyrack.service.recovered import NoObject, is_wrapping_key, object_of
 from keyrack.service.sorting import Copies, Sorted, Undecided, born, ranked, sort
-from keyrack.service.strangers import Strange, Stranger, stranger
+from keyrack.service.strangers import Strange, Stranger, stranger, unreadable
 from keyrack.service.walk import Report, silently
 
 ACTION = "key.rebuild"
@@ -133,7 +133,7 @@ class Rebuild:
         return unknown
 
     def _note_strangers(self, found: Sorted) -> None:
-        self._rebuilt.strangers += [stranger(copy, Strange.OTHER) for copy in found.other]
+        self._rebuilt.strangers += map(unreadable, found.other)
         self._rebuilt.strangers += [
             stranger(copy, Strange.DEPLOYMENT)
             for copies in found.foreign.values()

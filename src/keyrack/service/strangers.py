@@ -18,8 +18,8 @@ class Strange(StrEnum):
     LOST = "lost"
     """The key of an object, or of an instance, that the catalog does not have."""
     DEPLOYMENT = "another deployment"
-    CHANGED = "not authentic"
-    """It says that it is this deployment's, and its MAC does not."""
+    CHANGED = "changed"
+    """It is damaged, or says that it is this deployment's, and its MAC does not."""
     OTHER = "not a wrapped key"
 
 
@@ -46,10 +46,15 @@ class Stranger:
     """Whose it is, as far as it says so."""
 
 
+def unreadable(copy: Copy) -> Stranger:
+    """The stranger that a copy is which is no wrapped key."""
+    return Stranger(copy.label, Strange.CHANGED if copy.damaged else Strange.OTHER, "")
+
+
 def stranger(copy: Copy, kind: Strange) -> Stranger:
-    """The stranger that a copy is."""
+    """The stranger that a copy is which is a wrapped key."""
     if copy.blob is None:
-        return Stranger(copy.label, kind, "")
+        return unreadable(copy)
     header = copy.blob.header
     return Stranger(copy.label, kind, f"of instance {header.instance} of deployment {header.deployment}")
 
@@ -58,7 +63,7 @@ async def recognised(catalog: Catalog, vault: Vault, deployment: str, copy: Copy
     """What a copy is that is not in the catalog's books; ``None`` where it has come into them meanwhile."""
     blob = copy.blob
     if blob is None:
-        return stranger(copy, Strange.OTHER)
+        return unreadable(copy)
     header = blob.header
     if header.deployment != deployment:
         return stranger(copy, Strange.DEPLOYMENT)

@@ -11,7 +11,7 @@ from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Unit
 from keyrack.service.opening import Opening
 from keyrack.service.refusals import Refused
-from keyrack.service.strangers import Strange
+from keyrack.service.strangers import HARMLESS, Strange
 from keyrack.spec.enumerations import ObjectType, ResultReason, State
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.conversation import (
@@ -257,22 +257,24 @@ async def test_what_is_not_ours_is_told_of_and_left_alone() -> None:
     assert len(await again.catalog.instances()) == 1
 
 
-async def test_a_copy_that_was_changed_is_not_entered() -> None:
+@pytest.mark.parametrize("place", [8, 200, -100, -1])
+async def test_a_copy_that_was_changed_is_not_entered_and_told_of(place: int) -> None:
     site = Site.new()
     instance = await site.instance()
     spoilt, _ = await site.keys(2)
     held = await site.catalog.load(instance.identifier, spoilt)
     assert held is not None
-    payload = held.sealed or b""
-    site.manager.replace_standard_key(
-        held.standard_key or "", payload[:200] + bytes([payload[200] ^ 1]) + payload[201:]
-    )
+    payload = bytearray(held.sealed or b"")
+    payload[place] ^= 1
+    site.manager.replace_standard_key(held.standard_key or "", bytes(payload))
 
     again, rebuilt = await lost(site, instance)
 
     assert rebuilt.keys == 1
     assert await again.catalog.load(instance.identifier, spoilt) is None
-    assert [uid for uid, _ in rebuilt.failures] == [spoilt]
+    told = [uid for uid, _ in rebuilt.failures] + [each.label.unique_identifier for each in rebuilt.strangers]
+    assert told == [spoilt]
+    assert all(each.kind not in HARMLESS for each in rebuilt.strangers)
 
 
 async def test_a_copy_under_the_name_of_another_object_is_its_own() -> None:
