@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +13,11 @@ from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
+from keyrack.service.care import Care
 from keyrack.service.envelope import Vault
 from keyrack.service.reconcile import reconcile
+from keyrack.service.seals import Seals
+from keyrack.service.validation import Heard, every
 from keyrack.service.withdrawals import Withdrawals
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
@@ -42,6 +45,7 @@ class House:
     vault: Vault
     desk: Desk
     trusted: Trusted
+    seals: Seals
     server: KmipServer
 
     async def watch_trust(self) -> None:
@@ -63,6 +67,22 @@ class House:
         """Let go of keys that the key manager has taken out of use, for ever."""
         await Withdrawals(self.vault, self.key_managers).watch()
 
+    async def watch_seals(self) -> None:
+        """Let go of what an administrator has sealed, for ever."""
+        await self.seals.watch()
+
+    async def hear(self) -> None:
+        """Tell the vault what was found out about key managers, in whatever process, for ever."""
+        await Heard(self.catalog, self.vault, every(self._seconds)).watch()
+
+    async def care(self) -> None:
+        """Look after key managers, for ever; one process of a deployment is enough."""
+        await Care(self.catalog, self.key_managers, self.vault, seconds=self._seconds).watch()
+
+    @property
+    def _seconds(self) -> Mapping[str, float]:
+        return {name: table.lease.existence_seconds for name, table in self.config.key_managers.items()}
+
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
         self.server.drop(gone)
@@ -81,7 +101,9 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
         trusted = Trusted(catalog)
         await trusted.refresh()
-        yield House(config, catalog, managers, vault, desk, trusted, _server(config, desk, trusted))
+        seals = Seals(catalog, vault)
+        await seals.look()
+        yield House(config, catalog, managers, vault, desk, trusted, seals, _server(config, desk, trusted))
 
 
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:

@@ -119,9 +119,10 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 @asynccontextmanager
 async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
-    tasks = [asyncio.create_task(house.watch_trust()), asyncio.create_task(house.watch_withdrawals())]
+    duties = [house.watch_trust(), house.watch_withdrawals(), house.watch_seals(), house.hear()]
     if chores:
-        tasks += [asyncio.create_task(house.reconcile()), asyncio.create_task(keep_schedule(house.key_managers))]
+        duties += [house.reconcile(), house.care(), keep_schedule(house.key_managers)]
+    tasks = [asyncio.create_task(duty) for duty in duties]
     try:
         yield
     finally:
