@@ -474,7 +474,7 @@ def test_a_certificate_counts_as_soon_as_it_is_added(tmp_path: Path, me: Identit
 
 
 @versions
-def test_recheck_closes_the_open_connections_of_removed_certificates_and_no_other(
+def test_a_drop_closes_the_open_connections_of_removed_certificates_and_no_other(
     tmp_path: Path, me: Identity, tls: ssl.TLSVersion
 ) -> None:
     """Live connections learn of a removal; those of others are not touched."""
@@ -487,7 +487,7 @@ def test_recheck_closes_the_open_connections_of_removed_certificates_and_no_othe
         assert [FRAME] * 3 == [each.exchange(FRAME) for each in mine]
         pins.fingerprints.discard(me.fingerprint)
 
-        assert 3 == listener.run(listener.server.recheck())
+        assert 3 == listener.call(listener.server.drop, [me.fingerprint])
 
         assert all(is_refused(partial(each.exchange, FRAME)) for each in mine)
         assert FRAME == others.exchange(FRAME)

@@ -108,12 +108,6 @@ class KeySearchTooBroad(Refusal):
     code = "KEY_SEARCH_TOO_BROAD"
 
 
-class ServiceOnly(Refusal):
-    """Only a service may do that."""
-
-    code = "SERVICE_ONLY_ERR"
-
-
 class InvalidCrk(Refusal):
     """A KMIP adapter needs an active root key."""
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from keyrack.shell.connection import Connection, Desk, Surroundings
@@ -27,8 +27,6 @@ BREATH = 0.5
 """Seconds without accepting after the process has run out of file descriptors or memory."""
 REPEAT = 60.0
 """Seconds in which the same thing is logged once."""
-RECHECK_BATCH = 200
-"""Certificates asked about before other work gets its turn."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -44,16 +42,12 @@ class KmipServer:
         trust: Trust,
         tls: TlsSettings,
         limits: Limits | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``clock`` gives seconds since 1970. Raises :class:`~keyrack.shell.tls.TlsError` for files of no use."""
+        """Raises :class:`~keyrack.shell.tls.TlsError` for files of no use."""
         self._desk = desk
-        self._trust = trust
         self._plane = TrustPlane(tls, trust)
         self._limits = limits or Limits()
-        self._clock = clock
-        self._strangers = Strangers(clock)
+        self._strangers = Strangers()
         self._admission: Admission[Connection] = Admission(self._limits, time.monotonic)
         self._known: dict[str, set[Connection]] = {}
         """Open connections by the fingerprint of their certificate."""
@@ -132,20 +126,6 @@ class KmipServer:
         for connection in doomed:
             connection.abort("certificate in force no more")
         return len(doomed)
-
-    async def recheck(self) -> int:
-        """Ask again about the certificate of each open connection and close those not known; how many.
-
-        Where trust cannot be asked the exception goes to the caller, and connections stay: each request is authorised
-        by itself anyway.
-        """
-        dropped = 0
-        for number, fingerprint in enumerate(tuple(self._known), 1):
-            if not self._trust.known(fingerprint):
-                dropped += self.drop([fingerprint])
-            if number % RECHECK_BATCH == 0:
-                await asyncio.sleep(0)
-        return dropped
 
     def strangers(self) -> tuple[Stranger, ...]:
         """Certificates that were refused, the last seen first."""
@@ -245,9 +225,7 @@ class KmipServer:
             if self._says(f"refused {connection.host}"):
                 log.info("%s: handshake refused: %s", connection.address, verdict.reason)
             return
-        stranger = self._strangers.remember(
-            fingerprint=verdict.fingerprint, der=verdict.der, reason=verdict.reason, address=connection.address
-        )
+        stranger = self._strangers.remember(verdict.fingerprint, verdict.der)
         if self._says(f"refused {verdict.fingerprint}"):
             log.info(
                 "%s: handshake refused: %s: %s %s (seen %d times)",

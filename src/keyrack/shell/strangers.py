@@ -1,7 +1,6 @@
-"""Certificates that were seen and not trusted: what an administrator asks for when a client cannot connect."""
+"""Certificates that were seen and not trusted: whose they say they are, and how often, for whoever reads the log."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cryptography import x509
@@ -18,42 +17,25 @@ class Stranger:
     """SHA-256 of its DER form in hexadecimal."""
     subject: str
     """As the certificate says, or empty where that cannot be read. Nothing in it is proved."""
-    reason: str
-    """Why it was refused, in words."""
-    address: str
-    """Where it came from last."""
     count: int
-    first_seen: float
-    """Seconds since 1970."""
-    last_seen: float
-    """Seconds since 1970."""
+    """How often it was refused."""
 
 
 class Strangers:
     """Remembers the last ``capacity`` certificates that were refused, each once."""
 
-    def __init__(self, clock: Callable[[], float], capacity: int = 256) -> None:
-        """``clock`` gives seconds since 1970."""
-        self._clock = clock
+    def __init__(self, capacity: int = 256) -> None:
+        """``capacity``: how many certificates are remembered at the most."""
         self._capacity = capacity
         self._seen: OrderedDict[str, Stranger] = OrderedDict()
 
-    def remember(self, *, fingerprint: str, der: bytes, reason: str, address: str) -> Stranger:
+    def remember(self, fingerprint: str, der: bytes) -> Stranger:
         """Count one more refusal of a certificate and give what is known of it."""
-        now = self._clock()
         known = self._seen.pop(fingerprint, None)
         if known is None:
-            stranger = Stranger(
-                fingerprint=fingerprint,
-                subject=subject_of(der),
-                reason=reason,
-                address=address,
-                count=1,
-                first_seen=now,
-                last_seen=now,
-            )
+            stranger = Stranger(fingerprint=fingerprint, subject=subject_of(der), count=1)
         else:
-            stranger = replace(known, reason=reason, address=address, count=known.count + 1, last_seen=now)
+            stranger = replace(known, count=known.count + 1)
         self._seen[fingerprint] = stranger
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)

@@ -65,20 +65,6 @@ VALUES: Final = {version: _Values(version) for version in VERSIONS}
 """Writer and reader of an Attribute Value, by protocol version and Attribute Name."""
 
 
-def is_sayable(name: str, value: Any, version: ProtocolVersion) -> bool:
-    """Whether a protocol version has the attribute and can say its value: ChaCha20 is no algorithm of KMIP 1.3.
-
-    What is not sayable has to be left out of an answer: writing it raises ``Unexpected``.
-    """
-    if version == VERSIONS[0]:
-        return True
-    try:
-        VALUES[version][name][0](bytearray(), [], value)
-    except Unexpected:
-        return False
-    return True
-
-
 def _custom_codec(version: ProtocolVersion) -> tuple[Writer, Decoder]:
     scalars: dict[ItemType, tuple[Writer, Decoder]] = {
         item_type: item_codec(

@@ -10,18 +10,14 @@ from keyrack.spec.enumerations import (
     CredentialType,
     CryptographicAlgorithm,
     KeyFormatType,
-    LinkType,
     ObjectType,
     Operation,
     ResultReason,
     ResultStatus,
 )
-from keyrack.spec.structures import Link
 from keyrack.spec.tags import Tag
-from keyrack.spec.types import CustomValue, ItemType
 from keyrack.spec.versions import V1_0, V1_1, V1_2, V1_4, VERSIONS, ProtocolVersion
 from keyrack.wire import tree
-from keyrack.wire.attributes import is_sayable
 from keyrack.wire.codec import encode
 from keyrack.wire.credentials import Authentication, Credential, UsernameAndPassword
 from keyrack.wire.errors import Malformed, Unexpected, UnsupportedVersion, WireError
@@ -315,19 +311,3 @@ def test_an_operation_is_echoed_even_if_the_version_does_not_have_it() -> None:
     item = ResponseBatchItem(operation=Operation.DISCOVER_VERSIONS, result_status=ResultStatus.OPERATION_FAILED)
 
     assert Operation.DISCOVER_VERSIONS == read_response(answer(V1_0, item)).batch_items[0].operation
-
-
-SAYABLE = [
-    ("Cryptographic Algorithm", CryptographicAlgorithm.AES, V1_0, True),
-    ("Cryptographic Algorithm", CryptographicAlgorithm.CHACHA20, V1_4, True),
-    ("Cryptographic Algorithm", CryptographicAlgorithm.CHACHA20, V1_2, False),
-    ("Link", Link(link_type=LinkType.PARENT_LINK, linked_object_identifier="1"), V1_1, False),
-    ("Sensitive", True, V1_2, False),
-    ("x-Anything", CustomValue(ItemType.BOOLEAN, True), V1_0, True),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "version", "sayable"), SAYABLE)
-def test_it_is_known_what_a_version_can_say(name: str, value: Any, version: ProtocolVersion, sayable: bool) -> None:
-    """Attributes and values that are newer than a version can be told before they are written."""
-    assert sayable is is_sayable(name, value, version)

@@ -16,7 +16,6 @@ from keyrack.shell.rest.key_protect.envelope import JSON
 from keyrack.shell.rest.key_protect.resources import Errors, TokenError
 
 REFERENCE: Final = "#/components/schemas/{model}"
-IAM: Final = "/identity"
 ALWAYS: Final = (400, 401, 403, 429, 500, 503)
 """What every call of a key manager instance may answer."""
 WITHOUT_TOKEN: Final = (429, 500)
