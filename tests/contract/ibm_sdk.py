@@ -104,6 +104,9 @@ class SdkKeyManager:
                 if key["name"].startswith(prefix):
                     yield StandardKey(key["id"], key["name"], b"")
 
+    async def find_standard_keys(self, name: str) -> Sequence[StandardKey]:
+        return [key async for key in self.list_standard_keys(name) if key.name == name]
+
     async def delete_standard_key(self, identifier: str) -> None:
         try:
             await self._ask(self._service.delete_key, id=identifier)

@@ -90,6 +90,7 @@ async def test_one_instance_does_not_use_the_keys_of_another(tmp_path: Path) -> 
     an_instance(first.house, OTHER_INSTANCE)
     managers = KeyManagers({"embedded": first})
     other = managers[name_for("embedded", first, OTHER_INSTANCE)]
+    assert isinstance(other, EmbeddedKeyManager)
     async with contextlib.aclosing(_Closing(first)):
         root_key = (await first.create_root_key("root")).identifier
         wrapped = await first.wrap(root_key, a_secret(), AAD)

@@ -76,7 +76,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """A place with a manager of the instance."""
     house = a_house(tmp_path)
     managers = KeyManagers({"embedded": EmbeddedKeyManager(house, INSTANCE)})
-    manager, path = managers["embedded"], tmp_path / "catalog.db"
+    manager, path = managers.embedded()["embedded"], tmp_path / "catalog.db"
     ours, shared = SqliteCatalog(path, "key-manager-api"), SqliteCatalog(path, "kmip-0")
     rooms = service.Rooms(catalog=ours, key_managers=managers, clock=lambda: int(house.clock() * 1000))
     premises = Premises(house=house, rooms=rooms, name_of=lambda instance: name_for("embedded", manager, instance))
