@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import Instance, Storage, WrappingKey
+from keyrack.ports.catalog import Leftover
 from keyrack.ports.key_manager import (
     ChecksItself,
     KeyManager,
@@ -16,6 +17,7 @@ from keyrack.ports.key_manager import (
     RootKeyAdministration,
     Verdict,
 )
+from keyrack.service import trial
 from keyrack.service.envelope import Vault
 from keyrack.service.refusals import Refused
 
@@ -101,6 +103,34 @@ async def _refuse_flaws(manager_name: str, manager: KeyManager, root_key: str) -
             f"key manager {manager_name!r} cannot serve an instance yet: {each.what}: {each.told}" for each in found
         )
         raise Refused("\n".join(told))
+
+
+async def keeps_standard_keys(manager_name: str, manager: KeyManager, instance: Instance, now: int) -> Leftover:
+    """Return if the key manager keeps standard keys for the instance; what answers is the one that it was tried with.
+
+    ``now`` is in seconds since 1970. Raises :class:`Refused` with what the customer changes, and
+    ``KeyManagerUnavailable``.
+    """
+    await _refuse_flaws(manager_name, manager, instance.root_key)
+    identity, payload = str(uuid.uuid4()), uuid.uuid4().bytes
+    try:
+        identifier = await manager.put_standard_key(f"{trial.PREFIX}{identity}", payload)
+        kept = (await manager.get_standard_key(identifier)).payload
+    except KeyManagerRefused as error:
+        told = f"{error} ({error.code})" if error.code and error.code not in str(error) else str(error)
+        raise Refused(
+            f"key manager {manager_name!r} keeps no standard keys: {told}; {_way(error)}. Nothing was changed"
+        ) from error
+    if kept != payload:
+        raise Refused(f"key manager {manager_name!r} answers other bytes than it was given to keep")
+    return Leftover(
+        key_manager=manager_name,
+        standard_key=identifier,
+        instance=instance.identifier,
+        unique_identifier=identity,
+        why="undone",
+        at=now,
+    )
 
 
 def _way(error: KeyManagerFailed) -> str:

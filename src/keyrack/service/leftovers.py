@@ -50,7 +50,7 @@ class Leftovers:
         A key manager that refuses or does not answer keeps its others for a later round. Raises ``CatalogUnavailable``.
         """
         now, deleted = self._clock(), 0
-        resting = {name for name, at in self._refused.items() if at <= now < at + AGAIN_AFTER}
+        resting = self._resting()
         for leftover in await self._catalog.leftovers():
             name = leftover.key_manager
             meant = configured in {None, name.partition("/")[0]}
@@ -62,6 +62,18 @@ class Leftovers:
             else:
                 deleted += 1
         return Cleared(deleted=deleted, refused=len(resting & self._refused.keys()))
+
+    async def delete(self, leftover: Leftover) -> bool:
+        """Delete one now, unless its key manager has refused within the last hour; whether it is gone."""
+        manager = self._key_managers.get(leftover.key_manager)
+        if manager is None or leftover.key_manager in self._resting():
+            return False
+        return await self._deleted(manager, leftover)
+
+    def _resting(self) -> set[str]:
+        """Key managers that have refused not long ago."""
+        now = self._clock()
+        return {name for name, at in self._refused.items() if at <= now < at + AGAIN_AFTER}
 
     async def _deleted(self, manager: KeyManager, leftover: Leftover) -> bool:
         """Delete one and forget it; ``False`` where the key manager does not."""
