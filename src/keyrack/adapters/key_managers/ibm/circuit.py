@@ -66,7 +66,9 @@ class Circuit:
         """The call came to nothing; whether the circuit has opened by it."""
         self.let_go(admission)
         self._failures += 1
-        if self._failures < FAILURES or self.wait(now) > 0:
+        # What was under way when it opened is no news.
+        late = self._open_until is not None and admission is Admission.CALL
+        if late or self._failures < FAILURES:
             return False
         pause = min(FIRST_PAUSE * 2**self._pauses, LONGEST_PAUSE)
         self._open_until = now + pause * (1 - self._spread() / 4)
