@@ -118,21 +118,22 @@ class FetchedTokens:
     def _fetch(self) -> "asyncio.Task[_Token]":
         loop = asyncio.get_running_loop()
         if self._fetching is None or self._fetching.done() or self._fetching.get_loop() is not loop:
-            self._fetching = loop.create_task(self._ask_persistently())
-            self._fetching.add_done_callback(self._settle)
+            self._fetching = loop.create_task(self._fetch_one())
+            self._fetching.add_done_callback(_look_at)
         return self._fetching
 
-    def _settle(self, task: "asyncio.Task[_Token]") -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            self._token = task.result()
-        elif isinstance(error, KeyManagerRefused):
+    async def _fetch_one(self) -> _Token:
+        # What follows from the outcome is settled before anybody can see that the task has ended.
+        try:
+            self._token = await self._ask_persistently()
+        except KeyManagerRefused:
             # Who was revoked shall not go on until the end of the token's life.
             self._token = None
-        else:
+            raise
+        except KeyManagerUnavailable:
             self._patient_until = self._clock() + SETTLED
+            raise
+        return self._token
 
     async def _ask_persistently(self) -> _Token:
         until = self._clock() + FETCH
@@ -222,6 +223,12 @@ class TokenOfFile:
 
 _HOPELESS: Final = frozenset({Reason.TRUST, Reason.IDENTITY})
 """Failures that do not go away by themselves within a call."""
+
+
+def _look_at(task: "asyncio.Task[_Token]") -> None:
+    """A fetch that nobody waits for may fail; whoever needs the token next will know."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _failure_of(answer: Answer) -> KeyManagerFailed:
