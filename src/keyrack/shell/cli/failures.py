@@ -43,8 +43,9 @@ FORESEEN: Mapping[str, int] = {
 ADVICE: Mapping[str, str] = {
     "KeyPayloadRequired": "hand it over with --material FILE",
     "KeyDeleted": "'keyrack root-key restore' brings it back while that can be done",
+    "KeyManagerFailed": "'keyrack key-manager check' tries out step by step what has to be changed",
 }
-"""What to do on a command line about refusals whose text is Key Protect's."""
+"""What to do on a command line about failures whose text is Key Protect's, by the name of their kind."""
 
 
 def tell(error: Exception, *, debug: bool) -> int:
@@ -80,7 +81,7 @@ def _known(error: Exception) -> tuple[list[str], int | None]:
     for kind in type(error).__mro__:
         code = FORESEEN.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
-            advice = ADVICE.get(type(error).__name__)
+            advice = next((ADVICE[each.__name__] for each in type(error).__mro__ if each.__name__ in ADVICE), None)
             told = f"{error}; {advice}" if advice else str(error)
             return told.splitlines() or [kind.__name__], code
     return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], None)
