@@ -71,7 +71,7 @@ class Leftover:
     unique_identifier: str
     """The object that it was a copy of."""
     why: str
-    """``"rewrapped"``, ``"moved"``, ``"storage"`` or ``"undone"``."""
+    """``"rewrapped"``, ``"moved"``, ``"storage"``, ``"restored"`` or ``"undone"``."""
     at: int
     """Seconds since 1970."""
 

@@ -6,15 +6,14 @@ from enum import StrEnum
 
 from keyrack.ports.catalog import Catalog
 from keyrack.service.copies import Copy, Label
-from keyrack.service.envelope import Vault
-from keyrack.service.recovered import is_wrapping_key
+from keyrack.service.envelope import Sealed, Vault
 
 
 class Strange(StrEnum):
     """What a standard key may be that nobody has."""
 
     FORMER = "former"
-    """A copy of an object that has another one by now, or is destroyed."""
+    """A copy of an object that has another one by now, in whatever condition."""
     LOST = "lost"
     """The key of an object, or of an instance, that the catalog does not have."""
     DEPLOYMENT = "another deployment"
@@ -52,31 +51,36 @@ def unreadable(copy: Copy) -> Stranger:
 
 
 def stranger(copy: Copy, kind: Strange) -> Stranger:
-    """The stranger that a copy is which is a wrapped key."""
+    """The stranger that a copy is, and whose it says that it is."""
     if copy.blob is None:
-        return unreadable(copy)
+        return Stranger(copy.label, kind, "")
     header = copy.blob.header
     return Stranger(copy.label, kind, f"of instance {header.instance} of deployment {header.deployment}")
 
 
 async def recognised(catalog: Catalog, vault: Vault, deployment: str, copy: Copy) -> Stranger | None:
-    """What a copy is that is not in the catalog's books; ``None`` where it has come into them meanwhile."""
-    blob = copy.blob
-    if blob is None:
-        return unreadable(copy)
-    header = blob.header
-    if header.deployment != deployment:
+    """What a copy is that is not in the catalog's books; ``None`` where it has come into them meanwhile.
+
+    A copy of an object that has another one is not needed, whatever has become of it.
+    """
+    if copy.blob is not None and copy.blob.header.deployment != deployment:
         return stranger(copy, Strange.DEPLOYMENT)
-    if not vault.wrapping.is_authentic(blob):
-        return stranger(copy, Strange.CHANGED)
-    if is_wrapping_key(blob):
-        wrapping_key = await catalog.wrapping_key(header.instance)
-        return _compared(copy, wrapping_key.standard_key if wrapping_key else None, there=wrapping_key is not None)
-    managed = await catalog.load(header.instance, copy.unique_identifier)
-    return _compared(copy, managed.standard_key if managed else None, there=managed is not None)
+    kept = await _kept(catalog, copy)
+    if kept is not None:
+        return None if kept.standard_key == copy.label.identifier else stranger(copy, Strange.FORMER)
+    if copy.blob is None:
+        return unreadable(copy)
+    return stranger(copy, Strange.LOST if vault.wrapping.is_authentic(copy.blob) else Strange.CHANGED)
 
 
-def _compared(copy: Copy, standard_key: str | None, *, there: bool) -> Stranger | None:
-    if standard_key == copy.label.identifier:
-        return None
-    return stranger(copy, Strange.FORMER if there else Strange.LOST)
+async def _kept(catalog: Catalog, copy: Copy) -> Sealed | None:
+    """What the catalog has under the identifier that a copy says, or is named after."""
+    instances = [each.identifier for each in await catalog.instances()]
+    for instance in [copy.blob.header.instance] if copy.blob else instances if copy.damaged else []:
+        wrapping_key = await catalog.wrapping_key(instance)
+        if wrapping_key is not None and wrapping_key.unique_identifier == copy.unique_identifier:
+            return wrapping_key
+        managed = await catalog.load(instance, copy.unique_identifier)
+        if managed is not None:
+            return managed
+    return None

@@ -19,6 +19,9 @@ from keyrack.service.envelope import Vault
 from keyrack.service.founding import wrapping_key_for
 from keyrack.service.identity import Peer
 from keyrack.service.rebuild import Rebuild, Rebuilt, Wishes
+from keyrack.service.restoring import Due, Restoring
+from keyrack.service.verify import Verification, Verified
+from keyrack.service.walk import Outcome
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.conversation import Client, create, name
 from keyrack.testing.house import Clock, House
@@ -151,3 +154,18 @@ class Site:
             deployment=self.deployment,
             wishes=Wishes(**wishes),
         ).run()
+
+    async def verify(self, *instances: Instance, quick: bool = False) -> Verified:
+        """Verify these instances, or all."""
+        verification = Verification(
+            self.catalog, self.vault, self.key_managers, deployment=self.deployment, quick=quick
+        )
+        return await verification.run(instances or await self.catalog.instances())
+
+    async def restore(self, instance: Instance) -> tuple[Sequence[Due], Outcome]:
+        """Put the standard keys of an instance again that are missing or spoilt."""
+        restoring = Restoring(
+            self.catalog, self.administration, self.vault, self.key_managers, instance, clock=self.clock
+        )
+        due, _ = await restoring.look()
+        return due, await restoring.put_again(due)
