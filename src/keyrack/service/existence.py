@@ -16,10 +16,11 @@ from keyrack.domain.instances import Instance, Storage, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.ports.catalog import Catalog, Conflict, Touch, Unit
-from keyrack.ports.key_manager import KeyManager, KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable, Reason
+from keyrack.ports.key_manager import KeyManager, KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable
 from keyrack.service.envelope import Sealed, Vault
 from keyrack.service.homes import cause_of
 from keyrack.service.inventory import Listing, listed, manager_of, managers_of, things
+from keyrack.service.standing import GONE
 from keyrack.service.unclaimed import Unclaimed, intended
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ AT_ONCE: Final = 8
 """Standard keys that are asked for by themselves at the same time."""
 ATTEMPTS: Final = 8
 """How often one key is decided anew when another change came first."""
-GONE: Final = frozenset({Reason.ABSENT, Reason.DELETED})
 KEEPER: Final = "keyrack"
 """Who withholds and gives again, as the journal names it."""
 

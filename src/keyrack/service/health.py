@@ -1,39 +1,26 @@
 """Is the house well? Findings, each with what to do; the parts behind the ports are looked at here."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from keyrack.domain.instances import ClientCertificate, Instance
 from keyrack.ports.catalog import Catalog
-from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable
+from keyrack.ports.key_manager import KeyManager
+from keyrack.service import instance_health
 from keyrack.service.certificates import dates
+from keyrack.service.findings import Finding, Level
+from keyrack.service.instance_health import Known
+from keyrack.service.lease import Terms
+from keyrack.service.remedies import Acts
+from keyrack.service.validation import look
+
+__all__ = ["Finding", "Health", "Level", "examine", "server_certificate"]
 
 SOON_DAYS = 30
 """A server certificate that expires within these days calls for attention: vCenter has to be told of the next one."""
-_DEACTIVATED = 3
-"""Key Protect's state of a key that has expired."""
-_WAYS_BACK: Mapping[int, str] = {2: "enable", 5: "restore"}
-"""What takes a key out of Key Protect's states Suspended and Destroyed, as commands call it."""
-
-
-class Level(StrEnum):
-    """How grave a finding is; only ``FAILED`` makes the house unhealthy."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    level: Level
-    told: str
-    """What was found, and where it is not well, what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +36,67 @@ class Health:
         return all(finding.level is not Level.FAILED for finding in self.findings)
 
 
-async def examine(catalog: Catalog, key_managers: Mapping[str, KeyManager], at: int) -> Health:
-    """Look at the catalog, each instance's root key and the client certificates; ``at`` is seconds since 1970.
+async def examine(
+    catalog: Catalog,
+    key_managers: Mapping[str, KeyManager],
+    at: int,
+    *,
+    terms: Mapping[str, Terms] = MappingProxyType({}),
+    acts: Mapping[str, Acts] = MappingProxyType({}),
+) -> Health:
+    """Look at the catalog, each instance and its root key, and the client certificates; ``at`` is seconds since 1970.
 
-    Raises ``CatalogUnavailable`` where there is nothing to look at.
+    ``key_managers`` are those that could be opened; ``terms`` of all that are configured, and ``acts`` of those that
+    are not embedded, by configured name. Raises ``CatalogUnavailable`` where there is nothing to look at.
     """
     instances = await catalog.instances()
     certificates = await catalog.certificates()
     keys = {instance.name: await catalog.count(instance.identifier) for instance in instances}
     findings = [_catalog(instances, keys), *_certificates(instances, certificates, at)]
     findings.append(_journal(await catalog.journal_heads()))
-    findings += [await _root_key(instance, key_managers) for instance in instances]
-    numbers = {
-        "instances": [
-            {
-                "name": instance.name,
-                "status": str(instance.status),
-                "keys": keys[instance.name],
-                "certificates": sum(each.instance == instance.identifier for each in certificates),
-            }
-            for instance in instances
-        ]
+    known = await _known(catalog, key_managers, instances, acts)
+    for each in known:
+        findings += instance_health.findings(each, at)
+    findings += instance_health.bounds(terms)
+    return Health(findings, {"instances": [_numbers(each, keys, certificates) for each in known]})
+
+
+async def _known(
+    catalog: Catalog, key_managers: Mapping[str, KeyManager], instances: Sequence[Instance], acts: Mapping[str, Acts]
+) -> Sequence[Known]:
+    validations, leftovers = await catalog.validations(), await catalog.leftovers()
+    homes = [each.home for each in instances if each.key_manager in key_managers]
+    looks = await asyncio.gather(*(look(key_managers[home.key_manager], home) for home in dict.fromkeys(homes)))
+    seen = dict(zip(dict.fromkeys(homes), looks, strict=True))
+    return [
+        Known(
+            instance=instance,
+            seen=seen.get(instance.home),
+            validation=validations.get(instance.identifier),
+            wrapping_key=await catalog.wrapping_key(instance.identifier),
+            leftovers=[each for each in leftovers if each.instance == instance.identifier],
+            acts=acts.get(instance.key_manager.partition("/")[0]),
+        )
+        for instance in instances
+    ]
+
+
+def _numbers(known: Known, keys: Mapping[str, int], certificates: Sequence[ClientCertificate]) -> Mapping[str, Any]:
+    instance, found = known.instance, known.validation
+    return {
+        "name": instance.name,
+        "status": str(instance.status),
+        "sealed": instance.sealed_at is not None,
+        "keys": keys[instance.name],
+        "certificates": sum(each.instance == instance.identifier for each in certificates),
+        "leftovers": len(known.leftovers),
+        "withheld": found.withheld if found else 0,
+        "strangers": found.strangers if found else 0,
+        "behind": found.behind if found else 0,
+        "validated_at": found.at if found else None,
+        "synced_at": found.synced_at if found else None,
+        "reason": found.reason if found else "",
     }
-    return Health(findings, numbers)
 
 
 def _catalog(instances: Sequence[Instance], keys: Mapping[str, int]) -> Finding:
@@ -98,36 +123,6 @@ def _certificates(
         odd = [f"{each.subject} ({each.fingerprint[:8]}): {remark}" for each in held for remark in dates(each, at)]
         told = "; ".join(odd) or f"{_count(len(held), 'certificate')} in force"
         yield Finding(what, Level.WARNING if odd else Level.OK, told)
-
-
-async def _root_key(instance: Instance, key_managers: Mapping[str, KeyManager]) -> Finding:
-    what = f"root key of {instance.name}"
-    manager = key_managers.get(instance.key_manager)
-    if manager is None:
-        return Finding(what, Level.WARNING, f"not looked at: key manager {instance.key_manager!r} was not opened")
-    try:
-        await manager.probe(instance.root_key)
-        state = (await manager.describe_root_key(instance.root_key)).state
-    except KeyManagerRefused as error:
-        told = f"refused: {error}; no key of {instance.name} can be fetched{await _way_back(manager, instance)}"
-        return Finding(what, Level.FAILED, told)
-    except KeyManagerUnavailable as error:
-        return Finding(what, Level.FAILED, f"no answer: {error}")
-    if state == _DEACTIVATED:
-        told = (
-            "it has expired: keys are still fetched, and no new one can be made; make an instance with another root key"
-        )
-        return Finding(what, Level.WARNING, told)
-    return Finding(what, Level.OK, f"{instance.key_manager} wraps and unwraps")
-
-
-async def _way_back(manager: KeyManager, instance: Instance) -> str:
-    try:
-        state = (await manager.describe_root_key(instance.root_key)).state
-    except (KeyManagerRefused, KeyManagerUnavailable):
-        return ""
-    verb = _WAYS_BACK.get(state)
-    return f"; 'keyrack root-key {verb} {instance.root_key}' brings them back" if verb else ""
 
 
 def server_certificate(days_left: int) -> Finding:

@@ -23,6 +23,7 @@ def command() -> Any:
         audit,
         cert,
         demo,
+        doctor,
         iam,
         init,
         instance,
@@ -35,7 +36,7 @@ def command() -> Any:
         unseal,
     )
 
-    for room in (demo, init, serve, unseal, status):
+    for room in (demo, init, serve, unseal, status, doctor):
         room.register(app)
     for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit):
         app.add_typer(room.app)

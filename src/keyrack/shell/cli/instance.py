@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from keyrack.shell.cli import screen
+from keyrack.shell.cli import instance_seals, screen
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
+instance_seals.register(app)
 
 
 @app.command()
@@ -125,6 +126,7 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
         return instance_json(found) | {
             "certificates": [{"fingerprint": c.fingerprint, "subject": c.subject} for c in certificates],
             "keys": dict(states),
+            **await _care(office, found.identifier),
         }
 
     found = in_office(config, look)
@@ -134,9 +136,23 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
     certificates, keys = found.pop("certificates"), found.pop("keys")
     assert isinstance(certificates, list)
     assert isinstance(keys, dict)
-    screen.pairs([(name.replace("_", " "), value) for name, value in found.items()])
+    screen.pairs([(name.replace("_", " "), value) for name, value in found.items() if value is not None])
     screen.pairs([("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none")])
     screen.pairs(
         [("certificate", f"{c['fingerprint'][:16]}  {c['subject']}") for c in certificates]
         or [("certificates", "none")]
     )
+
+
+async def _care(office: "Office", identifier: str) -> dict[str, object]:
+    """What the server has found out of the instance, and what is still to be deleted in its key manager."""
+    found = (await office.catalog.validations()).get(identifier)
+    leftovers = await office.catalog.leftovers(identifier)
+    return {
+        "validated_at": screen.instant(found.at) if found else None,
+        "trouble": found.reason or None if found else None,
+        "withheld": found.withheld if found else 0,
+        "behind_a_rotation": found.behind if found else 0,
+        "unknown_standard_keys": found.strangers if found else 0,
+        "standard_keys_to_delete": len(leftovers),
+    }

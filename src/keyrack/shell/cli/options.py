@@ -106,5 +106,6 @@ def instance_json(instance: "Instance") -> dict[str, object]:
         "root_key": instance.root_key,
         "storage": str(instance.storage),
         "hierarchy": str(instance.hierarchy),
+        "sealed_at": instant(instance.sealed_at),
         "created_at": instant(instance.created_at),
     }

@@ -41,6 +41,14 @@ def note(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+_MARKS: Mapping[str, tuple[str, Colour]] = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
+
+
+def mark(level: str) -> str:
+    """What stands before a finding of this level."""
+    return paint(*_MARKS[level])
+
+
 def as_json(value: Any) -> None:
     """The answer as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

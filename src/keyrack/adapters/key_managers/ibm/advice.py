@@ -27,6 +27,10 @@ BY_REASON: Final[Mapping[Reason, str]] = {
     Reason.OVERLOADED: "Wait a little and try again.",
     Reason.FAILING: "Look at https://cloud.ibm.com/status, and whether the address is the instance's; an HPCS instance "
     "must be initialised (its master key loaded).",
+    Reason.READ_ONLY: "Wait: after a disaster in a region Key Protect reads and unwraps first, and takes new keys "
+    "again within hours (https://cloud.ibm.com/status). Encrypt no new machines until then.",
+    Reason.CIPHERTEXT: "Look whether the root key is the one that has wrapped it: the instance ▸ Keys shows its ID and "
+    "its versions. `keyrack verify` tells key by key what opens.",
 }
 
 

@@ -1,0 +1,68 @@
+"""A deployment, looked at without a server: its catalog, and those of its key managers that open without a person."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from keyrack.adapters.key_managers.registry import Configured, KeyManagers
+from keyrack.service.administration import Administrator
+from keyrack.service.findings import Finding, Level
+from keyrack.service.health import Health, examine
+from keyrack.service.remedies import Acts
+from keyrack.shell.config import Config
+from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.office import Office, open_key_manager, open_office
+from keyrack.shell.openers import out_of_hand
+from keyrack.shell.vaulting import terms_of
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was opened."""
+
+    office: Office
+    key_managers: KeyManagers
+    closed: Sequence[Finding] = field(default=())
+    """Key managers that were not opened, and why: one for which the means lack here may be well all the same."""
+
+    async def health(self, at: int) -> Health:
+        """All findings about catalog, instances, root keys and clients; ``at`` is seconds since 1970."""
+        config = self.office.config
+        terms = {name: terms_of(table) for name, table in config.key_managers.items()}
+        return await examine(self.office.catalog, self.key_managers, at, terms=terms, acts=acts_of(config))
+
+
+@asynccontextmanager
+async def inspection(config: Config, administrator: Administrator) -> AsyncIterator[Inspection]:
+    """Open what opens; raises :class:`ConfigError` and ``CatalogUnavailable`` where the catalog does not."""
+    async with open_office(config, administrator) as office:
+        opened: dict[str, Configured] = {}
+        closed: list[Finding] = []
+        for name in config.key_managers:
+            if why := out_of_hand(config, name):
+                closed.append(Finding("key manager", Level.WARNING, f"{name!r} was not looked at: {why}"))
+                continue
+            try:
+                opened[name] = open_key_manager(config, name)
+            except ConfigError as error:
+                closed.append(Finding("key manager", Level.FAILED, str(error)))
+        managers = KeyManagers(opened)
+        try:
+            yield Inspection(office, managers, closed)
+        finally:
+            await managers.close()
+
+
+def acts_of(config: Config) -> Mapping[str, Acts]:
+    """What a customer does in the key managers that are IBM's, reason by reason, by configured name."""
+    if not config.of_ibm:
+        return {}
+    from keyrack.adapters.key_managers.ibm.advice import BY_REASON  # noqa: PLC0415 - an optional weight
+
+    return dict.fromkeys(config.of_ibm, BY_REASON)
+
+
+def now() -> int:
+    """The time, in seconds since 1970."""
+    return int(time.time())
