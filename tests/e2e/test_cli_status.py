@@ -69,5 +69,5 @@ def test_status_says_what_brings_a_root_key_back(fresh: Deployment) -> None:
     fresh.run("root-key", "delete", "ours", "--yes", "ours")
     deleted = fresh.run("status", check=False).stdout
 
-    assert re.search(r"is disabled: .* no key is handed out.*; 'keyrack root-key enable \S+' brings them back", disabled)
-    assert re.search(r"no key is handed out, and none is made; 'keyrack root-key restore \S+' brings them back", deleted)
+    assert re.search(r"is disabled: .* no key is handed out.*; 'keyrack root-key enable \S+' brings them", disabled)
+    assert re.search(r"no key is handed out, and none is made; 'keyrack root-key restore \S+' brings them", deleted)
