@@ -1,5 +1,6 @@
 """What is wrong with a configuration, all of it at once, one line for each mistake: where, what, why, what instead."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -163,7 +164,13 @@ def _toml(value: Any) -> str:
 
 
 def _tellable(value: Any) -> bool:
-    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 80)
+    if isinstance(value, str):
+        # What looks like an API key or a token is somebody's secret in the wrong place.
+        return len(value) <= 80 and not _LIKE_A_SECRET.fullmatch(value)
+    return isinstance(value, bool | int | float)
+
+
+_LIKE_A_SECRET = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def _model_at(location: tuple[str, ...], type_: str) -> type[BaseModel] | None:

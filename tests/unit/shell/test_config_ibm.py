@@ -209,8 +209,9 @@ def test_what_cannot_be_used_is_told_by_its_name_with_ibms_word_for_it(tmp_path:
         with_place(f'url = "https://apikey:{API_KEY}@kms.example.com"'),
         with_place(f'region = "eu-de"\nproxy = "http://me:{API_KEY}@proxy:3128"'),
         with_iam(f'api_key = "{API_KEY}"'),
+        HEAD + KEY_PROTECT.replace(INSTANCE, API_KEY),
     ],
-    ids=["in the place of its file", "in the address", "of the proxy", "in a key of its own"],
+    ids=["in the place of its file", "in the address", "of the proxy", "in a key of its own", "in another's place"],
 )
 def test_a_secret_that_stands_in_the_configuration_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
     """What is told of it goes into logs."""
