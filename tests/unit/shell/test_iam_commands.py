@@ -19,6 +19,7 @@ from keyrack.embedded.tenancy import create_instance
 from keyrack.shell.cli import run
 from keyrack.testing.canaries import in_files
 from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE, a_house, an_instance
+from keyrack.testing.tokens import header_of
 
 CONFIGURATION = """
 [deployment]
@@ -193,6 +194,20 @@ def test_nothing_is_deleted_where_nobody_can_be_asked(
     refused = "keyrack: nobody is at a terminal to be asked; say --yes to delete it. Nothing was changed\n"
     assert told == (2, "", refused)
     assert service_ids(house) == before
+
+
+def test_a_new_key_signs_tokens_and_the_old_tokens_count(house: House, keyrack: Keyrack) -> None:
+    keyrack("service-id", "create", "backup")
+    key = keyrack("api-key", "create", "backup")[1].strip().encode()
+    old = token_for(house, Secret(bytearray(key)), ISSUER).access_token
+
+    code, output, _ = keyrack("rotate-signing-key", "--json")
+
+    new = token_for(house, Secret(bytearray(key)), ISSUER).access_token
+    assert (code, json.loads(output)["kid"]) == (0, header_of(new)["kid"])
+    assert header_of(old)["kid"] != header_of(new)["kid"]
+    assert caller_of(house, old) == caller_of(house, new)
+    assert "signed with the new key" in keyrack("rotate-signing-key")[1]
 
 
 def test_the_matrix_is_shown(capfd: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,6 @@ from keyrack.embedded.iam.signing import (
     Verifier,
     key_ring,
     make_first,
-    rotate_signing_key,
     signing_key,
     verifiers,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "caller_of",
     "discovery",
     "public_keys",
-    "rotate_signing_key",
     "token_for",
 ]
 

@@ -255,6 +255,26 @@ def revoke(
         screen.say(f"It still is {each.role} over {over(each, names)}.")
 
 
+@app.command("rotate-signing-key")
+def rotate_signing_key(
+    key_manager: KeyManagerName = None, config: ConfigFile = None, json: screen.Json = False
+) -> None:
+    """Sign tokens with a new key from now on.
+
+    For when the old one may be known to somebody: what that one signs counts for an hour and a minute more.
+    """
+    from keyrack.embedded.iam import signing
+
+    with at_desk(config, key_manager) as (house, caller):
+        signing.rotate_signing_key(house, caller)
+        kid, over = str(signing.signing_key(house).kid), screen.instant(house.now + signing.LIFETIME + signing.MARGIN)
+    if json:
+        screen.as_json({"kid": kid, "older_tokens_are_over_at": over})
+    else:
+        screen.say(f"Tokens are signed with the new key {kid} from now on.")
+        screen.say(f"Those that are given already count until they are over, until {over} at the latest.")
+
+
 @app.command()
 def roles(json: screen.Json = False) -> None:
     """Show which role gives which right."""
