@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from keyrack.domain import attributes
 from keyrack.domain.errors import IllegalOperation
+from keyrack.domain.instances import Instance
 from keyrack.domain.objects import Indexed, ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict
+from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, InstanceChanged
 from keyrack.service.administration import Administration
 from keyrack.spec.structures import Name
 
@@ -31,11 +32,15 @@ async def enter(
     action: str,
     managed: ManagedObject,
     detail: Mapping[str, str | int],
+    *,
+    sealed_for: Instance | None = None,
 ) -> Collection[str]:
     """Insert the object with its entry in the journal, and answer those of its names that another object bears by now.
 
-    Those it does not get. Raises ``IllegalOperation`` where an object of this Unique Identifier is there already.
+    Those it does not get. Raises ``IllegalOperation`` where an object of this Unique Identifier is there already, and
+    where the instance that it was ``sealed_for`` is not so any more.
     """
+    seen = (sealed_for,) if sealed_for else ()
     taken: Collection[str] = ()
     for _ in range(len(names_of(managed)) + 1):
         entered = without_names(managed, taken) if taken else managed
@@ -48,8 +53,13 @@ async def enter(
                 seen={managed.unique_identifier: 0},
                 inserted=(entered,),
                 new_names=tuple(names_of(entered)),
+                seen_instances=seen,
             )
             return taken
+        except InstanceChanged:
+            raise IllegalOperation(
+                "its instance was changed by another command meanwhile: run this one again"
+            ) from None
         except Conflict:
             raise IllegalOperation("the catalog has an object of this Unique Identifier already") from None
         except AlreadyThere:

@@ -38,7 +38,7 @@ def is_wrapping_key(blob: Blob) -> bool:
     return context.object_type == ObjectType.SYMMETRIC_KEY and not context.key_format_type
 
 
-def object_of(blob: Blob, sealed: bytes, standard_key: str, material: Secret | None) -> ManagedObject:
+def object_of(blob: Blob, sealed: bytes, standard_key: str | None, material: Secret | None) -> ManagedObject:
     """The object of an authentic wrapped key, with ``sealed`` as its copy in the catalog; raises :class:`NoObject`.
 
     ``material``, where the key was opened, gives what only it can tell: the Digest, and what a certificate says.

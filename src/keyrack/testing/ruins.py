@@ -14,6 +14,8 @@ from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.administration import Administration, Administrator
+from keyrack.service.adopt import Adopted, Adoption
+from keyrack.service.adopt import Wishes as AdoptionWishes
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
 from keyrack.service.founding import wrapping_key_for
@@ -169,3 +171,16 @@ class Site:
         )
         due, _ = await restoring.look()
         return due, await restoring.put_again(due)
+
+    async def adopt(self, into: Instance, **wishes: Any) -> Adopted:
+        """Let an instance take over the keys of another site over the same key managers."""
+        adoption = Adoption(
+            self.catalog,
+            self.administration,
+            self.vault,
+            self.key_managers,
+            into,
+            deployment=self.deployment,
+            wishes=AdoptionWishes(**wishes),
+        )
+        return await adoption.run()
