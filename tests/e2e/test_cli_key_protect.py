@@ -216,6 +216,14 @@ def test_a_check_proves_everything_that_keyrack_will_ask(ibm: Ibm, deployment: D
     assert before == ibm.standard_keys()
 
 
+def test_hyper_protect_crypto_services_are_checked_by_the_same_steps(ibm: Ibm, deployment: Deployment) -> None:
+    """As far as it has Key Protect's API."""
+    code, steps = checked(changed(deployment, type="hpcs"), "--root-key", ibm.root_key)
+
+    assert (0, CHECKS) == (code, list(steps))
+    assert {"well"} == {verdict for verdict, _ in steps.values()}
+
+
 def test_a_check_for_people_marks_each_step(deployment: Deployment) -> None:
     """With what was found behind it."""
     done = deployment.run("key-manager", "check", "ibm", "--no-write")

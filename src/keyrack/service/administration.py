@@ -16,7 +16,7 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.envelope import Vault
-from keyrack.service.founding import root_key_for, wrapping_key_for
+from keyrack.service.founding import prove, root_key_for, telling_of, wrapping_key_for
 from keyrack.service.refusals import (
     CertificateElsewhere,
     CertificateThere,
@@ -118,21 +118,24 @@ class Administration:
                 f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"
             )
         manager_name, manager = self._key_manager(key_manager)
+        found = await root_key_for(manager_name, manager, root_key, name)
         instance = Instance(
             identifier=str(uuid.uuid4()),
             name=name,
             status=InstanceStatus.INSTALLED,
             key_manager=manager_name,
-            root_key=await root_key_for(manager_name, manager, root_key, name, storage),
+            root_key=found,
             storage=storage,
             hierarchy=hierarchy,
             created_at=self._clock() // 1000,
         )
-        if hierarchy is Hierarchy.DIRECT:
-            return await self.install(instance)
-        if self._vault is None:
-            raise Refused("an instance of two levels needs a wrapping key, and nothing here can wrap one")
-        return await self.install(instance, wrapping_key=await wrapping_key_for(self._vault, instance))
+        with telling_of(found if root_key is None else None):
+            await prove(manager_name, manager, found, storage)
+            if hierarchy is Hierarchy.DIRECT:
+                return await self.install(instance)
+            if self._vault is None:
+                raise Refused("an instance of two levels needs a wrapping key, and nothing here can wrap one")
+            return await self.install(instance, wrapping_key=await wrapping_key_for(self._vault, instance))
 
     async def install(
         self, instance: Instance, *, wrapping_key: WrappingKey | None = None, most: int | None = None

@@ -1,7 +1,8 @@
 """What an instance needs before it is entered: a root key that was proved, and for two levels a wrapping key."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from keyrack.domain.errors import KmipError
@@ -12,6 +13,7 @@ from keyrack.ports.key_manager import (
     KeyManager,
     KeyManagerFailed,
     KeyManagerRefused,
+    KeyManagerUnavailable,
     Reason,
     RootKey,
     RootKeyAdministration,
@@ -38,25 +40,41 @@ _STATES: Mapping[int, str] = {0: "Pre-activation", 1: "Active", 2: "Suspended", 
 """Key Protect's names of the states."""
 
 
-async def root_key_for(
-    manager_name: str, manager: KeyManager, wanted: str | None, instance: str, storage: Storage
-) -> str:
-    """The identifier of the root key that is wanted, or of a new one, once it was proved that it wraps and unwraps.
+async def root_key_for(manager_name: str, manager: KeyManager, wanted: str | None, instance: str) -> str:
+    """The identifier of the root key that is wanted, or of a new one. Raises :class:`Refused`."""
+    if wanted is None:
+        return (await _made(manager_name, manager, instance)).identifier
+    return (await _found(manager_name, manager, wanted)).identifier
+
+
+async def prove(manager_name: str, manager: KeyManager, root_key: str, storage: Storage) -> None:
+    """Return once the root key was seen to wrap and unwrap, and nothing is known that keeps an instance from its work.
 
     Raises :class:`Refused` with what the customer changes; ``KeyManagerUnavailable`` where nobody has answered.
     """
-    if wanted is None:
-        found = await _made(manager_name, manager, instance)
-    else:
-        found = await _found(manager_name, manager, wanted)
     try:
-        await manager.probe(found.identifier)
+        await manager.probe(root_key)
     except KeyManagerRefused as error:
-        told = f"root key {found.identifier!r} of key manager {manager_name!r} does not wrap and unwrap ({error})"
+        told = f"root key {root_key!r} of key manager {manager_name!r} does not wrap and unwrap ({error})"
         raise Refused(f"{told}; {_way(error)}") from error
     if storage is Storage.KEY_MANAGER:
-        await _refuse_flaws(manager_name, manager, found.identifier)
-    return found.identifier
+        await _refuse_flaws(manager_name, manager, root_key)
+
+
+@contextmanager
+def telling_of(made: str | None) -> Iterator[None]:
+    """Name a root key that was ``made`` for an instance which is refused after all: it is there, and may cost."""
+    told = f"the root key {made} that was made for it is there: take it with --root-key the next time, or delete it"
+    try:
+        yield
+    except Refused as error:
+        if made is None:
+            raise
+        raise type(error)(f"{error}; {told}") from error
+    except KeyManagerUnavailable as error:
+        if made is None:
+            raise
+        raise KeyManagerUnavailable(f"{error}; {told}", error.reason, code=error.code) from error
 
 
 async def _made(manager_name: str, manager: KeyManager, instance: str) -> RootKey:

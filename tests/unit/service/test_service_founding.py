@@ -177,3 +177,26 @@ async def test_an_instance_without_standard_keys_may_be_where_they_are_forbidden
     made = await at_work(catalog, manager).create_instance("prod")
 
     assert ([made], []) == (list(await catalog.instances()), manager.asked)
+
+
+async def test_a_root_key_that_was_made_in_vain_is_named(catalog: MemoryCatalog) -> None:
+    """It costs at IBM, and the next attempt can take it."""
+    manager = Checking([FLAW])
+
+    with pytest.raises(Refused) as caught:
+        await at_work(catalog, manager).create_instance("prod", storage=Storage.KEY_MANAGER)
+
+    (made,) = await manager.list_root_keys()
+    assert str(caught.value).endswith(
+        f"{FLAW.told}; the root key {made.identifier} that was made for it is there: take it with --root-key the next "
+        "time, or delete it"
+    )
+
+
+async def test_a_root_key_that_was_made_is_named_also_when_nobody_answers_any_more(catalog: MemoryCatalog) -> None:
+    """Between its making and its proof."""
+    manager = MemoryKeyManager()
+    manager.fail("probe", Fault.UNAVAILABLE)
+
+    with pytest.raises(KeyManagerUnavailable, match="that was made for it is there"):
+        await at_work(catalog, manager).create_instance("prod")
