@@ -11,11 +11,13 @@ from typing import Final
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
+from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
 from keyrack.service.care import Care
 from keyrack.service.envelope import Vault
 from keyrack.service.reconcile import reconcile
+from keyrack.service.rewrap import Rewrapped, rewrap_instance
 from keyrack.service.seals import Seals
 from keyrack.service.validation import Heard, every
 from keyrack.service.withdrawals import Withdrawals
@@ -77,7 +79,11 @@ class House:
 
     async def care(self) -> None:
         """Look after key managers, for ever; one process of a deployment is enough."""
-        await Care(self.catalog, self.key_managers, self.vault, seconds=self._seconds).watch()
+
+        async def rewrap(instance: Instance) -> Rewrapped:
+            return await rewrap_instance(self.catalog, self.vault, instance, self.key_managers)
+
+        await Care(self.catalog, self.key_managers, self.vault, seconds=self._seconds, rewrap=rewrap).watch()
 
     @property
     def _seconds(self) -> Mapping[str, float]:
