@@ -162,9 +162,6 @@ def _translated(origin: Origin, what: str) -> Iterator[None]:
     except TimeoutError as error:
         told = f"{origin} does not answer in time ({what})"
         raise KeyManagerUnavailable(told, Reason.UNREACHABLE) from error
-    except Ended as error:
-        told = f"{origin} closes the connection instead of answering ({what}): {error}"
-        raise KeyManagerUnavailable(told, Reason.UNREACHABLE) from error
     except BrokenAnswer as error:
         raise KeyManagerUnavailable(f"the answer of {origin} is broken: {error}", Reason.FAILING) from error
     except (OSError, http.client.HTTPException) as error:
