@@ -5,6 +5,18 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from keyrack.embedded.house import House
+from keyrack.embedded.iam.records import Grant
+from keyrack.embedded.iam.rights import Role
+from keyrack.embedded.iam.signing import signing_key
+from keyrack.testing.key_houses import INSTANCE
+
+ISSUER = "https://keys.example:8444/identity"
+MANAGER = Grant(role=Role.MANAGER, instance=INSTANCE)
 Sign = Callable[[bytes], bytes]
 
 
@@ -34,3 +46,15 @@ def put_together(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Sig
     """A token with the signature that ``sign`` gives over what stands before it."""
     text = f"{digits(json.dumps(header).encode())}.{digits(json.dumps(claims).encode())}"
     return f"{text}.{digits(sign(text.encode()))}"
+
+
+def rs256(key: RSAPrivateKey) -> Sign:
+    """Signs as tokens are signed."""
+    return lambda text: key.sign(text, PKCS1v15(), SHA256())
+
+
+def private_key(house: House) -> RSAPrivateKey:
+    """The key with which the house signs its tokens."""
+    key = signing_key(house).private_key
+    assert key is not None
+    return key

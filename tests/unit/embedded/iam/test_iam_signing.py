@@ -1,58 +1,21 @@
 """The key that signs tokens: made once, sealed, rotated without breaking a token, and of no use once it is old."""
 
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreDamaged, TooEarly, Unauthorised
 from keyrack.embedded.house import House
 from keyrack.embedded.iam import signing
-from keyrack.embedded.iam.records import Grant
 from keyrack.embedded.iam.rights import Role
-from keyrack.embedded.iam.service_ids import create_api_key, create_service_id
 from keyrack.embedded.iam.signing import PRIVATE, PUBLIC, rotate_signing_key, signing_key
 from keyrack.embedded.iam.tokens import LIFETIME, caller_of, public_keys, token_for
 from keyrack.testing.canaries import in_files
-from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE, a_caller, a_house, go_on, opened_again
-from keyrack.testing.tokens import Sign, claims_of, header_of, put_together
-
-ISSUER = "https://keys.example:8444/identity"
-MANAGER = Grant(role=Role.MANAGER, instance=INSTANCE)
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = a_house(tmp_path)
-    create_service_id(made, ADMINISTRATOR, "backup", grants=[MANAGER])
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def api_key(house: House) -> Secret:
-    return create_api_key(house, ADMINISTRATOR, "backup", "one")[1]
-
-
-@pytest.fixture
-def token(house: House, api_key: Secret) -> str:
-    return token_for(house, api_key, ISSUER).access_token
-
-
-def rs256(key: RSAPrivateKey) -> Sign:
-    return lambda text: key.sign(text, PKCS1v15(), SHA256())
-
-
-def private_key(house: House) -> RSAPrivateKey:
-    key = signing_key(house).private_key
-    assert key is not None
-    return key
+from keyrack.testing.key_houses import ADMINISTRATOR, a_caller, go_on, opened_again
+from keyrack.testing.tokens import ISSUER, claims_of, header_of, private_key, put_together, rs256
 
 
 def test_the_signing_key_is_made_once_for_all_threads_and_processes(

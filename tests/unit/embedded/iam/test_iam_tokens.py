@@ -3,13 +3,12 @@
 import hmac
 import json
 import sqlite3
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -17,8 +16,7 @@ from keyrack.domain.secret import Secret
 from keyrack.embedded.call import Call, Caller
 from keyrack.embedded.errors import Unauthorised
 from keyrack.embedded.house import House
-from keyrack.embedded.iam.records import Grant
-from keyrack.embedded.iam.rights import Right, Role
+from keyrack.embedded.iam.rights import Right
 from keyrack.embedded.iam.service_ids import (
     create_api_key,
     create_service_id,
@@ -27,7 +25,6 @@ from keyrack.embedded.iam.service_ids import (
     remove_api_key,
     revoke,
 )
-from keyrack.embedded.iam.signing import signing_key
 from keyrack.embedded.iam.tokens import (
     LIFETIME,
     ApiKeyNotFound,
@@ -38,42 +35,22 @@ from keyrack.embedded.iam.tokens import (
     token_for,
 )
 from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE, a_house, go_on, opened_again
-from keyrack.testing.tokens import Sign, claims_of, digits, header_of, octets, put_together
-
-ISSUER = "https://keys.example:8444/identity"
-MANAGER = Grant(role=Role.MANAGER, instance=INSTANCE)
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = a_house(tmp_path)
-    create_service_id(made, ADMINISTRATOR, "backup", grants=[MANAGER])
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def api_key(house: House) -> Secret:
-    return create_api_key(house, ADMINISTRATOR, "backup", "one")[1]
-
-
-@pytest.fixture
-def token(house: House, api_key: Secret) -> str:
-    return token_for(house, api_key, ISSUER).access_token
-
-
-def rs256(key: RSAPrivateKey) -> Sign:
-    return lambda text: key.sign(text, PKCS1v15(), SHA256())
+from keyrack.testing.tokens import (
+    ISSUER,
+    MANAGER,
+    Sign,
+    claims_of,
+    digits,
+    header_of,
+    octets,
+    private_key,
+    put_together,
+    rs256,
+)
 
 
 def constantly(signature: bytes) -> Sign:
     return lambda text: signature
-
-
-def private_key(house: House) -> RSAPrivateKey:
-    key = signing_key(house).private_key
-    assert key is not None
-    return key
 
 
 def refusal(house: House, bearer: str, issuer: str | None = None) -> str:
