@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -227,7 +228,9 @@ class TestTokens:
 class TestSilence:
     """What goes wrong on the way. Each is nobody's refusal, and none takes longer than the call may."""
 
-    @pytest.mark.parametrize("name", ["hangs", "drips", "drips its head", "ends half way", "resets", "says nothing"])
+    @pytest.mark.parametrize(
+        "name", ["hangs", "drips", "drips its head", "closes in good order", "is cut off", "resets", "says nothing"]
+    )
     async def test_it_is_unavailable_in_time(self, there: Stage, name: str) -> None:
         there.script = lambda _: SILENCES[name]
         manager = there.adapter(answer_seconds=0.6)
@@ -235,10 +238,10 @@ class TestSilence:
 
         failure = await failing(unwrap(manager))
 
-        reason = Reason.FAILING if name in ("ends half way", "says nothing") else Reason.UNREACHABLE
+        reason = Reason.FAILING if name == "closes in good order" else Reason.UNREACHABLE
         assert (KeyManagerUnavailable, reason) == (type(failure), failure.reason)
         assert time.monotonic() - began < 0.9
-        assert (3 if name in ("ends half way", "resets", "says nothing") else 1) == len(there.asked)
+        assert (1 if name in ("hangs", "drips", "drips its head") else 3) == len(there.asked)
         await manager.close()
 
     @pytest.mark.parametrize(
@@ -479,6 +482,12 @@ def _drip(head: bytes) -> Callable[[socket.socket], None]:
     return talk
 
 
+def _half(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf")
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.unwrap()
+
+
 def _reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -487,7 +496,8 @@ SILENCES: dict[str, Callable[[socket.socket], None]] = {
     "hangs": lambda _: time.sleep(1.2),
     "drips": _drip(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n"),
     "drips its head": _drip(b"HTTP/1.1 200 OK\r\nx: "),
-    "ends half way": lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf"),
+    "closes in good order": _half,
+    "is cut off": lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + answer(200, UNWRAPPED)[-40:]),
     "resets": _reset,
     "says nothing": lambda _: None,
 }

@@ -117,7 +117,7 @@ class TestClosedByTheServer:
         with a_pool(there) as pool, pytest.raises(KeyManagerUnavailable) as caught:
             await ask(pool)
 
-        assert (Reason.FAILING, 1) == (caught.value.reason, len(there.asked))
+        assert (Reason.UNREACHABLE, 1) == (caught.value.reason, len(there.asked))
 
 
 class _ClosingSecond:

@@ -165,5 +165,16 @@ def _translated(origin: Origin, what: str) -> Iterator[None]:
     except BrokenAnswer as error:
         raise KeyManagerUnavailable(f"the answer of {origin} is broken: {error}", Reason.FAILING) from error
     except (OSError, http.client.HTTPException) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise KeyManagerUnavailable(f"the connection to {origin} fails ({what}): {why}", Reason.UNREACHABLE) from error
+        told = f"the connection to {origin} fails ({what}): {_why(error)}"
+        raise KeyManagerUnavailable(told, Reason.UNREACHABLE) from error
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "it was cut off"
+        case ssl.SSLError():
+            return f"TLS: {(error.reason or 'unknown').replace('_', ' ').lower()}"
+        case OSError(strerror=str(text)):
+            return text.lower()
+    return type(error).__name__

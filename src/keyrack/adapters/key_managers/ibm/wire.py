@@ -129,7 +129,13 @@ def connected(origin: Origin, until: float, clock: Clock) -> Wire:
 
 def secured(wire: Wire, route: Route) -> Wire:
     """The same connection with TLS on it; raises :class:`ssl.SSLCertVerificationError` and :class:`OSError`."""
-    plain = route.context.wrap_socket(wire.plain, server_hostname=route.origin.host, do_handshake_on_connect=False)
+    plain = route.context.wrap_socket(
+        wire.plain,
+        server_hostname=route.origin.host,
+        do_handshake_on_connect=False,
+        # A connection that is cut off is no end of an answer: only the other side's own word is.
+        suppress_ragged_eofs=False,
+    )
     try:
         plain.settimeout(wire.left())
         plain.do_handshake()
