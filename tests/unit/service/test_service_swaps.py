@@ -94,13 +94,13 @@ class Site:
             context = replace(context_of(managed), key_version=1 + number // 4 % 2)
             plaintext = number.to_bytes(32, "big")
             with material(plaintext) as kek:
-                sealed = await self.vault.wrapping.seal(instance, context, kek, self.under)
+                sealed = await self.vault.wrapping.seal(instance, context, kek, self.under(instance))
             made.append(Key(instance, blobs.parse(sealed), plaintext))
         return made
 
-    @property
-    def under(self) -> tuple[str, Secret] | None:
-        return ("wrapping-1", material(WRAPPING_KEY)) if self.kind.two_level else None
+    def under(self, instance: Instance) -> tuple[str, Secret] | None:
+        """For two levels, a wrapping key for each root key: of one material too, and other identifiers."""
+        return (f"under {instance.root_key}", material(WRAPPING_KEY)) if self.kind.two_level else None
 
     async def opened(self, home: Key, moved: Key) -> bytes | None:
         """What the ciphertext of one key gives in the place of the other; ``None`` where it does not open."""
@@ -112,7 +112,7 @@ class Site:
         forged = self.vault.wrapping.verified(home.instance.identifier, octets + mac)
         at = Home("memory", home.instance.root_key)
         try:
-            with await self.vault.wrapping.open(at, forged, self.under) as material_of:
+            with await self.vault.wrapping.open(at, forged, self.under(home.instance)) as material_of:
                 return bytes(material_of.reveal())
         except (CryptographicFailure, KeyManagerRefused):
             return None
