@@ -16,7 +16,7 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.envelope import Vault
-from keyrack.service.founding import prove, root_key_for, telling_of, wrapping_key_for
+from keyrack.service.founding import root_key_for, telling_of, wrapping_key_for
 from keyrack.service.refusals import (
     CertificateElsewhere,
     CertificateThere,
@@ -118,7 +118,7 @@ class Administration:
                 f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"
             )
         manager_name, manager = self._key_manager(key_manager)
-        found = await root_key_for(manager_name, manager, root_key, name)
+        found = await root_key_for(manager_name, manager, root_key, name, storage)
         instance = Instance(
             identifier=str(uuid.uuid4()),
             name=name,
@@ -130,7 +130,6 @@ class Administration:
             created_at=self._clock() // 1000,
         )
         with telling_of(found if root_key is None else None):
-            await prove(manager_name, manager, found, storage)
             if hierarchy is Hierarchy.DIRECT:
                 return await self.install(instance)
             if self._vault is None:

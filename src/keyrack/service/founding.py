@@ -40,25 +40,23 @@ _STATES: Mapping[int, str] = {0: "Pre-activation", 1: "Active", 2: "Suspended", 
 """Key Protect's names of the states."""
 
 
-async def root_key_for(manager_name: str, manager: KeyManager, wanted: str | None, instance: str) -> str:
-    """The identifier of the root key that is wanted, or of a new one. Raises :class:`Refused`."""
-    if wanted is None:
-        return (await _made(manager_name, manager, instance)).identifier
-    return (await _found(manager_name, manager, wanted)).identifier
-
-
-async def prove(manager_name: str, manager: KeyManager, root_key: str, storage: Storage) -> None:
-    """Return once the root key was seen to wrap and unwrap, and nothing is known that keeps an instance from its work.
+async def root_key_for(
+    manager_name: str, manager: KeyManager, wanted: str | None, instance: str, storage: Storage
+) -> str:
+    """The identifier of the root key that is wanted, or of a new one, once it was proved that it wraps and unwraps.
 
     Raises :class:`Refused` with what the customer changes; ``KeyManagerUnavailable`` where nobody has answered.
     """
-    try:
-        await manager.probe(root_key)
-    except KeyManagerRefused as error:
-        told = f"root key {root_key!r} of key manager {manager_name!r} does not wrap and unwrap ({error})"
-        raise Refused(f"{told}; {_way(error)}") from error
-    if storage is Storage.KEY_MANAGER:
-        await _refuse_flaws(manager_name, manager, root_key)
+    found = await (_made(manager_name, manager, instance) if wanted is None else _found(manager_name, manager, wanted))
+    with telling_of(found.identifier if wanted is None else None):
+        try:
+            await manager.probe(found.identifier)
+        except KeyManagerRefused as error:
+            told = f"root key {found.identifier!r} of key manager {manager_name!r} does not wrap and unwrap ({error})"
+            raise Refused(f"{told}; {_way(error)}") from error
+        if storage is Storage.KEY_MANAGER:
+            await _refuse_flaws(manager_name, manager, found.identifier)
+    return found.identifier
 
 
 @contextmanager
