@@ -1,8 +1,8 @@
 """Whoever writes the database or the key manager makes nobody get a key that is not the one asked for.
 
-Two hundred keys over instances, versions and root keys in a real catalog, and all pairs of them (in the short form, some
-of them): wrapped keys, identifiers and MACs change places by SQL, standard keys in the key manager. Nothing opens, and
-put back everything opens again.
+Two hundred keys over instances, versions and root keys in a real catalog, and all pairs of them (in the short form,
+some of them): wrapped keys, identifiers and MACs change places by SQL, standard keys in the key manager. Nothing opens,
+and put back everything opens again.
 """
 
 import sqlite3
