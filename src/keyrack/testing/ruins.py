@@ -59,11 +59,12 @@ class Site:
         catalog: Catalog | None = None,
         deployment: str = "deployment",
         root: bytes = ROOT,
+        **settings: Any,
     ) -> Self:
-        """A site with an empty catalog, or with this one, and this integrity root."""
+        """A site with an empty catalog, or with this one, and this integrity root; ``settings`` go to the vault."""
         catalog = catalog or MemoryCatalog()
         clock = Clock()
-        vault = Vault(key_managers, Secret(bytearray(root)), deployment, wrapping_keys=catalog.wrapping_key)
+        vault = Vault(key_managers, Secret(bytearray(root)), deployment, wrapping_keys=catalog.wrapping_key, **settings)
         administration = Administration(catalog, key_managers, BY, lambda: int(clock() * 1000), vault)
         return cls(deployment, key_managers, catalog, vault, administration, clock)
 
