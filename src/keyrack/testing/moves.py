@@ -104,10 +104,15 @@ class Moves:
 
     @classmethod
     async def create(
-        cls, catalog: Catalog | None = None, *, storage: Storage, hierarchy: Hierarchy = Hierarchy.DIRECT
+        cls,
+        catalog: Catalog | None = None,
+        *,
+        storage: Storage,
+        hierarchy: Hierarchy = Hierarchy.DIRECT,
+        binds: bool = True,
     ) -> Self:
-        """Everything new; the instance begins in the first key manager."""
-        managers = {HERE: MemoryKeyManager(), THERE: MemoryKeyManager(binds_aad=False)}
+        """Everything new; the instance begins in the first key manager, which ``binds`` ciphertexts to strings."""
+        managers = {HERE: MemoryKeyManager(binds_aad=binds), THERE: MemoryKeyManager(binds_aad=False)}
         catalog = catalog if catalog is not None else MemoryCatalog()
         clock = Clock()
         vault = _vault(catalog, managers)

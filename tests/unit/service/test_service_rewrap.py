@@ -147,9 +147,12 @@ async def test_a_key_manager_that_does_not_tell_versions_has_nothing_rewrapped()
 # --- what must hold before the switch ---
 
 
-async def test_a_rewrap_that_gives_another_key_changes_nothing() -> None:
+@pytest.mark.parametrize("binds", [True, False])
+async def test_a_rewrap_that_gives_another_key_changes_nothing(binds: bool) -> None:
     """The key manager answers a ciphertext of something else: it is opened and compared before anything is kept."""
-    moves = await rotated(MemoryCatalog(), Storage.KEY_MANAGER)
+    moves = await Moves.create(storage=Storage.KEY_MANAGER, binds=binds)
+    await moves.fill(COUNT)
+    await rotate(moves)
     one, other = (await moves.sealed())[:2]
     vault, here = moves.house.vault, moves.here
     rewrap_there = here.rewrap
@@ -181,6 +184,35 @@ async def test_a_standard_key_that_is_not_kept_as_given_is_not_switched_to() -> 
 
     assert COUNT == len(came.outcome.failures)
     assert before == await moves.sealed()
+    await moves.verify()
+
+
+async def test_only_a_successor_is_taken_up_as_one() -> None:
+    """Not what is no wrapped key, nor another object's, nor one of an older version, nor one that does not open."""
+    moves = await Moves.create(storage=Storage.KEY_MANAGER)
+    one, other = await moves.fill(2)
+    held = {each.unique_identifier: each for each in await moves.sealed()}
+    instance, vault = await moves.instance(), moves.house.vault
+    old = await vault.reseal(instance, held[one])
+    await rotate(moves)
+    new, foreign = [await vault.rewrap(instance, held[uid]) for uid in (one, other)]
+    parsed, alien = [vault.wrapping.verified(instance.identifier, each) for each in (new, foreign)]
+    closed = vault.wrapping.authenticated(
+        instance.identifier,
+        parsed.header.encode(),
+        Wrapped(alien.wrapped, parsed.wrapped_by),
+        parsed.body,
+        parsed.check_value,
+    )
+    strays = [
+        await moves.here.put_standard_key(f"vmware_kmip_{one}", payload)
+        for payload in (b"nothing", foreign, old, closed, new[:-1] + b"\x00")
+    ]
+
+    came = await rewrapped(moves)
+
+    taken = {each.standard_key for each in await moves.sealed()}
+    assert (2, (), set()) == (came.outcome.changed, came.outcome.failures, taken & set(strays))
     await moves.verify()
 
 
