@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass
 
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable
@@ -88,7 +89,9 @@ class Lease:
         renewal = self._renewing()
         done, _ = await asyncio.wait((renewal,), timeout=self._terms.patience)
         if done:
-            renewal.result()
+            if (error := renewal.exception()) is not None:
+                # The renewal stays until the next one, and its own error would keep the frames of all who wait here.
+                raise copy(error)
         else:
             self._bridge(TimeoutError())
 

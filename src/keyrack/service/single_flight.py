@@ -26,6 +26,9 @@ class SingleFlight(Generic[Result]):
             except asyncio.CancelledError:
                 if not flight.cancelled() or _is_cancelled():
                     raise
+            finally:
+                # A flight holds an error that holds this frame: such a ring would keep what callers hold in memory.
+                del flight
         return await self._lead(key, start)
 
     async def _lead(self, key: Hashable, start: Callable[[], Awaitable[Result]]) -> Result:
@@ -44,7 +47,7 @@ class SingleFlight(Generic[Result]):
             flight.set_result(result)
             return result
         finally:
-            del self._flights[key]
+            del self._flights[key], flight
 
 
 def _is_cancelled() -> bool:

@@ -150,7 +150,7 @@ class Writer:
                 break
             except _Spoilt as spoilt:
                 # Something of the unit was written already. It is rare: all others are done again without it.
-                refused[spoilt.position] = spoilt.error
+                refused[spoilt.position] = spoilt.error.with_traceback(None)
                 self._roll_back()
                 self._execute("BEGIN IMMEDIATE")
         self._journal(texts)
@@ -169,7 +169,9 @@ class Writer:
             try:
                 apply(unit)
             except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere) as error:
-                refused[position] = error
+                # Without this frame, which holds the error itself: what hangs on such a ring, as the key of a request
+                # that is refused here, would stay in memory until somebody collects garbage.
+                refused[position] = error.with_traceback(None)
             except sqlite3.IntegrityError as error:
                 raise _Spoilt(position, refusal(error)) from error
             except sqlite3.Error:
@@ -253,7 +255,7 @@ class Writer:
         for future, _ in waiting:
             if not future.done():
                 refused = CatalogUnavailable(f"the catalog cannot commit: {error}")
-                refused.__cause__ = error
+                refused.__cause__ = error.with_traceback(None)
                 future.set_exception(refused)
 
     def _watch(self) -> None:
