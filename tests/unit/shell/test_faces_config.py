@@ -47,7 +47,7 @@ def test_the_smallest_configuration_is_two_tables(tmp_path: Path) -> None:
     config = load(written(tmp_path, SMALLEST), {})
 
     assert (config.kmip.port, config.catalog_path) == (5696, tmp_path / "catalog.db")
-    assert config.path(config.key_managers["embedded"].keystore) == tmp_path / "keystore"
+    assert config.path(config.embedded["embedded"].keystore) == tmp_path / "keystore"
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_everything_of_a_key_manager_has_its_key(tmp_path: Path) -> None:
 
     config = load(written(tmp_path, text), {"KEYRACK_KEY_MANAGER_API__ENABLED": "true"})
 
-    table = config.key_managers["embedded"]
+    table = config.embedded["embedded"]
     assert table.hsm is not None
     assert (table.unlock.hsm, table.hsm.token, table.hsm.timeout_seconds) == (True, "keyrack", 5)
     waits = table.waits.model_dump()

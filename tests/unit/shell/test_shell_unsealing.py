@@ -434,7 +434,7 @@ def test_a_person_is_asked_once(tmp_path: Path) -> None:
 
     with AskedOnce(ask) as once:
         once.ask_all(config)
-        with opened(config, "embedded", config.key_managers["embedded"], once.answers) as unlock:
+        with opened(config, "embedded", config.embedded["embedded"], once.answers) as unlock:
             Keystore.open(tmp_path / "keystore", unlock).close()
         kept = once._keys["embedded"]
 
@@ -465,7 +465,7 @@ def test_what_is_missing_to_open_is_told(
     """With what to do."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     config = deployment(tmp_path, unlock)
-    table = config.key_managers["embedded"]
+    table = config.embedded["embedded"]
 
     with pytest.raises(ConfigError, match=told), opened(config, "embedded", table, AskedOnce(None).answers):
         pass
@@ -478,7 +478,7 @@ def test_a_credential_of_systemd_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     KeyFile(tmp_path / "credentials" / "keystore.key").create()
     config = deployment(tmp_path, 'credential = "keystore.key"')
 
-    with opened(config, "embedded", config.key_managers["embedded"], None) as unlock:
+    with opened(config, "embedded", config.embedded["embedded"], None) as unlock:
         assert KeyFile(credential("keystore.key", "here")) == unlock
 
 

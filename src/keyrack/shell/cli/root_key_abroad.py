@@ -3,7 +3,6 @@
 Their policies, aliases, rings and deletions by two persons are set there, where they are also looked after.
 """
 
-import asyncio
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -129,6 +128,8 @@ class Counter:
 
 
 def _at(abroad: Abroad, act: Callable[[Counter], Awaitable[Answer]]) -> Answer:
+    import asyncio
+
     from keyrack.ports.key_manager import RootKeyAdministration
     from keyrack.shell.office import open_key_manager, open_office
 
