@@ -1,18 +1,22 @@
 """Tokens: fetched once for all who wait, kept for most of their life, and their proof read from files each time."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from tests.unit.adapters.ibm_script import Asked, Script, Stage, answer, stage, token
 
 from keyrack.adapters.key_managers.ibm.credentials import form_of
+from keyrack.adapters.key_managers.ibm.exchange import Request
 from keyrack.adapters.key_managers.ibm.iam import FetchedTokens, TokenOfFile
 from keyrack.adapters.key_managers.ibm.pool import Pool
+from keyrack.adapters.key_managers.ibm.reading import Answer
 from keyrack.adapters.key_managers.ibm.settings import ApiKey, Origin, TrustedProfile
 from keyrack.adapters.key_managers.ibm.wire import Route, context_of
 from keyrack.ports.key_manager import KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable, Reason
@@ -204,6 +208,33 @@ async def test_its_own_clock_says_how_old_a_token_is(there: Stage, clock: Steady
     with tokens_of(there, clock) as tokens:
         for _ in range(3):
             assert "token-1" == await tokens.current(clock() + 1)
+
+
+class Watching(Pool):
+    """Keeps what it was asked to send."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.bodies: list[tuple[bytearray, int]] = []
+
+    async def ask(self, request: Request, until: float) -> Answer:
+        assert request.body is not None
+        self.bodies.append((request.body, len(request.body)))
+        return await super().ask(request, until)
+
+
+@pytest.mark.parametrize("told", [token(), answer(400, REVOKED), answer(503)])
+async def test_the_form_with_the_api_key_is_wiped(there: Stage, clock: Steady, told: bytes) -> None:
+    """However the request ends."""
+    there.iam = lambda _: told
+    route = Route(origin=Origin.of(there.url), context=context_of(there.ca))
+    pool = Watching("iam", route, connections=1, waiting=1)
+    with contextlib.suppress(KeyManagerFailed):
+        await FetchedTokens(ApiKey(there.api_key), pool, clock).current(clock() + 2)
+    pool.close()
+
+    assert pool.bodies
+    assert all(length > 50 and body == bytes(length) for body, length in pool.bodies)
 
 
 async def test_an_odd_life_is_a_short_one(there: Stage, clock: Steady) -> None:
