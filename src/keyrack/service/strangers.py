@@ -41,21 +41,21 @@ class Stranger:
 
     label: Label
     kind: Strange
-    told: str
-    """Whose it is, as far as it says so."""
+    deployment: str = ""
+    """Whose it says that it is; empty for what is no wrapped key."""
+    instance: str = ""
 
 
 def unreadable(copy: Copy) -> Stranger:
     """The stranger that a copy is which is no wrapped key."""
-    return Stranger(copy.label, Strange.CHANGED if copy.damaged else Strange.OTHER, "")
+    return Stranger(copy.label, Strange.CHANGED if copy.damaged else Strange.OTHER)
 
 
 def stranger(copy: Copy, kind: Strange) -> Stranger:
     """The stranger that a copy is, and whose it says that it is."""
     if copy.blob is None:
-        return Stranger(copy.label, kind, "")
-    header = copy.blob.header
-    return Stranger(copy.label, kind, f"of instance {header.instance} of deployment {header.deployment}")
+        return Stranger(copy.label, kind)
+    return Stranger(copy.label, kind, copy.blob.header.deployment, copy.blob.header.instance)
 
 
 async def recognised(catalog: Catalog, vault: Vault, deployment: str, copy: Copy) -> Stranger | None:

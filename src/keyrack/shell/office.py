@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
@@ -53,13 +54,22 @@ class Office:
 
 @asynccontextmanager
 async def open_office(
-    config: Config, administrator: Administrator, *, root_keys: bool = False, ask: AskPassphrase | None = None
+    config: Config,
+    administrator: Administrator,
+    *,
+    root_keys: bool = False,
+    ask: AskPassphrase | None = None,
+    catalog_path: Path | None = None,
 ) -> AsyncIterator[Office]:
-    """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile."""
+    """Open the catalog, and with ``root_keys`` the key managers too; a server may serve meanwhile.
+
+    ``catalog_path`` is a file in the place of the configured one, and is made where it is not there.
+    """
     async with AsyncExitStack() as stack:
         managers = open_key_managers(config, ask) if root_keys else KeyManagers({})
         stack.push_async_callback(managers.close)
-        catalog = open_catalog(config, chain="administration")
+        chain = "administration"
+        catalog = open_catalog(config, chain=chain) if catalog_path is None else SqliteCatalog(catalog_path, chain)
         stack.push_async_callback(catalog.close)
         vault = None
         if root_keys:
@@ -87,7 +97,8 @@ def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
                     where="catalog.url",
                     what=f"{path} is not there",
                     why="a deployment keeps its catalog",
-                    instead="restore it from a backup, correct the path, or make a new deployment with 'keyrack init'",
+                    instead="restore it from a backup, or what the key managers keep of it with 'keyrack rebuild "
+                    "--from-key-manager'; correct the path; or make a new deployment with 'keyrack init'",
                 )
             ]
         )

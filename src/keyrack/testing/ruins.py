@@ -21,6 +21,7 @@ from keyrack.service.envelope import Vault
 from keyrack.service.founding import wrapping_key_for
 from keyrack.service.identity import Peer
 from keyrack.service.rebuild import Rebuild, Rebuilt, Wishes
+from keyrack.service.repair import Repair, is_root_lost
 from keyrack.service.restoring import Due, Restoring
 from keyrack.service.verify import Verification, Verified
 from keyrack.service.walk import Outcome
@@ -185,3 +186,16 @@ class Site:
             wishes=AdoptionWishes(**wishes),
         )
         return await adoption.run()
+
+    async def repair(self, instance: Instance, **options: Any) -> Outcome:
+        """Mend the wrapped keys of the catalog that are spoilt."""
+        accepts = await is_root_lost(self.catalog, self.vault)
+        repair = Repair(
+            self.catalog,
+            self.administration,
+            self.vault,
+            self.key_managers,
+            instance,
+            **{"accepts_any_mac": accepts, **options},
+        )
+        return await repair.run()

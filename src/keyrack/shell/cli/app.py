@@ -30,13 +30,15 @@ def command() -> Any:
         key,
         key_manager,
         keystore,
+        rebuild,
         root_key,
         serve,
         status,
         unseal,
+        verify,
     )
 
-    for room in (demo, init, serve, unseal, status, doctor):
+    for room in (demo, init, serve, unseal, status, doctor, verify, rebuild):
         room.register(app)
     for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit):
         app.add_typer(room.app)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.embedded.root_keys.unlock import Passphrase
     from keyrack.service.administration import Administrator
+    from keyrack.shell.config import Config
     from keyrack.shell.office import Office
     from keyrack.shell.openers import Question
 
@@ -36,10 +37,17 @@ NOBODY_LOGGED_IN = 2**32 - 1
 Answer = TypeVar("Answer")
 
 
-def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]", *, root_keys: bool = False) -> Answer:
+def in_office(
+    config: Path | None,
+    act: "Callable[[Office], Awaitable[Answer]]",
+    *,
+    root_keys: bool = False,
+    catalog_path: "Callable[[Config], Path | None]" = lambda loaded: None,
+) -> Answer:
     """Open the catalog of a deployment, act, and close it; the server may serve meanwhile.
 
-    With ``root_keys`` the key managers are opened as well, which may ask for a passphrase.
+    With ``root_keys`` the key managers are opened as well, which may ask for a passphrase. ``catalog_path`` tells a
+    file in the place of the configured one, which is made where it is not there.
     """
     import asyncio
 
@@ -52,7 +60,11 @@ def in_office(config: Path | None, act: "Callable[[Office], Awaitable[Answer]]",
         async with AsyncExitStack() as stack:
             office = await stack.enter_async_context(
                 open_office(
-                    loaded, administrator(), root_keys=root_keys, ask=ask_passphrase if sys.stdin.isatty() else None
+                    loaded,
+                    administrator(),
+                    root_keys=root_keys,
+                    ask=ask_passphrase if sys.stdin.isatty() else None,
+                    catalog_path=catalog_path(loaded),
                 )
             )
             return await act(office)

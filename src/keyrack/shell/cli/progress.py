@@ -2,13 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from keyrack.shell.cli import screen
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
     from keyrack.service.walk import Progress, Report
 
 EVERY = 10.0
@@ -16,16 +19,29 @@ EVERY = 10.0
 
 
 @contextmanager
-def watched(what: str, clock: Callable[[], float] = time.monotonic) -> "Iterator[Report]":
-    """Show the progress of ``what``, such as ``"Verifying"``, as long as the block lasts."""
+def watched(*stages: str, clock: Callable[[], float] = time.monotonic) -> "Iterator[Sequence[Report]]":
+    """Show the progress of each of several stages, one after the other, as long as the block lasts.
+
+    ::
+
+        with watched("Reading", "Writing") as (reading, writing):
+    """
     if not sys.stderr.isatty():
-        yield _Lines(what, clock).report
+        yield [_Lines(stage, clock).report for stage in stages]
         return
+    bar = _bar()
+    with bar:
+        yield [
+            _Task(bar, bar.add_task(stage, total=None, visible=False, rate="", failed="")).report for stage in stages
+        ]
+
+
+def _bar() -> "Bar":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    bar = Bar(
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -35,20 +51,27 @@ def watched(what: str, clock: Callable[[], float] = time.monotonic) -> "Iterator
         console=Console(stderr=True),
         transient=True,
     )
-    task = bar.add_task(what, total=None, rate="", failed="")
 
-    def report(progress: "Progress") -> None:
-        speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
-        bar.update(
-            task,
+
+class _Task:
+    """One bar, which shows itself once there is something to show."""
+
+    def __init__(self, bar: "Bar", task: "TaskID") -> None:
+        self._bar = bar
+        self._task = task
+
+    def report(self, progress: "Progress") -> None:
+        """Move it."""
+        task = self._bar.tasks[self._task]
+        speed = task.finished_speed or task.speed
+        self._bar.update(
+            self._task,
             completed=progress.done,
             total=progress.total or None,
+            visible=progress.total > 0,
             rate=f"{speed:.0f} a second" if speed else "",
             failed=f"{progress.failed} failed" if progress.failed else "",
         )
-
-    with bar:
-        yield report
 
 
 class _Lines:
@@ -57,15 +80,18 @@ class _Lines:
     def __init__(self, what: str, clock: Callable[[], float]) -> None:
         self._what = what
         self._clock = clock
-        self._began = self._told = clock()
+        self._began: float | None = None
+        self._told = 0.0
 
     def report(self, progress: "Progress") -> None:
         """Tell, if it is time."""
         now = self._clock()
+        if self._began is None:
+            self._began = self._told = now
         if now - self._told < EVERY:
             return
         self._told = now
         rate = progress.done / (now - self._began)
-        left = f", {(progress.total - progress.done) / rate:.0f} s left" if rate and progress.total else ""
+        left = f", {max(progress.total - progress.done, 0) / rate:.0f} s left" if rate else ""
         failed = f", {progress.failed} failed" if progress.failed else ""
         screen.note(f"{self._what}: {progress.done} of {progress.total}, {rate:.0f} a second{left}{failed}")

@@ -1,0 +1,215 @@
+"""``keyrack rebuild``: a lost catalog from the key managers' copies, or lost standard keys from the catalog's."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keyrack.shell.cli import OK, UNHEALTHY, copies, screen
+from keyrack.shell.cli.consent import Yes
+from keyrack.shell.cli.failures import Failed, WrongUse
+from keyrack.shell.cli.options import ConfigFile, in_office
+from keyrack.shell.cli.progress import watched
+from keyrack.shell.cli.rebuild_standard_keys import from_catalog as put_again
+from keyrack.shell.cli.repair import mend
+
+if TYPE_CHECKING:
+    from keyrack.service.rebuild import Rebuilt
+    from keyrack.shell.office import Office
+
+STATES = (
+    "Every key is Active since it was made, under the name that it was given then: what happened to it later, that it "
+    "was deactivated or destroyed too, stood in the catalog alone."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rebuild)
+
+
+def rebuild(
+    from_key_manager: Annotated[
+        bool, typer.Option("--from-key-manager", help="Enter into the catalog what the key managers have and it lacks.")
+    ] = False,
+    from_catalog: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANCE",
+            help="Put the standard keys of an instance again that are missing or spoilt.",
+            show_default=False,
+        ),
+    ] = None,
+    key_manager: Annotated[
+        str | None, typer.Option(metavar="NAME", help="From this key manager alone.", show_default=False)
+    ] = None,
+    root_key: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only what this root key has wrapped.", show_default=False)
+    ] = None,
+    instance_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the instance that is made again; else kmip-…", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Trust the MACs, and open no key.")] = False,
+    authenticate_anew: Annotated[
+        bool,
+        typer.Option("--authenticate-anew", help="Accept keys of another integrity root beside those of this one."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend keys that the catalog has, and that are spoilt there, instead."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, metavar="N", help="Keys in a second, at most.", show_default=False)
+    ] = None,
+    yes: Yes = False,
+    config: ConfigFile = None,
+    json: screen.Json = False,
+) -> None:
+    """Make one copy of wrapped keys again from the other.
+
+    Nothing that is there is overwritten; broken off, the same command goes on. Exit code 3 when something could not be
+    made again.
+    """
+    if from_key_manager == (from_catalog is not None):
+        raise WrongUse("say either --from-key-manager, or --from-catalog INSTANCE")
+    if from_catalog is not None:
+        given: Mapping[str, object] = {
+            "--key-manager": key_manager,
+            "--root-key": root_key,
+            "--instance-name": instance_name,
+            "--quick": quick,
+            "--authenticate-anew": authenticate_anew,
+            "--repair": repair,
+        }
+        if wrong := [option for option, value in given.items() if value]:
+            raise WrongUse(f"{wrong[0]} goes with --from-key-manager, not with --from-catalog")
+        put_again(from_catalog, rate, config, dry_run=dry_run, yes=yes, json=json)
+        return
+    if repair:
+        mend(key_manager, rate, config, accepts_any_mac=authenticate_anew, dry_run=dry_run, json=json)
+        return
+    from keyrack.service.rebuild import Wishes
+
+    wishes = Wishes(
+        root_key=root_key,
+        instance_name=instance_name,
+        quick=quick,
+        authenticate_anew=authenticate_anew,
+        dry_run=dry_run,
+    )
+    _from_key_manager(wishes, key_manager, rate, config, json=json)
+
+
+def _from_key_manager(
+    wishes: Any, key_manager: str | None, rate: float | None, config: Path | None, *, json: bool
+) -> None:
+    from keyrack.service.rebuild import Rebuild
+    from keyrack.shell.rebuilding import catalog_to_fill, searched
+
+    async def act(office: "Office") -> "Rebuilt":
+        work = Rebuild(
+            office.catalog,
+            office.administration,
+            office.vault,
+            searched(office.key_managers, key_manager),
+            deployment=office.config.deployment.id,
+            wishes=wishes,
+        )
+        with watched("Reading standard keys", "Entering keys") as (reading, entering):
+            return await work.run(reading=reading, entering=entering, rate=rate)
+
+    with catalog_to_fill(dry_run=wishes.dry_run) as path:
+        rebuilt = in_office(config, act, root_keys=True, catalog_path=path)
+    if not (rebuilt.keys or rebuilt.there or rebuilt.instances or rebuilt.failures):
+        raise Failed(_nothing(rebuilt))
+    well = not (rebuilt.failures or rebuilt.stopped or _unwell(rebuilt))
+    if json:
+        screen.as_json(_rebuilt_json(rebuilt, dry_run=wishes.dry_run))
+    else:
+        _tell(rebuilt, config, dry_run=wishes.dry_run)
+    raise typer.Exit(OK if well else UNHEALTHY)
+
+
+def _unwell(rebuilt: "Rebuilt") -> bool:
+    from keyrack.service.strangers import HARMLESS
+
+    return any(each.kind not in HARMLESS for each in rebuilt.strangers)
+
+
+def _nothing(rebuilt: "Rebuilt") -> str:
+    """Why there is nothing to be made again, and what may be meant instead."""
+    foreign = Counter(each.deployment for each in rebuilt.strangers if each.deployment)
+    if not foreign:
+        return (
+            "the key managers have no standard key of Keyrack's; look whether the right key manager, instance and key "
+            "ring are configured, and with 'keyrack key-manager check' whether it lists them"
+        )
+    told = ", ".join(f"{deployment} ({screen.count(number, 'key')})" for deployment, number in foreign.items())
+    return (
+        f"every wrapped key there is of another deployment: {told}. If this is that deployment, set up anew, write its "
+        "name as id below [deployment] into the configuration, and say this again. If both are to live, make an "
+        "instance on the same root key and take the keys over: keyrack instance adopt INSTANCE"
+    )
+
+
+def _tell(rebuilt: "Rebuilt", config: Path | None, *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    for instance in rebuilt.instances:
+        number = rebuilt.by_instance.get(instance.identifier, 0)
+        made = ", made again" if instance.identifier in rebuilt.made else ""
+        screen.say(f"{screen.mark('ok')} {instance.name}{made}: {screen.count(number, 'key')} {would}entered")
+    if rebuilt.there:
+        screen.say(f"{screen.mark('ok')} {screen.count(rebuilt.there, 'standard key')} of keys that are there already")
+    if rebuilt.anew:
+        anew = screen.count(rebuilt.anew, "key")
+        screen.say(f"{screen.mark('warning')} {anew} authenticated with the new integrity root, each after it opened")
+    for uid, lost in rebuilt.nameless[: copies.MOST_LINES]:
+        screen.say(f"{screen.mark('warning')} {uid} has lost the name {screen.printable(lost)!r}: another key has it")
+    copies.failures(rebuilt.failures)
+    copies.strangers(rebuilt.strangers)
+    if rebuilt.stopped:
+        screen.warn("too much failed in a row, and the rest was not tried; say it again when that is mended")
+    if rebuilt.keys:
+        screen.say(STATES)
+    made_again = [each for each in rebuilt.instances if each.identifier in rebuilt.made]
+    if made_again and not dry_run:
+        _next(made_again, config)
+
+
+def _next(made: Sequence[Any], config: Path | None) -> None:
+    option = f" --config {config}" if config else ""
+    screen.say()
+    screen.say("Next, let the clients in again: their certificates stood in the catalog alone.")
+    for instance in made:
+        screen.say(f"  keyrack cert add {instance.name} FILE{option}")
+    screen.say(f"  keyrack verify{option}")
+    screen.say(f"  keyrack serve{option}")
+
+
+def _rebuilt_json(rebuilt: "Rebuilt", *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "keys": rebuilt.keys,
+        "there": rebuilt.there,
+        "authenticated_anew": rebuilt.anew,
+        "instances": [
+            {
+                "identifier": each.identifier,
+                "name": each.name,
+                "key_manager": each.key_manager,
+                "root_key": each.root_key,
+                "hierarchy": str(each.hierarchy),
+                "made": each.identifier in rebuilt.made,
+                "keys": rebuilt.by_instance.get(each.identifier, 0),
+            }
+            for each in rebuilt.instances
+        ],
+        "nameless": [{"unique_identifier": uid, "name": name} for uid, name in rebuilt.nameless],
+        "failures": copies.failures_json(rebuilt.failures),
+        "strangers": copies.strangers_json(rebuilt.strangers),
+        "stopped": rebuilt.stopped,
+    }
