@@ -1,6 +1,8 @@
 """IBM Key Protect as the key manager, from ``keyrack init`` to a client's key; a real process plays IBM over HTTPS."""
 
 import json
+import os
+import pty
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -355,6 +357,31 @@ def test_root_keys_are_looked_after_at_ibm_with_the_same_commands(ibm: Ibm, depl
         each["action"] for each in journal
     ]
     assert "passing" in {row["name"] for row in ibm.running.deployment.read("root-key", "list", "--state", "deleted")}
+
+
+def test_a_person_reads_whom_it_concerns_and_types_the_name(ibm: Ibm, fresh: Deployment) -> None:
+    """Another name changes nothing."""
+    fresh.run("instance", "create", "prod", "--root-key", ibm.root_key)
+    terminal, line = pty.openpty()
+    with os.fdopen(terminal, "wb", buffering=0) as keyboard, os.fdopen(line, "rb", buffering=0) as stdin:
+        keyboard.write(b"another\n")
+        done = subprocess.run(
+            [*fresh.command, "root-key", "disable", "vmware", "--config", str(fresh.configuration)],
+            stdin=stdin,
+            env=fresh.served_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    code, said = told(done)
+    assert code == 1
+    assert "wraps the keys of:" in said
+    assert "prod" in said
+    assert "A running ESXi host keeps its keys until it restarts." in said
+    assert said.endswith("that is not its name; nothing was changed, and vmware is as it was")
+    assert "active" == fresh.read("root-key", "show", "vmware")["state"]
 
 
 def test_a_root_key_of_ones_own_material_travels_encrypted_to_ibm(deployment: Deployment, tmp_path: Path) -> None:
