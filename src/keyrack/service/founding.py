@@ -93,7 +93,8 @@ async def _found(manager_name: str, manager: KeyManager, wanted: str) -> RootKey
     except KeyManagerRefused as error:
         if error.reason is Reason.ABSENT:
             raise Refused(
-                f"key manager {manager_name!r} has no root key {wanted!r} ({error}); leave --root-key out to make one"
+                f"key manager {manager_name!r} has no root key {wanted!r} ({error}); "
+                "'keyrack root-key list' shows what it has"
             ) from None
         raise Refused(
             f"key manager {manager_name!r} refuses to tell of root key {wanted!r} ({error}); {_way(error)}"

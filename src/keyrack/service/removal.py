@@ -5,16 +5,17 @@ nothing can be lost with it.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from keyrack.domain import lifecycle
 from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.lifecycle import DESTROYED_STATES, Event
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import Catalog, Conflict, StillUsed
+from keyrack.ports.catalog import Catalog, Conflict, InstanceChanged, StillUsed
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused
 from keyrack.service.administration import Administration, NotThere, Refused
+from keyrack.service.walk import things
 from keyrack.spec.enumerations import RevocationReasonCode, State
 from keyrack.spec.structures import RevocationReason
 
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 8
 """How often an act is decided anew when a client's change came first."""
-PAGE = 500
 
 
 class InUse(Refused):
@@ -91,7 +91,7 @@ async def remove_instance(
     """
     detail: dict[str, str | int] = {"name": instance.name, "key_manager": instance.key_manager}
     try:
-        if instance.storage is Storage.KEY_MANAGER:
+        if await _has_standard_keys(catalog, instance):
             if instance.status is not InstanceStatus.REMOVING:
                 await administration.commit(
                     "instance.removing",
@@ -99,9 +99,11 @@ async def remove_instance(
                     instance.identifier,
                     detail,
                     unused=(instance.identifier,),
+                    seen_instances=(instance,),
                     instances=(replace(instance, status=InstanceStatus.REMOVING),),
                 )
-            await _delete_standard_keys(catalog, key_managers, instance)
+            await _delete_standard_keys(catalog, _managers(key_managers, instance), instance)
+            await _delete_leftovers(catalog, key_managers, instance)
         await administration.commit(
             "instance.remove",
             instance.identifier,
@@ -113,20 +115,46 @@ async def remove_instance(
         raise InUse(
             f"instance {instance.name!r} has objects that are not destroyed; destroy them first, then remove it"
         ) from None
+    except InstanceChanged:
+        raise Refused(
+            f"instance {instance.name!r} was changed or removed just now; look at it, and try again"
+        ) from None
     except Conflict:
         raise NotThere(f"instance {instance.name!r} was removed just now") from None
 
 
-async def _delete_standard_keys(catalog: Catalog, key_managers: Mapping[str, KeyManager], instance: Instance) -> None:
-    """Delete the copies of destroyed objects: nobody would know any more what they were."""
-    manager = key_managers.get(instance.key_manager)
-    after = ""
-    while page := await catalog.objects(instance.identifier, after, PAGE):
-        after = page[-1].unique_identifier
-        for managed in page:
-            if managed.standard_key is None or manager is None:
-                continue
-            try:
-                await manager.delete_standard_key(managed.standard_key)
-            except KeyManagerRefused as error:
-                log.warning("the standard key of %s stays behind, unused: %s", managed.unique_identifier, error)
+async def _has_standard_keys(catalog: Catalog, instance: Instance) -> bool:
+    """Whether key managers have, or may have, something of the instance."""
+    if instance.storage is Storage.KEY_MANAGER or await catalog.leftovers(instance.identifier):
+        return True
+    # Its storage was changed, and some of its keys have not followed yet.
+    return any([thing.standard_key is not None async for thing in things(catalog, instance)])
+
+
+def _managers(key_managers: Mapping[str, KeyManager], instance: Instance) -> Sequence[KeyManager]:
+    """Where its standard keys are: in two key managers while it moves from one to the other."""
+    homes = (instance.home, instance.former) if instance.former is not None else (instance.home,)
+    found = (key_managers.get(name) for name in dict.fromkeys(home.key_manager for home in homes))
+    return [manager for manager in found if manager is not None]
+
+
+async def _delete_standard_keys(catalog: Catalog, managers: Sequence[KeyManager], instance: Instance) -> None:
+    """Delete the copies of the wrapping key and of destroyed objects: nobody would know any more what they were."""
+    async for thing in things(catalog, instance):
+        for manager in managers if thing.standard_key is not None else ():
+            # Where it is not, there is nothing to delete: that is no error.
+            await _delete(manager, thing.standard_key or "", thing.unique_identifier)
+
+
+async def _delete_leftovers(catalog: Catalog, key_managers: Mapping[str, KeyManager], instance: Instance) -> None:
+    for leftover in await catalog.leftovers(instance.identifier):
+        manager = key_managers.get(leftover.key_manager)
+        if manager is not None:
+            await _delete(manager, leftover.standard_key, leftover.unique_identifier)
+
+
+async def _delete(manager: KeyManager, standard_key: str, unique_identifier: str) -> None:
+    try:
+        await manager.delete_standard_key(standard_key)
+    except KeyManagerRefused as error:
+        log.warning("the standard key of %s stays behind, unused: %s", unique_identifier, error)

@@ -146,7 +146,7 @@ async def test_who_is_not_known_is_told_from_what_is_not_there(catalog: MemoryCa
     what = await refusal(catalog, Refusing(describing=Reason.ABSENT))
 
     assert "refuses to tell of root key 'ROOT' (it says no); correct who asks" in who
-    assert "has no root key 'ROOT' (it says no); leave --root-key out to make one" in what
+    assert "has no root key 'ROOT' (it says no); 'keyrack root-key list' shows what it has" in what
 
 
 async def test_a_key_manager_that_does_not_answer_makes_no_instance(catalog: MemoryCatalog) -> None:
