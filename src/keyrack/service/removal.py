@@ -116,9 +116,9 @@ async def remove_instance(
             f"instance {instance.name!r} has objects that are not destroyed; destroy them first, then remove it"
         ) from None
     except InstanceChanged:
-        raise Refused(
-            f"instance {instance.name!r} was changed or removed just now; look at it, and try again"
-        ) from None
+        if any(each.identifier == instance.identifier for each in await catalog.instances()):
+            raise Refused(f"instance {instance.name!r} was changed just now; look at it, and try again") from None
+        raise NotThere(f"instance {instance.name!r} was removed just now") from None
     except Conflict:
         raise NotThere(f"instance {instance.name!r} was removed just now") from None
 
