@@ -273,6 +273,7 @@ def test_a_seal_counts_in_every_process_when_the_command_has_answered(tmp_path: 
         assert {(ResultReason.PERMISSION_DENIED, told)} == said
         assert "sealed for" in served.finding("keys of b")["told"]
         served.deployment.run("instance", "unseal", "b", "--yes")
+        soon(lambda: not served.refused(uid), within=2)
         assert before == served.get(uid)
 
 

@@ -20,7 +20,7 @@ LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the catalog's generation: a seal empties every process well within a second."""
 ATTEMPTS: Final = 8
 """How often a seal is tried when another change of the instance came first."""
-SEALED: Final = "the instance is sealed: an administrator has to unseal it"
+SEALED: Final = "the instance is sealed, or was until just now: ask again, or have an administrator unseal it"
 WITHHELD: Final = (
     "the instance is withheld: the standard key of its wrapping key was deleted in the key manager, and has to be"
     " restored there"

@@ -47,7 +47,7 @@ def seal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, js
 
 
 def unseal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, json: screen.Json = False) -> None:
-    """Unseal an instance: its clients get its keys again, at once."""
+    """Unseal an instance: its clients get its keys again, within a second."""
     from keyrack.service import seals
 
     async def act(office: "Office") -> "tuple[Instance, bool]":
