@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from keyrack.shell.cli import instance_seals, screen
+from keyrack.shell.cli import adopt, instance_moves, instance_seals, screen
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
 instance_seals.register(app)
+instance_moves.register(app)
+adopt.register(app)
 
 
 @app.command()
@@ -136,6 +138,8 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
     certificates, keys = found.pop("certificates"), found.pop("keys")
     assert isinstance(certificates, list)
     assert isinstance(keys, dict)
+    if isinstance(former := found["moving_from"], dict):
+        found["moving_from"] = f"{former['root_key']} of {former['key_manager']}"
     screen.pairs([(name.replace("_", " "), value) for name, value in found.items() if value is not None])
     screen.pairs([("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none")])
     screen.pairs(

@@ -110,6 +110,7 @@ def instance_json(instance: "Instance") -> dict[str, object]:
     """An instance as JSON."""
     from keyrack.shell.cli.screen import instant
 
+    former = instance.former
     return {
         "identifier": instance.identifier,
         "name": instance.name,
@@ -118,6 +119,7 @@ def instance_json(instance: "Instance") -> dict[str, object]:
         "root_key": instance.root_key,
         "storage": str(instance.storage),
         "hierarchy": str(instance.hierarchy),
+        "moving_from": {"key_manager": former.key_manager, "root_key": former.root_key} if former else None,
         "sealed_at": instant(instance.sealed_at),
         "created_at": instant(instance.created_at),
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyrack.shell.cli import root_key_abroad, root_key_endings, root_key_moving, screen
+from keyrack.shell.cli import root_key_abroad, root_key_endings, root_key_moving, root_key_rewrap, screen
 from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.options import ConfigFile
 from keyrack.shell.cli.root_key_abroad import abroad
@@ -327,5 +327,6 @@ for command in (
     root_key_endings.restore,
     root_key_endings.purge,
     root_key_moving.move,
+    root_key_rewrap.rewrap,
 ):
     app.command()(command)
