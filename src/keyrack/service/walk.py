@@ -158,8 +158,9 @@ class _Walk:
             feeding.cancel()
             _say_end(waiting, concurrency)
             await asyncio.wait([feeding, *workers])
-        for task in (*workers, feeding):
-            task.result()
+        for mistake in [task.exception() for task in (*workers, feeding) if not task.cancelled()]:
+            if mistake is not None:
+                raise mistake
         return Outcome(self._done, self._changed, tuple(self._failures), self._in_a_row >= MOST_IN_A_ROW)
 
     async def _feed(self, waiting: "asyncio.Queue[Sealed | None]", workers: int) -> None:

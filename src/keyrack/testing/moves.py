@@ -240,8 +240,12 @@ class Moves:
                 if each.sealed != (await manager.get_standard_key(each.standard_key or "")).payload:
                     raise AssertionError(f"the copies of {each.unique_identifier} differ")
         found, leftovers = await self.copies(), await self.catalog.leftovers()
-        if wanted != found or leftovers:
-            raise AssertionError(f"{wanted} was wanted, and {found} is there, with {leftovers} to be deleted")
+        for name in self.managers:
+            missing, more = wanted[name] - found[name], found[name] - wanted[name]
+            if missing or more:
+                raise AssertionError(f"in {name} are missing {dict(missing)}, and too many {dict(more)}")
+        if leftovers:
+            raise AssertionError(f"{len(leftovers)} standard keys are still to be deleted")
 
 
 _FATAL = ("rewrap", "wrap", "unwrap", "put_standard_key", "get_standard_key", "delete_standard_key")
