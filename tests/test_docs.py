@@ -55,7 +55,8 @@ def test_every_command_that_a_document_names_is_there() -> None:
         text = (ROOT / document).read_text(encoding="utf-8")
         named |= set(
             re.findall(
-                r"\bkeyrack (demo|init|serve|status|doctor|verify|rebuild|instance [a-z-]+|cert [a-z]+|key [a-z]+|audit [a-z]+|iam [a-z-]+"
+                r"\bkeyrack (demo|init|serve|status|doctor|verify|rebuild|instance [a-z-]+|cert [a-z]+|key [a-z]+"
+                r"|audit [a-z]+|iam [a-z-]+"
                 r"|root-key [a-z-]+|key-manager [a-z]+|keystore [a-z-]+|unseal)",
                 text,
             )
