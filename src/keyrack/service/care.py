@@ -166,7 +166,7 @@ class Care:
 def _with_failure(seen: Look, came: Synced | KeyManagerFailed | None) -> Look:
     if not isinstance(came, KeyManagerFailed):
         return seen
-    return replace(seen, reason=str(came.reason), told=f"its standard keys could not be looked at: {came}")
+    return replace(seen, reason=str(came.reason), told=f"{validations.UNLISTED}: {came}")
 
 
 def _with_sync(validation: Validation, came: Synced | KeyManagerFailed | None) -> Validation:

@@ -10,7 +10,7 @@ from keyrack.ports.key_manager import Reason
 from keyrack.service.findings import Finding, Level, ago, counted
 from keyrack.service.lease import Terms
 from keyrack.service.remedies import Acts, remedy
-from keyrack.service.validation import Look
+from keyrack.service.validation import UNLISTED, Look
 
 FRESH: Final = 300
 """Seconds for which what the server has found counts beside what is seen now."""
@@ -60,7 +60,7 @@ def root_key(known: Known, at: int) -> Finding:
     state = known.seen.state if known.seen is not None else found.root_key_state if found is not None else None
     if state == _DEACTIVATED:
         told = "it has expired: keys are still fetched, and no new one can be made"
-        act = f"give the instance another one: 'keyrack instance change-root-key {instance.name}'"
+        act = f"give the instance another one: 'keyrack instance change-root-key {instance.name} --root-key ID'"
         return Finding(what, Level.WARNING, told, act)
     if known.seen is not None:
         return Finding(what, Level.OK, f"{instance.key_manager} wraps and unwraps")
@@ -71,9 +71,12 @@ def root_key(known: Known, at: int) -> Finding:
 
 def _unwell(known: Known, reason: str, told: str, state: int | None) -> Finding:
     meant = remedy(reason, known.instance.root_key, 1 if state is None else state, known.acts)
-    level = Level.WARNING if reason == Reason.READ_ONLY else Level.FAILED
-    said = meant.means if reason == Reason.READ_ONLY else f"{told}; {meant.means}"
-    return Finding(f"root key of {known.instance.name}", level, said, meant.act, cause=str(reason))
+    what, level, said = f"root key of {known.instance.name}", Level.FAILED, f"{told}; {meant.means}"
+    if reason == Reason.READ_ONLY:
+        level, said = Level.WARNING, meant.means
+    elif told.startswith(UNLISTED):
+        level, said = Level.WARNING, f"{told}; each is read by itself before its key is handed out"
+    return Finding(what, level, said, meant.act, cause=str(reason))
 
 
 def _sealed(known: Known, at: int) -> Iterator[Finding]:
@@ -108,7 +111,10 @@ def _moving(known: Known) -> Iterator[Finding]:
     instance = known.instance
     if instance.former is not None:
         told = f"they move from {instance.former.key_manager} ({instance.former.root_key}), and open at both places"
-        act = f"'keyrack instance change-root-key {instance.name}' goes on with it, if it does not run"
+        command = f"keyrack instance change-root-key {instance.name} --root-key {instance.root_key}"
+        if instance.former.key_manager != instance.key_manager:
+            command += f" --key-manager {instance.key_manager}"
+        act = f"'{command}' goes on with it, where it was broken off"
         yield Finding(f"keys of {instance.name}", Level.WARNING, told, act)
 
 

@@ -29,6 +29,8 @@ BEYOND: Final = 30.0
 COUNTED_AT_ONCE: Final = 50
 """Wrapped keys that are verified, some 25 microseconds each, before the loop breathes."""
 READ_ONLY: Final = "it unwraps and reads, and takes nothing new: the last attempts to keep something there failed"
+UNLISTED: Final = "its standard keys could not be looked at"
+"""What is told first where the root key is well, and the existence sync has failed."""
 _LONGEST_TOLD: Final = 500
 
 
