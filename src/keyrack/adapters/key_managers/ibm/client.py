@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from keyrack.adapters.key_managers.ibm import records
+from keyrack.adapters.key_managers.ibm.answers import content_of
 from keyrack.adapters.key_managers.ibm.calls import Call, Calls
 from keyrack.adapters.key_managers.ibm.iam import Tokens
 from keyrack.adapters.key_managers.ibm.plaintext import json_with
@@ -248,4 +249,5 @@ def _json(content: Mapping[str, Any]) -> bytearray:
 
 
 def _nothing(answer: Answer) -> None:
-    return None
+    """No content counts; but a page of somebody else's, who stands in the way, is no success."""
+    content_of(answer, "what was to be done")

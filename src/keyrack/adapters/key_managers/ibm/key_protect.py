@@ -31,7 +31,8 @@ from keyrack.ports.key_manager import (
 
 MOST_PAYLOAD: Final = 7500
 """Bytes of a standard key."""
-PROBE: Final = ("keyrack probe",)
+PROBE: Final = ()
+"""No strings: a service that knows of none, as HPCS may be, is proved as well as one that binds to them."""
 _CANARY: Final = 32
 _TOO_BROAD: Final = "KEY_SEARCH_TOO_BROAD"
 _GONE: Final = frozenset({Reason.ABSENT, Reason.DELETED})
