@@ -9,6 +9,7 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Hierarchy, Home, Instance
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Unit
+from keyrack.service.envelope import context_of
 from keyrack.service.opening import Opening
 from keyrack.service.refusals import Refused
 from keyrack.service.strangers import HARMLESS, Strange
@@ -26,6 +27,7 @@ from keyrack.testing.conversation import (
     revoke,
 )
 from keyrack.testing.ruins import Site
+from keyrack.testing.vaults import an_object, material
 
 AFTER = {"Fresh", "Last Change Date"}
 """What a Get and time change in an object that was just made."""
@@ -358,6 +360,73 @@ async def test_an_instance_that_was_moving_has_two_homes_again_and_every_key_ope
     assert (made.root_key, made.former) == (other, Home("embedded", instance.root_key))
     assert (rebuilt.keys, rebuilt.failures) == (5, [])
     assert before == {uid: await again.client().material(uid) for uid in uids}
+
+
+async def move(site: Site, instance: Instance, uid: str, root_key: str) -> None:
+    """One key to another root key, with no trace but its standard key."""
+    held = await site.catalog.load(instance.identifier, uid)
+    assert held is not None
+    moving = replace(instance, root_key=root_key, former=instance.home)
+    await site.vault.put(moving.home, await site.vault.reseal(moving, held), uid)
+    await site.manager.delete_standard_key(held.standard_key or "")
+
+
+async def test_a_key_at_a_third_home_is_told_and_not_entered_where_nothing_could_open_it() -> None:
+    site = Site.new()
+    instance = await site.instance()
+    uids = await site.keys(6)
+    for root, some in (("second", uids[:2]), ("third", uids[2:3])):
+        identifier = (await site.manager.create_root_key(root)).identifier
+        for uid in some:
+            await move(site, instance, uid, identifier)
+
+    again, rebuilt = await lost(site, instance)
+
+    assert (rebuilt.keys, [uid for uid, _ in rebuilt.failures]) == (5, [uids[2]])
+    assert "--root-key" in rebuilt.failures[0][1]
+    assert [len(await again.client().material(uid)) for uid in (*uids[:2], *uids[3:])] == [32] * 5
+
+
+async def test_a_key_that_a_living_instance_has_left_behind_elsewhere_opens_there() -> None:
+    """An old backup was restored: the instance is where it is now, and one key is where it was then."""
+    site = Site.new()
+    instance = await site.instance()
+    left, here = await site.keys(2)
+    before = await site.client().material(left)
+    other = (await site.manager.create_root_key("other")).identifier
+    site.catalog._objects.pop(left)  # type: ignore[attr-defined]
+    site.catalog._objects.pop(here)  # type: ignore[attr-defined]
+    moved = replace(instance, root_key=other)
+    await site.administration.commit("instance.root-key", instance.identifier, "", {}, instances=(moved,))
+
+    rebuilt = await site.rebuild()
+
+    found = await site.administration.instance(instance.identifier)
+    assert (found.root_key, found.former) == (other, instance.home)
+    assert (rebuilt.keys, rebuilt.made) == (2, set())
+    assert await site.client().material(left) == before
+
+
+async def test_a_key_under_another_wrapping_key_than_the_instance_gets_is_told() -> None:
+    site = Site.new()
+    instance = await site.instance(hierarchy=Hierarchy.TWO_LEVEL)
+    await site.keys(2)
+    kept = await site.catalog.wrapping_key(instance.identifier)
+    assert kept is not None
+    second = await site.vault.seal_wrapping_key(instance, "wrapping-2", 1)
+    await site.vault.store(instance, second.sealed, "wrapping-2")
+    with material(bytes(32)) as secret, material(b"w" * 32) as key:
+        context = replace(context_of(an_object("other")), description=b"")
+        await site.vault.store(
+            instance, await site.vault.wrapping.seal(instance, context, key, ("wrapping-2", secret)), "other"
+        )
+
+    again, rebuilt = await lost(site, instance)
+
+    assert (rebuilt.keys, [uid for uid, _ in rebuilt.failures]) == (2, ["other"])
+    found = await again.catalog.wrapping_key(instance.identifier)
+    assert found is not None
+    assert found.unique_identifier == kept.unique_identifier
 
 
 async def test_where_two_root_keys_have_as_many_keys_the_administrator_decides() -> None:
