@@ -5,14 +5,14 @@ is left for deletion where it is certainly the same object's; what is spoilt or 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from keyrack.domain.errors import CryptographicFailure
+from keyrack.domain.errors import CryptographicFailure, KmipError
 from keyrack.domain.instances import Home, Instance, Storage, WrappingKey
 from keyrack.domain.lifecycle import DESTROYED_STATES
-from keyrack.ports.catalog import Catalog, Leftover
-from keyrack.ports.key_manager import KeyManager
+from keyrack.ports.catalog import Catalog, Conflict, Leftover
+from keyrack.ports.key_manager import KeyManager, KeyManagerFailed
 from keyrack.service.administration import Administration
 from keyrack.service.copies import gather, labels
 from keyrack.service.entering import names_of
@@ -80,21 +80,28 @@ class Restoring:
     async def look(self, *, report: Report = silently, rate: float | None = None) -> tuple[Sequence[Due], Outcome]:
         """What is missing or spoilt, in the order of creation; the outcome tells what could not be looked at."""
         due: list[Due] = []
+        spoilt: list[tuple[str, str]] = []
 
         async def act(thing: Sealed) -> bool:
-            flawed = await self._flawed(thing)
+            try:
+                flawed = await self._flawed(thing)
+            except CryptographicFailure as error:
+                # The catalog's own copy: however many there are, the others are looked at.
+                spoilt.append((thing.unique_identifier, str(error)))
+                return True
             if flawed is not None:
                 due.append(Due(thing, flawed))
             return True
 
         outcome = await walk(self._catalog, self._instance, act, report=report, rate=rate)
-        return sorted(due, key=lambda each: each.born), outcome
+        return sorted(due, key=lambda each: each.born), replace(outcome, failures=(*outcome.failures, *spoilt))
 
     async def put_again(self, due: Sequence[Due], *, report: Report = silently, rate: float | None = None) -> Outcome:
         """Put what ``look`` has found, if it is still so, and give it again in the same commit that knows of it."""
         wanted = {each.thing.unique_identifier for each in due}
         await self._look_for_kept(wanted)
-        return await walk(
+        before = await self._put_wrapping_key(wanted)
+        outcome = await walk(
             self._catalog,
             self._instance,
             self._put,
@@ -102,6 +109,17 @@ class Restoring:
             report=report,
             rate=rate,
         )
+        return replace(outcome, changed=outcome.changed + before)
+
+    async def _put_wrapping_key(self, wanted: set[str]) -> int:
+        """Before the keys that lie under it, which open only once it is there; how many were put."""
+        wrapping_key = await self._catalog.wrapping_key(self._instance.identifier)
+        if wrapping_key is None or wrapping_key.unique_identifier not in wanted:
+            return 0
+        try:
+            return int(await self._put(wrapping_key))
+        except (KmipError, Conflict, KeyManagerFailed):
+            return 0  # The walk comes to it once more, and tells.
 
     async def _flawed(self, thing: Sealed) -> Flawed | None:
         if not isinstance(thing, WrappingKey) and thing.state in DESTROYED_STATES:

@@ -269,6 +269,45 @@ async def test_a_wrapping_key_that_was_deleted_is_put_again_like_any_key() -> No
     assert (await site.verify()).well
 
 
+@pytest.mark.parametrize("withheld", [False, True])
+async def test_an_instance_of_two_levels_that_has_lost_all_gets_its_wrapping_key_first(withheld: bool) -> None:
+    """In a process that has nothing in memory: no key opens before the wrapping key is there."""
+    site, instance, held = await furnished(hierarchy=Hierarchy.TWO_LEVEL)
+    before = [await site.client().material(each.unique_identifier) for each in held]
+    wrapping_key = await site.catalog.wrapping_key(instance.identifier)
+    assert wrapping_key is not None
+    for identifier in (wrapping_key.standard_key, *(each.standard_key for each in held)):
+        await site.manager.delete_standard_key(identifier or "")
+    if withheld:
+        changed_key = wrapping_key.changed(withheld_at=1_800_000_000)
+        await site.catalog.commit(Unit(entries=(), wrapping_keys=(changed_key,)))
+    fresh = site.after_the_catalog_is_lost(catalog=site.catalog)
+    fresh.house.peers = site.house.peers
+
+    _, outcome = await fresh.restore(instance)
+
+    assert (outcome.changed, outcome.failures) == (5, ())
+    assert (await fresh.verify()).well
+    assert before == [await fresh.client().material(each.unique_identifier) for each in held]
+
+
+async def test_what_is_spoilt_in_the_catalog_keeps_no_other_key_from_being_put() -> None:
+    site = Site.new()
+    instance = await site.instance()
+    held = [await site.catalog.load(instance.identifier, uid) for uid in await site.keys(40)]
+    for each in held[:-1]:
+        assert each is not None
+        await changed(site, each, sealed=b"KEK1")
+    last = held[-1]
+    assert last is not None
+    await site.manager.delete_standard_key(last.standard_key or "")
+
+    due, outcome = await site.restore(instance)
+
+    assert [each.thing.unique_identifier for each in due] == [last.unique_identifier]
+    assert outcome.changed == 1
+
+
 async def test_what_a_broken_run_has_put_is_taken_and_not_put_twice() -> None:
     site, instance, held = await furnished()
     for each in held:

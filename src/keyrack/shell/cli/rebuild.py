@@ -124,9 +124,9 @@ def _from_key_manager(
 
     with catalog_to_fill(dry_run=wishes.dry_run) as path:
         rebuilt = in_office(config, act, root_keys=True, catalog_path=path)
-    if not (rebuilt.keys or rebuilt.there or rebuilt.instances or rebuilt.failures):
-        raise Failed(_nothing(rebuilt))
     well = not (rebuilt.failures or rebuilt.stopped or _unwell(rebuilt))
+    if well and not (rebuilt.keys or rebuilt.there or rebuilt.instances):
+        raise Failed(_nothing(rebuilt))
     if json:
         screen.as_json(_rebuilt_json(rebuilt, dry_run=wishes.dry_run))
     else:
