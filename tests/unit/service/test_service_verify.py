@@ -283,6 +283,7 @@ async def test_an_instance_of_two_levels_that_has_lost_all_gets_its_wrapping_key
         await site.catalog.commit(Unit(entries=(), wrapping_keys=(changed_key,)))
     fresh = site.after_the_catalog_is_lost(catalog=site.catalog)
     fresh.house.peers = site.house.peers
+    site.manager.delay = 0.001  # So that each waits for its turn, as in a network.
 
     _, outcome = await fresh.restore(instance)
 
