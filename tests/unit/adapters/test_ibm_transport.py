@@ -14,7 +14,7 @@ import pytest
 from tests.unit.adapters.ibm_script import Asked, Script, Stage, Talk, answer, error, read_request, stage
 
 from keyrack.adapters.key_managers.ibm.exchange import Request
-from keyrack.adapters.key_managers.ibm.pool import GRACE, NotAsked, Pool
+from keyrack.adapters.key_managers.ibm.pool import FRESH, GRACE, IDLE, NotAsked, Pool
 from keyrack.adapters.key_managers.ibm.reading import Answer
 from keyrack.adapters.key_managers.ibm.settings import Origin
 from keyrack.adapters.key_managers.ibm.wire import CLEANSE_PLAINTEXT, Route, context_of
@@ -76,6 +76,27 @@ async def test_calls_at_the_same_time_have_a_connection_each(there: Stage) -> No
 
     assert {f"/{number}".encode() for number in range(15)} == set(told)
     assert 3 == there.connections
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used(there: Stage) -> None:
+    """Sooner for what must not be sent twice: the other side may be closing it in this very moment."""
+    ahead = 0.0
+    route = Route(origin=Origin.of(there.url), context=context_of(there.ca))
+    pool = Pool("test", route, connections=1, waiting=1, clock=lambda: time.monotonic() + ahead)
+
+    async def connections_after(idle: float, *, harmless: bool) -> int:
+        nonlocal ahead
+        ahead += idle
+        request = Request(method="GET", path="/", harmless=harmless)
+        await pool.ask(request, time.monotonic() + ahead + 3)
+        return there.connections
+
+    assert 1 == await connections_after(0, harmless=True)
+    assert 1 == await connections_after(IDLE - 5, harmless=True)
+    assert 2 == await connections_after(IDLE + 1, harmless=True)
+    assert 2 == await connections_after(0, harmless=False)
+    assert 3 == await connections_after(FRESH + 1, harmless=False)
+    pool.close()
 
 
 class TestClosedByTheServer:
