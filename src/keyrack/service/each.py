@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from keyrack.domain.errors import KmipError
+from keyrack.domain.errors import GeneralFailure, KmipError
 from keyrack.ports.catalog import CatalogUnavailable
-from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable
+from keyrack.ports.key_manager import KeyManagerFailed
 from keyrack.service.walk import MOST_IN_A_ROW, Outcome, Progress, Report, silently
 
 T = TypeVar("T")
@@ -27,8 +27,9 @@ async def each(
 ) -> Outcome:
     """Act on each, in their order, ``concurrency`` at once and at most ``rate`` begun in a second.
 
-    A failure is kept under what the thing is ``called``; so many in a row that it cannot be the things themselves end
-    it all. Cancelled, it begins nothing more and lets those end that are under way.
+    A failure is kept under what the thing is ``called``. Many in a row by which key manager or catalog fail end it all;
+    those of a thing itself, of which somebody may have put as many there as he likes, never do. Cancelled, it begins
+    nothing more and lets those end that are under way.
     """
     return await _Each(things, act, called, report, 1 / rate if rate else 0.0).run(concurrency)
 
@@ -67,8 +68,12 @@ class _Each(Generic[T]):
                 changed = await self._act(thing)
                 self._changed += changed
                 self._in_a_row = 0
-            except (KmipError, KeyManagerRefused, KeyManagerUnavailable, CatalogUnavailable) as error:
-                self._failed(thing, error)
+            except (GeneralFailure, KeyManagerFailed, CatalogUnavailable) as error:
+                self._failures.append((self._called(thing), str(error)))
+                self._in_a_row += 1
+                self._ended = self._ended or self._in_a_row >= MOST_IN_A_ROW
+            except KmipError as error:
+                self._failures.append((self._called(thing), str(error)))
             self._done += 1
             self._tell()
 
@@ -78,11 +83,6 @@ class _Each(Generic[T]):
         self._next = begin + self._pause
         if begin > now:
             await asyncio.sleep(begin - now)
-
-    def _failed(self, thing: T, error: Exception) -> None:
-        self._failures.append((self._called(thing), str(error)))
-        self._in_a_row += 1
-        self._ended = self._ended or self._in_a_row >= MOST_IN_A_ROW
 
     def _tell(self) -> None:
         self._report(Progress(self._done, self._changed, len(self._failures), len(self._things)))

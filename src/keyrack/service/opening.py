@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Home
 from keyrack.domain.secret import Secret
-from keyrack.ports.key_manager import KeyManagerRefused
+from keyrack.ports.key_manager import KeyManagerRefused, Reason
 from keyrack.service.copies import Copy
 from keyrack.service.recovered import is_wrapping_key
 from keyrack.service.sorting import Copies
 from keyrack.service.wrapping import Wrapping
+
+_NOBODY = frozenset({Reason.IDENTITY, Reason.NETWORK})
+"""Refusals that would meet every other key as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,19 @@ class Opening:
     async def first(self, copies: Sequence[Copy], under: Mapping[str, OpenWrappingKey]) -> tuple[Copy, Secret]:
         """The first of several copies of one key that is authentic and opens, and its material.
 
-        Raises ``CryptographicFailure`` with why none does, and ``KeyManagerUnavailable``.
+        Raises ``CryptographicFailure`` with why none does, ``KeyManagerUnavailable``, and ``KeyManagerRefused`` where
+        the key manager lets nobody in.
         """
         told: dict[str, None] = {}
         for copy in copies:
             try:
                 self.check(copy)
                 return copy, await self.open(copy, under)
-            except (CryptographicFailure, KeyManagerRefused) as error:
+            except KeyManagerRefused as error:
+                if error.reason in _NOBODY:
+                    raise
+                told[str(error)] = None
+            except CryptographicFailure as error:
                 told[str(error)] = None
         raise CryptographicFailure("; ".join(told))
 

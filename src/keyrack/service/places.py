@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Hierarchy, Home, Instance, InstanceStatus, Storage, WrappingKey
 from keyrack.ports.catalog import Catalog
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused
@@ -31,6 +32,8 @@ class Place:
     """It is made again."""
     newest: Mapping[Home, str]
     """The version that wraps now, of each root key that is usable."""
+    unusable: Mapping[Home, str]
+    """Why the others are not."""
     under: Mapping[str, OpenWrappingKey] = field(default_factory=dict, repr=False)
     wrapping_key_id: str = ""
     """The wrapping key of an instance of two levels."""
@@ -48,6 +51,12 @@ class Place:
     def due(self) -> bool:
         """Whether something of the instance itself is to be entered."""
         return self.there != self.instance or self.wrapping_key is not None
+
+    def check_usable(self, copy: Copy) -> None:
+        """Raise ``CryptographicFailure`` for a root key that is not usable: no key under it need be tried."""
+        home = home_of(copy)
+        if home is not None and home in self.unusable:
+            raise CryptographicFailure(f"its root key {home.root_key} is not usable: {self.unusable[home]}")
 
     def fits(self, copy: Copy) -> bool:
         """Whether the instance will be able to open what this copy says."""
@@ -78,9 +87,11 @@ class Places:
         """
         known = {each.identifier: each for each in await self._catalog.instances()}
         there = known.get(identifier)
-        newest = await self._newest({home for held in copies.values() for copy in held if (home := home_of(copy))})
+        newest, unusable = await self._looked_at(
+            {home for held in copies.values() for copy in held if (home := home_of(copy))}
+        )
         instance = _made(identifier, copies, newest) if there is None else _extended(there, copies, newest)
-        place = self._places[identifier] = Place(instance, there, there is None, newest)
+        place = self._places[identifier] = Place(instance, there, there is None, newest, unusable)
         kept = await self._catalog.wrapping_key(identifier)
         found = {**copies, kept.unique_identifier: [_as_copy(instance, kept)]} if kept else copies
         place.under = await self._opening.wrapping_keys(
@@ -131,16 +142,20 @@ class Places:
         for place in self._places.values():
             wipe(place.under)
 
-    async def _newest(self, found: set[Home]) -> Mapping[Home, str]:
-        newest = {}
+    async def _looked_at(self, found: set[Home]) -> tuple[Mapping[Home, str], Mapping[Home, str]]:
+        """Of these root keys, the newest versions of those that are active, and why the others are of no use."""
+        newest, unusable = {}, {}
         for home in found:
             try:
                 root_key = await self._key_managers[home.key_manager].describe_root_key(home.root_key)
-            except KeyManagerRefused:
+            except KeyManagerRefused as error:
+                unusable[home] = str(error)
                 continue
             if root_key.state == _ACTIVE:
                 newest[home] = root_key.version
-        return newest
+            else:
+                unusable[home] = f"it is in state {root_key.state}, and has to be active (1)"
+        return newest, unusable
 
     def _found(self, place: Place) -> WrappingKey | None:
         opened = place.under.get(place.wrapping_key_id)

@@ -175,8 +175,22 @@ class Rebuild:
                 self._rebuilt.there += 1
                 self._rebuilt.strangers += [stranger(copy, Strange.FORMER) for copy in held]
             elif unique_identifier not in making and (wanted := [copy for copy in held if self._wanted(copy)]):
-                missing[unique_identifier] = wanted
+                if trusted := self._trusted(unique_identifier, wanted):
+                    missing[unique_identifier] = trusted
         return missing
+
+    def _trusted(self, unique_identifier: str, copies: Sequence[Copy]) -> Sequence[Copy]:
+        """Those that may say where their instance is at home: whoever can write there could write anything."""
+        trusted = []
+        for copy in copies:
+            try:
+                self._opening.check(copy)
+                trusted.append(copy)
+            except CryptographicFailure as error:
+                told = str(error)
+        if not trusted:
+            self._rebuilt.failures.append((unique_identifier, told))
+        return trusted
 
     def _wanted(self, copy: Copy) -> bool:
         header, wished = copy.wrapped.header, self._wishes.root_key
@@ -211,6 +225,7 @@ class Rebuild:
             if self._wishes.quick:
                 self._check_unopened(copies[0])
                 return object_of(copies[0].wrapped, copies[0].payload, copies[0].label.identifier, None), copies[0]
+            one.place.check_usable(copies[0])
             copy, material = await self._opening.first(copies, one.place.under)
             with material:
                 return object_of(copy.wrapped, self._opening.sealed(copy), copy.label.identifier, material), copy

@@ -9,6 +9,7 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Hierarchy, Home, Instance
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Unit
+from keyrack.service import blob as blobs
 from keyrack.service.envelope import context_of
 from keyrack.service.opening import Opening
 from keyrack.service.refusals import Refused
@@ -130,18 +131,73 @@ async def test_the_same_command_goes_on_where_it_was_broken_off_and_doubles_noth
     assert [len(await again.client().material(uid)) for uid in uids] == [32] * 30
 
 
-async def test_a_root_key_that_is_disabled_ends_it_early_and_enters_nothing() -> None:
+async def test_under_a_root_key_that_is_disabled_nothing_is_tried_and_nothing_entered() -> None:
     site = Site.new()
     instance = await site.instance()
     await site.keys(40)
     await site.manager.disable_root_key(instance.root_key)
+    site.manager.calls.clear()
 
     again, rebuilt = await lost(site, instance, dry_run=True)
 
-    assert rebuilt.stopped
-    assert rebuilt.keys == 0
+    assert (rebuilt.keys, len(rebuilt.failures), rebuilt.stopped) == (0, 40, False)
+    assert site.manager.calls["unwrap"] == 0
     assert "state 2" in rebuilt.failures[0][1]
     assert await again.catalog.instances() == []
+
+
+async def test_a_key_manager_that_fails_all_the_time_ends_it() -> None:
+    site = Site.new()
+    await site.instance()
+    await site.keys(60)
+    site.manager.fail("unwrap", Fault.UNAVAILABLE, times=1000)
+
+    rebuilt = await site.after_the_catalog_is_lost().rebuild()
+
+    assert rebuilt.stopped
+    assert rebuilt.keys == 0
+    assert len(rebuilt.failures) < 30
+
+
+async def test_however_many_forgeries_lie_before_them_every_key_of_ours_comes_back() -> None:
+    """They are older than all keys of ours, and each is refused by itself."""
+    site = Site.new()
+    instance = await site.instance()
+    uids = await site.keys(3)
+    held = await site.catalog.load(instance.identifier, uids[0])
+    assert held is not None
+    ours = blobs.parse(held.sealed or b"")
+    for number in range(50):
+        context = replace(ours.header.context, unique_identifier=f"forged-{number}", created_at=1)
+        header = replace(ours.header, context=context).encode()
+        octets = blobs.unauthenticated(header, ours.wrapped_by, ours.wrapped, b"", ours.check_value)
+        await site.manager.put_standard_key(f"vmware_kmip_forged-{number}", octets + bytes(32))
+
+    for wishes in ({}, {"authenticate_anew": True}):
+        rebuilt = await site.after_the_catalog_is_lost().rebuild(**wishes)
+        assert (rebuilt.keys, len(rebuilt.failures), rebuilt.stopped) == (3, 50, False)
+
+
+async def test_forgeries_do_not_say_where_an_instance_is_at_home() -> None:
+    """Else whoever may write standard keys could have new keys wrapped by a root key of his own."""
+    site = Site.new()
+    instance = await site.instance()
+    (uid,) = await site.keys(1)
+    theirs = (await site.manager.create_root_key("theirs")).identifier
+    held = await site.catalog.load(instance.identifier, uid)
+    assert held is not None
+    ours = blobs.parse(held.sealed or b"")
+    for number in range(5):
+        context = replace(ours.header.context, unique_identifier=f"forged-{number}")
+        header = replace(ours.header, context=context, root_key=theirs).encode()
+        octets = blobs.unauthenticated(header, ours.wrapped_by, ours.wrapped, b"", ours.check_value)
+        await site.manager.put_standard_key(f"vmware_kmip_forged-{number}", octets + bytes(32))
+
+    again, rebuilt = await lost(site, instance)
+
+    made = await again.administration.instance(instance.identifier)
+    assert (made.root_key, made.former) == (instance.root_key, None)
+    assert (rebuilt.keys, len(rebuilt.failures)) == (1, 5)
 
 
 async def test_without_the_integrity_root_keys_are_proved_by_opening_them_and_authenticated_anew() -> None:

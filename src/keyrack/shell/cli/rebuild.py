@@ -160,7 +160,8 @@ def _tell(rebuilt: "Rebuilt", config: Path | None, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     for instance in rebuilt.instances:
         number = rebuilt.by_instance.get(instance.identifier, 0)
-        made = ", made again" if instance.identifier in rebuilt.made else ""
+        home = f"on root key {instance.root_key} of {instance.key_manager}"
+        made = f", made again {home}" if instance.identifier in rebuilt.made else ""
         screen.say(f"{screen.mark('ok')} {instance.name}{made}: {screen.count(number, 'key')} {would}entered")
     if rebuilt.there:
         screen.say(f"{screen.mark('ok')} {screen.count(rebuilt.there, 'standard key')} of keys that are there already")
