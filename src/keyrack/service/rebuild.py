@@ -174,21 +174,20 @@ class Rebuild:
             if there or await self._catalog.load(instance, unique_identifier) is not None:
                 self._rebuilt.there += 1
                 self._rebuilt.strangers += [stranger(copy, Strange.FORMER) for copy in held]
-            elif unique_identifier not in making and (wanted := [copy for copy in held if self._wanted(copy)]):
-                if trusted := self._trusted(unique_identifier, wanted):
-                    missing[unique_identifier] = trusted
-        return missing
+            elif unique_identifier not in making:
+                missing[unique_identifier] = self._trusted(unique_identifier, held)
+        return {unique_identifier: held for unique_identifier, held in missing.items() if held}
 
     def _trusted(self, unique_identifier: str, copies: Sequence[Copy]) -> Sequence[Copy]:
         """Those that may say where their instance is at home: whoever can write there could write anything."""
-        trusted = []
-        for copy in copies:
+        trusted, told = [], ""
+        for copy in filter(self._wanted, copies):
             try:
                 self._opening.check(copy)
                 trusted.append(copy)
             except CryptographicFailure as error:
                 told = str(error)
-        if not trusted:
+        if told and not trusted:
             self._rebuilt.failures.append((unique_identifier, told))
         return trusted
 
