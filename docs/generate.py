@@ -23,6 +23,7 @@ from keyrack.shell.config import Config
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation
 from keyrack.spec.types import Since
+from keyrack.testing import outcome_page
 
 Told = tuple[tuple[str, ...], type[BaseModel]]
 """A table that was told: where it stands, and what it is."""
@@ -272,6 +273,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "attributes.md": attributes,
     "lifecycle.md": lifecycle,
     "roles.md": roles,
+    "key-manager-outcomes.md": outcome_page.page,
 }
 """Pages by the name of their file."""
 

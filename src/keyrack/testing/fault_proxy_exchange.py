@@ -1,4 +1,4 @@
-"""One connection of a fault proxy: its requests, what befalls them, and the connection to the key manager behind."""
+"""One connection of a fault proxy: its requests, and what befalls them."""
 
 import asyncio
 import contextlib
@@ -38,8 +38,10 @@ class Ends:
 
     def reset(self) -> None:
         """Close with RST."""
-        with contextlib.suppress(OSError):
-            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        sock = self.writer.get_extra_info("socket")
+        if sock is not None:  # Else the client was quicker.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.writer.transport.abort()
 
 
@@ -62,13 +64,10 @@ class Connection:
         self._proxy = proxy
         self._client = client
         self._number = number
-        self._behind: Ends | None = None
 
     def close(self) -> None:
-        """Close both connections."""
-        for ends in (self._client, self._behind):
-            if ends is not None:
-                ends.writer.close()
+        """Close it."""
+        self._client.writer.close()
 
     async def exchange(self) -> bool:
         """One request and what becomes of it; whether another may follow. Raises what is in :data:`ENDED`."""
@@ -89,15 +88,13 @@ class Connection:
 
     async def _forwarded(self, turn: Turn) -> Message:
         """What the key manager answers."""
-        behind = self._behind
-        if behind is None or behind.reader.at_eof() or behind.writer.is_closing():
-            behind = self._behind = await self._proxy.connect()
-        await behind.send(turn.request.written())
-        self._proxy.note(turn.number, forwarded=True)
-        answer = await http.read(behind.reader, answers=turn.request.method)
-        self._proxy.note(turn.number, done=True)
-        if not answer.lasts:
-            behind.writer.close()
+        async with self._proxy.behind() as behind:
+            await behind.send(turn.request.written())
+            self._proxy.note(turn.number, forwarded=True)
+            answer = await http.read(behind.reader, answers=turn.request.method)
+            self._proxy.note(turn.number, done=True)
+            if not answer.lasts:
+                behind.writer.close()
         return answer if turn.skew is None else http.skewed(answer, turn.skew, time.time())
 
     async def _answer(self, turn: Turn, answer: Message) -> bool:
@@ -170,14 +167,19 @@ class Connection:
 
     async def _dripping(self, octets: bytes, seconds: float) -> None:
         for octet in octets:
+            if self._client.writer.is_closing():
+                raise NoMessage
             await self._client.send(bytes([octet]))
             await asyncio.sleep(seconds)
 
     async def _endless(self, turn: Turn) -> bool:
         head = Message("HTTP/1.1 200 OK", {"content-type": "application/json"}).head()
         await self._client.send(head[:-2] + b"transfer-encoding: chunked\r\n\r\n")
-        while True:
+        while not self._client.writer.is_closing():
             await self._client.send(_PIECE)
+            # A connection that is gone takes everything at once, and says so only if the loop gets its turn.
+            await asyncio.sleep(0)
+        return False
 
 
 def _rule(turn: Turn) -> Rule:

@@ -7,7 +7,8 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -36,6 +37,7 @@ class Proxy:
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: dict[int, Ends] = {}
+        self._kept: list[Ends] = []
         self._taken = self._asked = 0
 
     async def __aenter__(self) -> Self:
@@ -57,6 +59,8 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for ends in self._kept:
+            ends.writer.close()
         self._listening.close()
 
     def _context(self, name: str, identity: Identity) -> ssl.SSLContext:
@@ -103,15 +107,26 @@ class Proxy:
         if number in self.seen:
             self.seen[number] = replace(self.seen[number], **changes)
 
-    async def connect(self) -> Ends:
-        """A new connection to the key manager."""
-        to = self._target
-        return Ends(*await asyncio.open_connection(to.host, to.port, ssl=to.context, limit=LONGEST_HEAD))
+    @asynccontextmanager
+    async def behind(self) -> AsyncIterator[Ends]:
+        """A connection to the key manager, kept for the next request if this one ends well."""
+        ends = self._kept.pop() if self._kept else None
+        if ends is None or ends.reader.at_eof() or ends.writer.is_closing():
+            to = self._target
+            ends = Ends(*await asyncio.open_connection(to.host, to.port, ssl=to.context, limit=LONGEST_HEAD))
+        try:
+            yield ends
+        except BaseException:
+            ends.writer.close()
+            raise
+        self._kept.append(ends)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             sock, _ = await loop.sock_accept(self._listening)
+            # The event loop does this only for sockets that say that they speak TCP, which accepted ones do not.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._taken += 1
             task = asyncio.create_task(self._serve(sock, self._taken))
             self._tasks.add(task)

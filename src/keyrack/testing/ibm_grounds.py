@@ -8,9 +8,9 @@
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Role
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.testing.clock import Clock
-from keyrack.testing.fault_proxy import FaultProxy, fault_proxy
+from keyrack.testing.fault_proxy import FaultProxy, fault_proxy, fault_proxy_on_loop
 from keyrack.testing.key_houses import INSTANCE, a_house
 from keyrack.testing.key_protect import Address, key_protect, new_api_key
 
@@ -45,8 +45,10 @@ class IbmFace:
     manager: EmbeddedKeyManager
     """The same key manager, asked past the API."""
     address: Address
-    api_key: Path = field(repr=False)
+    api_key: Path
     """A file with the API key of a Manager."""
+    token: Path
+    """A file with a token of the same, for the next hour."""
 
 
 @contextmanager
@@ -58,7 +60,10 @@ def ibm_face(directory: Path) -> Iterator[IbmFace]:
     api_key.write_text(new_api_key(house, Role.MANAGER))
     try:
         with key_protect(house, directory, bounds=UNHURRIED) as address:
-            yield IbmFace(house, EmbeddedKeyManager.first_of(house), address, api_key)
+            token = directory / "token"
+            token.touch(mode=0o600)
+            token.write_text(address.login(api_key.read_text()))
+            yield IbmFace(house, EmbeddedKeyManager.first_of(house), address, api_key, token)
     finally:
         house.close()
 
@@ -80,19 +85,33 @@ class Lane:
 @contextmanager
 def lane(face: IbmFace, directory: Path, *, seed: int | None = None, **settings: object) -> Iterator[Lane]:
     """A way of its own to the face; ``settings`` are fields of the adapters' settings."""
-    with ExitStack() as stack:
-        proxies = {
-            name: stack.enter_context(fault_proxy(face.address, directory / name, seed=seed))
-            for name in ("key-manager", "iam")
-        }
-        bundle = directory / "authorities.pem"
-        bundle.write_bytes(b"".join(proxy.address.authority.read_bytes() for proxy in proxies.values()))
-        told = Settings(
-            name="kp",
-            url=proxies["key-manager"].address.url,
-            instance=INSTANCE,
-            iam=IamSettings(source=ApiKey(face.api_key), url=proxies["iam"].address.url),
-            ca_bundle=bundle,
-        )
-        changed = replace(told, **settings)  # type: ignore[arg-type]
-        yield Lane(face, proxies["key-manager"], proxies["iam"], changed)
+    with (
+        fault_proxy(face.address, directory / "key-manager", seed=seed) as key_manager,
+        fault_proxy(face.address, directory / "iam", seed=seed) as iam,
+    ):
+        yield _between(face, directory, key_manager, iam, settings)
+
+
+@asynccontextmanager
+async def lane_on_loop(face: IbmFace, directory: Path, **settings: object) -> AsyncIterator[Lane]:
+    """The same with proxies on the caller's loop, for tests that need many."""
+    async with (
+        fault_proxy_on_loop(face.address, directory / "key-manager") as key_manager,
+        fault_proxy_on_loop(face.address, directory / "iam") as iam,
+    ):
+        yield _between(face, directory, key_manager, iam, settings)
+
+
+def _between(
+    face: IbmFace, directory: Path, key_manager: FaultProxy, iam: FaultProxy, settings: Mapping[str, object]
+) -> Lane:
+    bundle = directory / "authorities.pem"
+    bundle.write_bytes(b"".join(proxy.address.authority.read_bytes() for proxy in (key_manager, iam)))
+    told = Settings(
+        name="kp",
+        url=key_manager.address.url,
+        instance=INSTANCE,
+        iam=IamSettings(source=ApiKey(face.api_key), url=iam.address.url),
+        ca_bundle=bundle,
+    )
+    return Lane(face, key_manager, iam, replace(told, **settings))  # type: ignore[arg-type]
