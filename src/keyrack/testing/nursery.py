@@ -97,12 +97,16 @@ class Nursery:
 
     def serve(self, deployment: Deployment) -> Child:
         """Fork a ``keyrack serve`` for a deployment; it is not ready yet when this returns."""
+        deployment.forget_address()
+        return self.run(deployment, "serve")
+
+    def run(self, deployment: Deployment, *words: str) -> Child:
+        """Fork any command of the CLI for a deployment; what it says goes into the deployment's log."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        deployment.forget_address()
         order = {
-            "words": ["serve", "--config", str(deployment.configuration)],
+            "words": [*words, "--config", str(deployment.configuration)],
             "log": str(deployment.log),
             "environment": deployment.served_environment(),
         }
