@@ -131,6 +131,7 @@ async def test_a_key_manager_that_takes_nothing_new_is_read_only() -> None:
     telling.read_only = True
     await care.round("embedded")
     found = await tended.validation()
+    await asyncio.sleep(0)
     await care.rest()
 
     assert (Reason.READ_ONLY, READ_ONLY, []) == (found.reason, found.told, told)

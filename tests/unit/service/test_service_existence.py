@@ -303,6 +303,8 @@ async def test_a_standard_key_that_nobody_has_is_a_stranger_from_the_second_list
     await tended.manager.put_standard_key("not ours at all", b"")
 
     assert [0, 2] == [(await tended.round()).strangers for _ in range(2)]
+    await tended.manager.put_standard_key(f"{PREFIX}another", b"")
+    assert [2, 3] == [(await tended.round()).strangers for _ in range(2)]
 
 
 async def test_what_intents_and_leftovers_have_is_no_stranger(tended: Tended) -> None:

@@ -98,6 +98,19 @@ async def test_a_key_that_is_being_unwrapped_during_the_seal_is_not_kept(tended:
     assert 0 == len(tended.house.vault._cache)
 
 
+async def test_a_key_that_is_being_made_during_the_seal_is_not_kept(tended: Tended) -> None:
+    instance = await tended.instance()
+    tended.manager.delay = 0.05
+    with material(b"k" * 32) as secret:
+        making = asyncio.create_task(sealed_new(tended, instance, secret))
+        await asyncio.sleep(0.02)
+        await seal(administration(tended), "a", now=NOW)
+        await tended.seals.look()
+        await making
+
+    assert 0 == len(tended.house.vault._cache)
+
+
 async def test_a_request_from_before_the_seal_unwraps_nothing_afterwards(tended: Tended) -> None:
     """It has read instance and object already; its commit would be refused, and its plaintext would stay."""
     instance, managed = await sealed_object(tended)
