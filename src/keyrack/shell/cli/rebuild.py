@@ -25,6 +25,19 @@ STATES = (
 )
 
 
+KeyManagerName = Annotated[str | None, typer.Option(metavar="NAME", help="From this key manager alone.")]
+RootKeyName = Annotated[str | None, typer.Option(metavar="ID", help="Only what this root key has wrapped.")]
+NewName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the instance that is made again; else kmip-….")
+]
+Anew = Annotated[
+    bool, typer.Option("--authenticate-anew", help="Accept keys of another integrity root beside those of this one.")
+]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Mend keys that the catalog has, and that are spoilt there, instead.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(rebuild)
@@ -36,35 +49,16 @@ def rebuild(
     ] = False,
     from_catalog: Annotated[
         str | None,
-        typer.Option(
-            metavar="INSTANCE",
-            help="Put the standard keys of an instance again that are missing or spoilt.",
-            show_default=False,
-        ),
+        typer.Option(metavar="INSTANCE", help="Put an instance's standard keys again that are missing or spoilt."),
     ] = None,
-    key_manager: Annotated[
-        str | None, typer.Option(metavar="NAME", help="From this key manager alone.", show_default=False)
-    ] = None,
-    root_key: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only what this root key has wrapped.", show_default=False)
-    ] = None,
-    instance_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name of the instance that is made again; else kmip-…", show_default=False),
-    ] = None,
+    key_manager: KeyManagerName = None,
+    root_key: RootKeyName = None,
+    instance_name: NewName = None,
     quick: Annotated[bool, typer.Option("--quick", help="Trust the MACs, and open no key.")] = False,
-    authenticate_anew: Annotated[
-        bool,
-        typer.Option("--authenticate-anew", help="Accept keys of another integrity root beside those of this one."),
-    ] = False,
-    repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Mend keys that the catalog has, and that are spoilt there, instead."),
-    ] = False,
+    authenticate_anew: Anew = False,
+    repair: Repair = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
-    rate: Annotated[
-        float | None, typer.Option(min=0.1, metavar="N", help="Keys in a second, at most.", show_default=False)
-    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, metavar="N", help="Keys in a second, at most.")] = None,
     yes: Yes = False,
     config: ConfigFile = None,
     json: screen.Json = False,
