@@ -114,12 +114,18 @@ class TestClosedByTheServer:
         assert (2, 2) == (there.connections, len(there.asked))
 
     async def test_in_the_very_moment_of_a_request_it_is_made_again(self, there: Stage) -> None:
-        """A harmless one, on a new connection."""
+        """A harmless one, on a new connection, where the old one had not been used for some seconds."""
         there.script = _ClosingSecond()
-        with a_pool(there) as pool:
-            told = [await ask(pool, path) for path in ("/first", "/second", "/third")]
+        ahead = 0.0
+        route = Route(origin=Origin.of(there.url), context=context_of(there.ca))
+        pool = Pool("test", route, connections=1, waiting=1, clock=lambda: time.monotonic() + ahead)
+        for path in ("/first", "/second", "/third"):
+            ahead += 3
+            request = Request(method="GET", path=path, harmless=True)
+            told = await pool.ask(request, time.monotonic() + ahead + 3)
+            assert path.encode() == told.body
+        pool.close()
 
-        assert [b"/first", b"/second", b"/third"] == told
         assert ["/first", "/second", "/second", "/third"] == [each.path for each in there.asked]
 
     async def test_what_is_not_harmless_is_not_made_again(self, there: Stage) -> None:
