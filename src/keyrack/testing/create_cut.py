@@ -18,7 +18,7 @@ import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.errors import KmipError
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
@@ -27,6 +27,7 @@ from keyrack.ports.key_manager import KeyManager, StandardKey
 from keyrack.service.batch import Desk
 from keyrack.service.envelope import Vault
 from keyrack.service.existence import Existence, Synced
+from keyrack.service.founding import wrapping_key_for
 from keyrack.service.identity import Peer
 from keyrack.service.reconcile import SETTLED, Outcome, reconcile
 from keyrack.service.standard_keys import PREFIX, name_of, unique_identifier_of
@@ -76,16 +77,23 @@ class Judged:
         )
 
 
-async def prepare(catalog: Catalog, root_key: str) -> None:
-    """Enter the instance, whose keys become standard keys, and its client."""
+async def prepare(
+    catalog: Catalog,
+    root_key: str,
+    *,
+    storage: Storage = Storage.KEY_MANAGER,
+    wrapped_by: KeyManager | None = None,
+) -> Instance:
+    """Enter the instance and its client; with ``wrapped_by`` it has two levels, and a wrapping key made there."""
     instance = Instance(
         identifier=INSTANCE,
         name=INSTANCE,
         status=InstanceStatus.INSTALLED,
         key_manager=MANAGER,
         root_key=root_key,
-        storage=Storage.KEY_MANAGER,
+        storage=storage,
         created_at=1,
+        hierarchy=Hierarchy.TWO_LEVEL if wrapped_by else Hierarchy.DIRECT,
     )
     certificate = ClientCertificate(
         fingerprint=PEER.fingerprint,
@@ -96,13 +104,25 @@ async def prepare(catalog: Catalog, root_key: str) -> None:
         der=b"client",
         added_at=1,
     )
+    made = await wrapping_key_for(vault_over(wrapped_by), instance) if wrapped_by else None
     entry = Entry(at=0, action="instance.create", outcome="success", initiator="local-user-test", address="local")
-    await catalog.commit(Unit(entries=(entry,), instances=(instance,), certificates=(certificate,)))
+    await catalog.commit(
+        Unit(
+            entries=(entry,),
+            instances=(instance,),
+            certificates=(certificate,),
+            wrapping_keys=(made,) if made else (),
+        )
+    )
+    return instance
 
 
-def vault_over(manager: KeyManager) -> Vault:
-    """A vault that remembers nothing yet."""
-    return Vault({MANAGER: manager}, Secret(bytearray(b"integrity root" * 3)), "deployment")
+def vault_over(manager: KeyManager, catalog: Catalog | None = None) -> Vault:
+    """A vault that remembers nothing yet; it needs the catalog for the wrapping key of an instance of two levels."""
+    root = Secret(bytearray(b"integrity root" * 3))
+    if catalog is None:
+        return Vault({MANAGER: manager}, root, "deployment")
+    return Vault({MANAGER: manager}, root, "deployment", wrapping_keys=catalog.wrapping_key)
 
 
 async def attempt(catalog: Catalog, manager: KeyManager, mark: str) -> Attempt:

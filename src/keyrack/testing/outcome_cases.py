@@ -87,7 +87,7 @@ CONNECTION: Final = (
         name="reset before",
         told="the connection is reset, and the key manager has seen nothing",
         rules=_api(Fault.RESET_BEFORE),
-        usual=repeated(Reason.UNREACHABLE, 4),
+        usual=repeated(Reason.UNREACHABLE),
     ),
     Case(
         name="reset before, once",
@@ -99,7 +99,7 @@ CONNECTION: Final = (
         name="reset after",
         told="the key manager does it, and the connection is reset",
         rules=_api(Fault.RESET_AFTER),
-        usual=repeated(Reason.UNREACHABLE, 4),
+        usual=repeated(Reason.UNREACHABLE),
     ),
     Case(
         name="reset after, once",
@@ -111,7 +111,7 @@ CONNECTION: Final = (
         name="answer lost",
         told="the key manager does it, and the connection is closed without an answer",
         rules=_api(Fault.ANSWER_LOST),
-        usual=repeated(Reason.FAILING, 4),
+        usual=repeated(Reason.FAILING),
     ),
     Case(
         name="answer lost, once",

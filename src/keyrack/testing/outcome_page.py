@@ -9,9 +9,8 @@ from keyrack.testing.outcomes import LONG, METHODS, Case, Kind
 _SECTIONS: Final[Sequence[tuple[str, str, Sequence[Case]]]] = (
     (
         "Connections",
-        "The client has a token and an open connection, where nothing else is said. One that has been open for a while"
-        " and turns out to be closed before anything is answered is replaced, without counting as an attempt: this is"
-        " why four requests meet a reset, and three meet a 503.",
+        "The client has a token and an open connection, where nothing else is said. One that was not used for a second"
+        " and turns out to be closed is replaced, without counting as an attempt.",
         CONNECTION,
     ),
     ("Answers", "What is said in the place of the key manager, or by it.", ANSWERS),

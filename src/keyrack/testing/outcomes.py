@@ -149,9 +149,9 @@ def alike(outcome: Outcome) -> Mapping[Kind, Outcome]:
     return dict.fromkeys(Kind, outcome)
 
 
-def repeated(reason: Reason, asked: int = 3) -> Mapping[Kind, Outcome]:
+def repeated(reason: Reason) -> Mapping[Kind, Outcome]:
     """A fault that lasts: what is harmless is tried anew, what changes something is not."""
-    again = unavailable(reason, asked)
+    again = unavailable(reason, 3)
     return {Kind.READING: again, Kind.DELETING: again, Kind.CHANGING: unavailable(reason)}
 
 

@@ -34,6 +34,11 @@ class Request:
     """Bytes of the longest answer that is taken."""
 
 
+OLD: Final = 1.0
+"""Seconds without use after which somebody on the way may well have closed a connection. One that was used just now
+and breaks is a fault like any other, whose repetitions are counted."""
+
+
 class Stale(Exception):
     """A connection that was open for long has turned out to be closed, and the request may be made on another one."""
 
@@ -98,14 +103,14 @@ class Exchange(http.client.HTTPSConnection):
         return answer
 
     def _asked(self, request: Request, wire: Wire) -> Answer:
-        sent = False
+        sent, old = False, bool(self.used_at) and self._clock() - self.used_at >= OLD
         try:
             self.request(request.method, request.path, request.body, dict(request.headers))
             sent = True
             response: Any = self.getresponse()
             answer: Answer = response.answer
         except (ConnectionError, ssl.SSLError, Ended) as error:
-            if self.used_at and not wire.received and (request.harmless or not sent):
+            if self.used_at and not wire.received and ((request.harmless and old) or not sent):
                 raise Stale from error
             raise
         return answer
