@@ -6,6 +6,7 @@ beside a server that serves and beside another walk.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,7 +140,7 @@ class _Walk:
         self._doing = doing
         self._pause = 1 / rate if rate else 0.0
         self._next = 0.0
-        self._ended = False
+        self._ended = asyncio.Event()
         self._done = self._changed = self._total = self._in_a_row = 0
         self._failures: list[tuple[str, str]] = []
 
@@ -154,7 +155,7 @@ class _Walk:
             await asyncio.wait([feeding, *workers], return_when=asyncio.FIRST_EXCEPTION)
         finally:
             # After a mistake or a cancellation, what is under way must not end half done.
-            self._ended = True
+            self._ended.set()
             feeding.cancel()
             _say_end(waiting, concurrency)
             await asyncio.wait([feeding, *workers])
@@ -165,7 +166,7 @@ class _Walk:
 
     async def _feed(self, waiting: "asyncio.Queue[Sealed | None]", workers: int) -> None:
         async for thing in _everything(self._catalog, self._instance):
-            if self._ended:
+            if self._ended.is_set():
                 break
             await waiting.put(thing)
         for _ in range(workers):
@@ -173,23 +174,30 @@ class _Walk:
 
     async def _work(self, waiting: "asyncio.Queue[Sealed | None]") -> None:
         while (thing := await waiting.get()) is not None:
-            if self._ended:
+            if self._ended.is_set():
                 continue
             try:
                 changed = await self._settled(thing)
+                if changed is None:
+                    continue
                 self._changed += changed
             except (KmipError, KeyManagerRefused, KeyManagerUnavailable, CatalogUnavailable) as error:
                 self._failed(thing, error)
             self._done += 1
             self._tell()
 
-    async def _settled(self, thing: Sealed) -> bool:
-        """Decide and act, as often as another change comes first; whether it changed something."""
+    async def _settled(self, thing: Sealed) -> bool | None:
+        """Decide and act, as often as another change comes first; whether it changed something.
+
+        ``None`` where the walk has ended before its turn came.
+        """
         found: Sealed | None = thing
         for attempt in range(1, ATTEMPTS + 1):
             if found is None or found.sealed is None or not self._doing.due(found):
                 return False
             await self._pace()
+            if self._ended.is_set():
+                return None
             try:
                 changed = await self._doing.act(found)
                 self._in_a_row = 0
@@ -209,12 +217,14 @@ class _Walk:
         begin = max(now, self._next)
         self._next = begin + self._pause
         if begin > now:
-            await asyncio.sleep(begin - now)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), begin - now)
 
     def _failed(self, thing: Sealed, error: Exception) -> None:
         self._failures.append((thing.unique_identifier, str(error)))
         self._in_a_row = self._in_a_row + 1 if _concerns_all(error) else 0
-        self._ended = self._ended or self._in_a_row >= MOST_IN_A_ROW
+        if self._in_a_row >= MOST_IN_A_ROW:
+            self._ended.set()
 
     def _tell(self) -> None:
         self._total = max(self._total, self._done)

@@ -185,6 +185,19 @@ async def test_a_cancelled_walk_ends_what_is_under_way_and_begins_nothing() -> N
     assert sorted(acts.given) == sorted(ends)
 
 
+async def test_a_slow_walk_that_is_cancelled_ends_at_once() -> None:
+    """Nobody waits for turns that will not come, and nothing is begun after the end."""
+    catalog, acts = await catalog_of(100), Acts()
+    task = asyncio.create_task(walk(catalog, INSTANCE, acts, rate=0.5))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(1):
+            await task
+
+    assert ["object-0"] == acts.given
+
+
 async def test_a_mistake_in_an_act_is_raised() -> None:
     """It is no failure of a key."""
     catalog = await catalog_of(100)
