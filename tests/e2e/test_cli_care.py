@@ -95,10 +95,10 @@ class Served:
         return next(each for each in found if each["what"] == what and all(word in each["told"] for word in words))
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """With two rounds of care a minute at the most, and a key manager without waits."""
-    with serving(tmp_path) as running:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """With a round of care every ten seconds, and a key manager without waits; each test makes keys of its own."""
+    with serving(tmp_path_factory.mktemp("served")) as running:
         yield running
 
 
@@ -172,13 +172,13 @@ def test_a_rotated_root_key_is_noticed_and_its_keys_are_rewrapped(served: Served
 
     served.deployment.run("root-key", "rotate", root_key)
 
-    soon(lambda: len(served.journal("key.rewrap")) == 3)
+    soon(lambda: set(uids) <= {each["target"] for each in served.journal("key.rewrap")})
     soon(lambda: served.found("behind") == 0)
     assert before == [served.get(uid) for uid in uids]
     shown = served.shown()
     assert (0, 0) == (shown["standard_keys_to_delete"], shown["behind_a_rotation"])
-    (noticed,) = served.journal("instance.validate")
-    assert ("success", 3) == (noticed["outcome"], noticed["detail"]["behind"])
+    (noticed,) = [each for each in served.journal("instance.validate") if "behind" in each["detail"]]
+    assert ("success", len(served.listed())) == (noticed["outcome"], noticed["detail"]["behind"])
 
 
 def test_a_disabled_root_key_is_told_with_its_cause_and_what_mends_it(served: Served) -> None:
@@ -193,17 +193,14 @@ def test_a_disabled_root_key_is_told_with_its_cause_and_what_mends_it(served: Se
     told = json.loads(served.deployment.run("doctor", "--json", check=False).stdout)
 
     assert (3, 3) == (status.returncode, doctor.returncode)
-    worst = told["findings"][0]
-    assert ("failed", "root key of b", "state") == (worst["level"], worst["what"], worst["cause"]) or (
-        "failed",
-        "embedded: root key",
-    ) == (worst["level"], worst["what"])
+    levels = [each["level"] for each in told["findings"]]
+    assert sorted(levels, key=["failed", "warning", "ok"].index) == levels, "the worst comes first"
     finding = served.finding("root key of b")
     assert f"'keyrack root-key enable {root_key}' brings them back" == finding["act"]
     assert finding["act"] in status.stdout
     assert finding["act"] in doctor.stdout
-    (failure,) = [each for each in told["failures"] if each["action"] == "Get"]
-    assert ("Cryptographic Failure", "state") == (failure["outcome"], failure["cause"].partition(":")[0])
+    failures = [(each["outcome"], each["cause"].partition(":")[0]) for each in told["failures"]]
+    assert ("Cryptographic Failure", "state") in failures
     soon(lambda: served.found("reason") == "state")
 
     served.deployment.run("root-key", "enable", root_key)
@@ -380,8 +377,9 @@ def at_ibm(ibm: Ibm, tmp_path: Path) -> Iterator[Served]:
         *("--key-manager", "key-protect", "--url", url, "--iam-url", url, "--kms-instance", ibm.running.instance),
         *("--api-key-file", str(ibm.api_key), "--ca-bundle", str(ibm.running.address.authority)),
     ]
-    quick = {"KEYRACK_KEY_MANAGERS__IBM__LEASE__EXISTENCE_SECONDS": str(ROUND)}
-    deployment = Deployment(directory=tmp_path / "k", environment=quick).initialise(*options)
+    settings = {"LEASE__EXISTENCE_SECONDS": str(ROUND), "ANSWER_SECONDS": "10", "WRITE_SECONDS": "20"}
+    environment = {f"KEYRACK_KEY_MANAGERS__IBM__{name}": value for name, value in settings.items()}
+    deployment = Deployment(directory=tmp_path / "k", environment=environment).initialise(*options)
     deployment.run("instance", "create", "b", "--root-key", ibm.root_key)
     identity = client(deployment.authority, "b")
     deployment.add_client("b", identity)

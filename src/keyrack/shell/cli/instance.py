@@ -112,7 +112,14 @@ def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
         screen.note("No instance yet; create one with 'keyrack instance create NAME'.")
     else:
         columns = ("name", "status", "key_manager", "root_key", "storage", "certificates", "created_at")
-        cells = [row | {"created_at": screen.brief(str(row["created_at"]))} for row in found]
+        cells = [
+            row
+            | {
+                "status": f"{row['status']}, sealed" if row["sealed_at"] else row["status"],
+                "created_at": screen.brief(str(row["created_at"])),
+            }
+            for row in found
+        ]
         screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in cells])
 
 
