@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from keyrack.domain.instances import Instance, Storage, WrappingKey
+from keyrack.domain.instances import Home, Instance, Storage, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.ports.catalog import Catalog, Conflict, Touch, Unit
@@ -20,7 +20,7 @@ from keyrack.ports.key_manager import KeyManager, KeyManagerFailed, KeyManagerRe
 from keyrack.service.envelope import Sealed, Vault
 from keyrack.service.homes import cause_of
 from keyrack.service.inventory import Listing, listed, manager_of, managers_of, things
-from keyrack.service.standing import GONE
+from keyrack.service.standing import GONE, confirm
 from keyrack.service.unclaimed import Unclaimed, intended
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class _Compared:
     missing: list[Sealed] = field(default_factory=list)
     back: list[Sealed] = field(default_factory=list)
     still_gone: int = 0
+    known: set[Home] = field(default_factory=set)
+    """Root keys that their key managers have told of since something was missed."""
 
 
 class Existence:
@@ -134,7 +136,7 @@ class Existence:
                 raise listing
             ready[name] = listing
         compared = await self._compared(instance, ready, owners)
-        lost = await _each(compared.missing, lambda thing: self._withhold(instance, thing))
+        lost = await _each(compared.missing, lambda thing: self._withhold(instance, thing, compared.known))
         restored = await _each(compared.back, lambda thing: self._restore(instance, thing))
         if lost or restored:
             log.warning(
@@ -164,9 +166,15 @@ class Existence:
                 compared.missing.append(thing)
         return compared
 
-    async def _withhold(self, instance: Instance, thing: Sealed) -> bool:
+    async def _withhold(self, instance: Instance, thing: Sealed, known: set[Home]) -> bool:
         why = await self._why_gone(instance, thing)
-        if why is None or not await self._change(instance, thing, int(self._clock()), why):
+        if why is None:
+            return False
+        home = instance.home if len(managers_of(instance)) == 1 else self._vault.home_of(instance, thing)
+        if home not in known:
+            await confirm(self._manager(home.key_manager), home)
+            known.add(home)
+        if not await self._change(instance, thing, int(self._clock()), why):
             return False
         # Other processes see it in the catalog at each Get; a withheld wrapping key shuts its instance: service.seals.
         self._vault.forget(thing.unique_identifier)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Home
-from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason
+from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable, Reason
 from keyrack.service.blob import MAC, Blob
 from keyrack.service.homes import Homes, cause_of, unanswered
 from keyrack.service.wrapping import Wrapping
@@ -56,6 +56,27 @@ async def assure(homes: Homes, wrapping: Wrapping, kept: Kept, blob: Blob, home:
     # After a rewrap one copy may be a generation behind; what it is of must be the same.
     if (other.context_hash, other.check_value) != (blob.context_hash, blob.check_value):
         raise CryptographicFailure("the copy in the key manager is of another key than the one in the catalog")
+
+
+async def confirm(manager: KeyManager, home: Home) -> None:
+    """Return if the key manager knows the root key of ``home``, be it disabled or deleted: only then is a standard key
+    that it does not have one that was deleted.
+
+    Another instance or region than was meant, as a changed configuration names it, has none of them, and nobody has
+    revoked anything. Raises ``KeyManagerRefused`` for that, and ``KeyManagerUnavailable``.
+    """
+    try:
+        await manager.describe_root_key(home.root_key)
+    except KeyManagerRefused as error:
+        if error.reason is Reason.DELETED:
+            return
+        raise KeyManagerRefused(
+            f"the key manager {home.key_manager} has neither the standard key nor the root key {home.root_key}; nothing"
+            f" counts as deleted there; is another instance or region configured than was meant? ({error})",
+            # Not one key's matter, whatever was answered.
+            Reason.PERMISSION,
+            code=error.code,
+        ) from error
 
 
 def _refusal(error: KeyManagerRefused) -> CryptographicFailure:

@@ -23,7 +23,7 @@ from keyrack.service.envelope import Sealed, Vault
 from keyrack.service.leftovers import Leftovers
 from keyrack.service.refusals import Refused
 from keyrack.service.standard_keys import PREFIX, unique_identifier_of
-from keyrack.service.standing import Revoked
+from keyrack.service.standing import Revoked, confirm
 from keyrack.service.walk import ATTEMPTS, current
 
 
@@ -119,6 +119,8 @@ class Successors:
         try:
             await self._ground.vault.assure(self.instance, thing)
         except Revoked as error:
+            home = self._ground.vault.home_of(self.instance, thing)
+            await confirm(self._ground.key_managers[home.key_manager], home)
             if not isinstance(thing, WrappingKey) and thing.state in DESTROYED_STATES:
                 return True
             if thing.withheld_at is None:
