@@ -177,7 +177,7 @@ async def test_a_standard_key_that_is_not_kept_as_given_is_not_switched_to() -> 
     before, put = await moves.sealed(), moves.here.put_standard_key
 
     async def spoilt(name: str, payload: bytes) -> str:
-        return await put(name, payload[:-1] + b"\x00")
+        return await put(name, payload[:-1] + bytes((payload[-1] ^ 1,)))
 
     moves.here.put_standard_key = spoilt  # type: ignore[method-assign]
     came = await rewrapped(moves)
