@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from keyrack.adapters.key_managers.ibm import records
-from keyrack.adapters.key_managers.ibm.answers import content_of
+from keyrack.adapters.key_managers.ibm.answers import broken, content_of
 from keyrack.adapters.key_managers.ibm.calls import Call, Calls
 from keyrack.adapters.key_managers.ibm.iam import Tokens
 from keyrack.adapters.key_managers.ibm.plaintext import json_with
@@ -24,6 +24,8 @@ PAGE: Final = 1000
 """Keys of one page of a list."""
 MOST_LISTED: Final = 16 * 1_048_576
 """Bytes of the longest page: names, descriptions, tags and aliases may all be as long as they may be."""
+MOST_PAGES: Final = 500
+"""Pages of one list: one that has no end, as where somebody on the way leaves out the offset, ends all the same."""
 MOST_STRINGS: Final = 126
 LONGEST_STRING: Final = 255
 """Of the strings that a ciphertext is bound to."""
@@ -130,13 +132,12 @@ class Client:
 
     async def pages(self, **query: Any) -> AsyncIterator[Page]:
         """All keys that a query finds, in every key ring that may be seen; each page has the time of a write."""
-        offset = 0
-        while True:
-            page = await self.page(limit=PAGE, offset=offset, **query)
+        for number in range(MOST_PAGES):
+            page = await self.page(limit=PAGE, offset=number * PAGE, **query)
             yield page
             if page.length < PAGE:
                 return
-            offset += PAGE
+        raise broken("a question for keys", f"it has no end after {MOST_PAGES * PAGE} keys")
 
     async def page(self, **query: Any) -> Page:
         """One page of a list of keys."""

@@ -13,6 +13,10 @@ from keyrack.ports.key_manager import KeyManagerRefused, Reason, RootKey, Unwrap
 
 ACTIVE, SUSPENDED, DEACTIVATED, DESTROYED = 1, 2, 3, 5
 """Key Protect's states of a key; 3 is one that has expired."""
+MOST_KEYS: Final = 5000
+"""Of one answer, the most that Key Protect gives."""
+MOST_VALUES: Final = 400_000
+"""Commas of one answer: whoever sends millions of tiny values would keep everything else waiting while they are read."""
 STATES: Final[Mapping[int, str]] = {
     0: "not active yet",
     ACTIVE: "active",
@@ -59,10 +63,14 @@ class Page:
 
 def keys_in(answer: Answer) -> Page:
     """The keys of a collection; raises :class:`KeyManagerUnavailable`."""
+    if answer.body.count(b",") > MOST_VALUES:
+        raise broken("a question for keys", "it has more values than keys can have")
     content = _object(content_of(answer, "a question for keys"))
     resources = content.get("resources", [])
     if not isinstance(resources, list):
         raise broken("a question for keys", "its resources are no list")
+    if len(resources) > MOST_KEYS:
+        raise broken("a question for keys", f"it has {len(resources)} of them")
     metadata = content.get("metadata")
     incomplete = isinstance(metadata, Mapping) and metadata.get("incompleteSearch") is True
     return Page([_key(_object(each)) for each in resources], incomplete, len(resources))
