@@ -16,7 +16,7 @@ ACTIVE, SUSPENDED, DEACTIVATED, DESTROYED = 1, 2, 3, 5
 MOST_KEYS: Final = 5000
 """Of one answer, the most that Key Protect gives."""
 MOST_VALUES: Final = 400_000
-"""Commas of one answer: whoever sends millions of tiny values would keep everything else waiting while they are read."""
+"""Commas of one answer: whoever sends millions of tiny values would keep everything waiting while they are read."""
 STATES: Final[Mapping[int, str]] = {
     0: "not active yet",
     ACTIVE: "active",
