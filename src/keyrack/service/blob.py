@@ -141,6 +141,11 @@ class Blob:
     """Everything before the MAC."""
     mac: bytes
 
+    @property
+    def key(self) -> bytes:
+        """What it is of, and for whom: a rewrap leaves it as it is, and nothing else does."""
+        return self.context_hash + self.check_value
+
 
 def context_hash(header: bytes) -> bytes:
     """What the wrapped plaintext carries inside: SHA-256 over the encoded header."""

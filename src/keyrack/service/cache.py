@@ -7,22 +7,25 @@ wipes: at once where nobody else holds.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import sha256
 
 from keyrack.domain.secret import Secret
+from keyrack.service.blob import parse
 from keyrack.service.lease import Lease
 
 
 class Entry:
     """One unwrapped key, and what must be true for serving it."""
 
-    __slots__ = ("digest", "instance", "lease", "secret", "size", "until")
+    __slots__ = ("digest", "instance", "key", "lease", "secret", "size", "until")
 
-    def __init__(self, *, secret: Secret, instance: str, digest: bytes, lease: Lease, until: float) -> None:
+    def __init__(self, *, secret: Secret, instance: str, sealed: bytes, lease: Lease, until: float) -> None:
         self.secret = secret
         self.size = len(secret)
         self.instance = instance
-        self.digest = digest
-        """SHA-256 of the blob that it was unwrapped from."""
+        self.digest = sha256(sealed).digest()
+        """SHA-256 of the blob that it was unwrapped from, or of one that was rewrapped since."""
+        self.key = parse(sealed).key
         self.lease = lease
         self.until = until
         """Clock time from which it is unwrapped anew, whatever the lease says."""

@@ -179,14 +179,23 @@ class Vault:
         if object.sealed is None:
             raise CryptographicFailure("the object has no key material any more: it was destroyed")
         digest = hashlib.sha256(object.sealed).digest()
-        entry = self._cache.get(object.unique_identifier)
-        if entry is not None and entry.digest == digest:
+        entry = self._recognised(instance, object, digest)
+        if entry is not None:
             await self._homes.asked(instance.home, entry.lease.hold())
             secret = self.cached(instance, object)
             if secret is not None:
                 return secret
         key = (instance.identifier, object.unique_identifier, digest)
         return await self._opening.join(key, partial(self._unwrap, instance, object))
+
+    def _recognised(self, instance: Instance, managed: Sealed, digest: bytes) -> Entry | None:
+        """What is in memory of this very key: a rewrap, in whatever process, has changed the blob and not the key."""
+        entry = self._cache.get(managed.unique_identifier)
+        if entry is not None and entry.digest != digest:
+            if entry.key != self._checked(instance, managed)[0].key:
+                return None
+            entry.digest = digest
+        return entry
 
     async def verify(self, instance: Instance, managed: Sealed) -> None:
         """Return if the object's wrapped key is authentic, its own, and opens; nothing is kept in memory."""
@@ -343,7 +352,7 @@ class Vault:
         entry = Entry(
             secret=material,
             instance=instance.identifier,
-            digest=hashlib.sha256(sealed).digest(),
+            sealed=sealed,
             lease=lease,
             until=self._clock() + self._entry_seconds,
         )

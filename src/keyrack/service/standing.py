@@ -54,7 +54,7 @@ async def assure(homes: Homes, wrapping: Wrapping, kept: Kept, blob: Blob, home:
         return  # The MAC alone may differ: after a rebuild without the integrity root it is made anew.
     other = wrapping.verified(kept.instance, payload)
     # After a rewrap one copy may be a generation behind; what it is of must be the same.
-    if (other.context_hash, other.check_value) != (blob.context_hash, blob.check_value):
+    if other.key != blob.key:
         raise CryptographicFailure("the copy in the key manager is of another key than the one in the catalog")
 
 

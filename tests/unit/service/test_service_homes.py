@@ -147,6 +147,7 @@ async def test_a_key_manager_that_binds_nothing_is_sent_nothing() -> None:
         blob.header.encode(), foreign.wrapped_by, foreign.wrapped, blob.body, blob.check_value
     )
     moved += vault.wrapping._integrity.mac(instance.identifier, moved)
+    vault.purge()
     with pytest.raises(CryptographicFailure, match="belongs to another"):
         await vault.open(instance, replace(one, sealed=moved))
 

@@ -12,11 +12,13 @@ import pytest
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
+from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog, Leftover, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason, RootKey, Wrapped
 from keyrack.service.rewrap import Rewrapped, behind, rewrap, rewrap_instance
 from keyrack.testing.conversation import activate, destroy
+from keyrack.testing.house import Refused
 from keyrack.testing.moves import HERE, FailingCatalog, Moves
 
 COUNT = 6
@@ -142,6 +144,31 @@ async def test_a_key_manager_that_does_not_tell_versions_has_nothing_rewrapped()
     moves.here.describe_root_key = silent  # type: ignore[method-assign]
     with pytest.raises(KeyManagerUnavailable):
         await rewrapped(moves)
+
+
+async def test_what_is_in_memory_stays_there_through_a_rewrap() -> None:
+    """Another process has rewrapped it: nothing is unwrapped anew, and an outage is bridged as before."""
+    moves = await rotated(MemoryCatalog(), Storage.KEY_MANAGER)
+    await rewrapped(moves)
+    moves.here.down = Fault.UNAVAILABLE
+
+    for uid in moves.materials:
+        await moves.got(uid)
+    moves.house.vault.purge()
+    with pytest.raises(Refused):
+        await moves.got(uid)
+
+
+async def test_a_wrapped_key_that_was_changed_is_not_taken_for_a_rewrapped_one() -> None:
+    """Whatever is in memory: it is not authentic."""
+    moves = await rotated(MemoryCatalog(), Storage.CATALOG)
+    instance, (first, *_) = await moves.instance(), await moves.sealed()
+    assert first.sealed is not None
+    spoilt = replace(first, sealed=first.sealed[:-1] + bytes([first.sealed[-1] ^ 1]))
+
+    assert moves.house.vault.cached(instance, first) is not None
+    with pytest.raises(CryptographicFailure):
+        await moves.house.vault.open(instance, spoilt)
 
 
 # --- what must hold before the switch ---
