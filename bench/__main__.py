@@ -1,12 +1,17 @@
-"""``python -m bench``: the KMIP server; ``python -m bench key-manager``: the embedded key manager."""
+"""``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: a key manager that fails."""
 
 import sys
 
-if sys.argv[1:2] == ["key-manager"]:
-    from bench.key_manager import main as measure_key_manager
+match sys.argv[1:2]:
+    case ["key-manager"]:
+        from bench.key_manager import main as measure_key_manager
 
-    measure_key_manager(sys.argv[2:])
-else:
-    from bench.run import main
+        measure_key_manager(sys.argv[2:])
+    case ["outage"]:
+        from bench.outage import main as measure_outage
 
-    main()
+        measure_outage(sys.argv[2:])
+    case _:
+        from bench.run import main
+
+        main()
