@@ -46,7 +46,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             event["error"] = _trace(self, record)
-        return json.dumps(event, default=str, ensure_ascii=False)
+        return visible(json.dumps(event, default=str, ensure_ascii=False))
 
 
 class ConsoleLines(logging.Formatter):
@@ -56,7 +56,7 @@ class ConsoleLines(logging.Formatter):
         """The event as one line, a traceback below it."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         fields = "".join(f" {name}={_plain(value)}" for name, value in fields_of(record).items())
-        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        line = visible(f"{time} {record.levelname.lower():7} {record.getMessage()}{fields}")
         return line + ("\n" + _trace(self, record) if record.exc_info and record.exc_info[0] else "")
 
 
@@ -77,6 +77,13 @@ def configure(level: Level, form: Format, stream: TextIO | None = None) -> None:
 def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
     """The particulars that came with the event."""
     return {name: value for name, value in vars(record).items() if name not in _OWN}
+
+
+def visible(text: str) -> str:
+    """``text`` with everything that a terminal would obey, or show as nothing, in JSON's way of writing it."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def _told(value: Any) -> Any:

@@ -77,6 +77,14 @@ def test_a_page_of_keys_with_everything_that_a_key_can_have_is_read() -> None:
     assert PAGE == len(page.keys)
 
 
+@pytest.mark.parametrize("identifier", ["", "a b", "a\x1b[2J", "a\x9b2J", "é", "a" * 256, 7, None])
+def test_an_identifier_is_one(identifier: object) -> None:
+    """It stands in logs, on screens and in wrapped keys."""
+    for key in ({"id": identifier, "state": 1}, {"id": "a", "state": 1, "keyVersion": {"id": identifier or "\n"}}):
+        with pytest.raises(KeyManagerUnavailable):
+            records.keys_in(Answer(200, {}, bytearray(json.dumps({"resources": [key]}).encode())))
+
+
 async def test_a_list_without_an_end_is_given_up(
     there: Stage, manager: KeyProtect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,3 +81,17 @@ def test_a_failure_is_told_with_its_trace(stream: io.StringIO) -> None:
         logging.getLogger("keyrack.shell").exception("it failed")
 
     assert json.loads(stream.getvalue())["error"].endswith("ValueError: odd")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_control_character_of_others_is_written(stream: io.StringIO, form: Format) -> None:
+    """Neither as an argument nor as a field, nor one that JSON leaves as it is."""
+    telemetry.configure("info", form, stream)
+    hostile = "a\x1b[2J\nb\x9b2J\u202e"
+
+    logging.getLogger("keyrack.shell").warning("refused: %s", hostile, extra={"code": hostile, "place": "Zürich"})
+
+    assert all(line.isprintable() for line in stream.getvalue().splitlines())
+    assert "Zürich" in stream.getvalue()
+    if form == "json":
+        assert hostile == json.loads(stream.getvalue())["code"]

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from keyrack.shell.cli import FAILED, OK, USAGE
+from keyrack.shell.cli.screen import printable
 
 
 class Failed(Exception):
@@ -29,14 +30,14 @@ class WrongUse(Failed):
 # By name, so that nothing is imported for a command that fails before it needed them, or because of them.
 FORESEEN: Mapping[str, int] = {
     "keyrack.shell.config_problems.ConfigError": USAGE,
-    "keyrack.service.refusals.Refused": FAILED,
-    "keyrack.service.certificates.UnusableCertificate": FAILED,
+    "keyrack.service.office.refusals.Refused": FAILED,
+    "keyrack.service.office.certificates.UnusableCertificate": FAILED,
     "keyrack.ports.catalog.CatalogUnavailable": FAILED,
     "keyrack.ports.key_manager.KeyManagerRefused": FAILED,
     "keyrack.ports.key_manager.KeyManagerUnavailable": FAILED,
     "keyrack.embedded.errors.KeystoreError": FAILED,
     "keyrack.embedded.errors.Refusal": FAILED,
-    "keyrack.service.generation.UnhealthyGenerator": FAILED,
+    "keyrack.service.vault.generation.UnhealthyGenerator": FAILED,
     "keyrack.shell.unsealing.SealTrouble": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
@@ -57,7 +58,8 @@ def tell(error: Exception, *, debug: bool) -> int:
         details = "it is printed above" if debug else _logged(error)
         lines, code = [f"unexpected {type(error).__name__}; {details}"], FAILED
     for line in lines:
-        _print(f"keyrack: {line}")
+        # What a key manager or a client has called something may be in it.
+        _print(f"keyrack: {printable(line)}")
     return code
 
 

@@ -12,7 +12,7 @@ from keyrack.shell.cli.walking import Rate, ground_of, interruptible, tell_failu
 
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
-    from keyrack.service.rewrap import Behind, Rewrapped
+    from keyrack.service.moves.rewrap import Behind, Rewrapped
     from keyrack.shell.office import Office
 
 
@@ -79,8 +79,8 @@ def rewrap(
 async def _answer(office: "Office", instance: "Instance", *, dry_run: bool, rate: float | None) -> _Answer:
     """One instance; that its key manager is in trouble keeps the others from nothing."""
     from keyrack.ports.key_manager import KeyManagerFailed
-    from keyrack.service import rewrap as service
-    from keyrack.service.refusals import Refused
+    from keyrack.service.moves import rewrap as service
+    from keyrack.service.office.refusals import Refused
     from keyrack.shell.cli.progress import watched
 
     ground = ground_of(office)
@@ -97,7 +97,7 @@ async def _answer(office: "Office", instance: "Instance", *, dry_run: bool, rate
 def _tell(answer: _Answer) -> None:
     name = answer.instance.name
     if answer.error:
-        screen.say(f"{screen.paint('✗', 'red')} {name}: {answer.error}")
+        screen.say(f"{screen.paint('✗', 'red')} {name}: {screen.printable(answer.error)}")
         return
     if answer.behind is not None:
         _tell_behind(name, answer.behind)

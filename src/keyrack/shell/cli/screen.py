@@ -51,7 +51,9 @@ def mark(level: str) -> str:
 
 def as_json(value: Any) -> None:
     """The answer as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    from keyrack.shell.telemetry import visible
+
+    print(visible(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def pairs(rows: Sequence[tuple[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """What Key Protect's JSON tells, read into values; an answer that lacks what it must have is no answer."""
 
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ MOST_KEYS: Final = 5000
 """Of one answer, the most that Key Protect gives."""
 MOST_VALUES: Final = 400_000
 """Commas of one answer: whoever sends millions of tiny values would keep everything waiting while they are read."""
+_IDENTIFIER: Final = re.compile(r"[\x21-\x7e]{1,255}")
+"""Of a key or a version: in logs, on screens and in wrapped keys, whoever has given it."""
 STATES: Final[Mapping[int, str]] = {
     0: "not active yet",
     ACTIVE: "active",
@@ -89,13 +92,13 @@ def identifier_in(answer: Answer) -> str:
     resources = _object(content_of(answer, "the creation of a key")).get("resources")
     if not isinstance(resources, list) or len(resources) != 1:
         raise broken("the creation of a key", "it does not tell of one key")
-    return _text(_object(resources[0]), "id")
+    return _identifier(resources[0])
 
 
 def wrapped_in(answer: Answer) -> Wrapped:
     """What a wrap gives."""
     content = _object(content_of(answer, "a wrap"))
-    return Wrapped(_ciphertext(content), _text(_object(content.get("keyVersion")), "id"))
+    return Wrapped(_ciphertext(content), _identifier(content.get("keyVersion")))
 
 
 def rewrapped_in(answer: Answer) -> Wrapped:
@@ -113,7 +116,7 @@ def unwrapped_in(answer: Answer) -> Unwrapped:
         content = _object(content_of(answer, "an unwrap"))
         if str(content.get("plaintext")).strip():
             raise broken("an unwrap", "it has more than one plaintext")
-        version = _text(_object(content.get("keyVersion")), "id")
+        version = _identifier(content.get("keyVersion"))
         again = _rewrapped(content) if content.get("rewrappedKeyVersion") and content.get("ciphertext") else None
         return Unwrapped(secret, version, again)
     except BaseException:
@@ -161,12 +164,12 @@ def _key(resource: Mapping[str, Any]) -> KeyRecord:
         raise broken("a question for keys", "a key has no state")
     version, payload = resource.get("keyVersion"), resource.get("payload")
     return KeyRecord(
-        identifier=_text(resource, "id"),
+        identifier=_identifier(resource),
         # As it is: it is compared, and whoever prints it prints it plainly.
         name=str(resource.get("name", "")),
         state=DESTROYED if resource.get("deleted") is True else state,
         extractable=resource.get("extractable") is True,
-        version=str(version.get("id", "")) if isinstance(version, Mapping) else "",
+        version=_identifier(version) if isinstance(version, Mapping) and version.get("id") else "",
         created_at=seconds_of(resource.get("creationDate")) or 0,
         expires_at=seconds_of(resource.get("expirationDate")),
         imported=resource.get("imported") is True,
@@ -179,6 +182,13 @@ def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise broken("what was asked", "it is no JSON object")
     return value
+
+
+def _identifier(value: Any) -> str:
+    identifier = _text(_object(value), "id")
+    if not _IDENTIFIER.fullmatch(identifier):
+        raise broken("what was asked", "its id is none")
+    return identifier
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
@@ -196,4 +206,4 @@ def _ciphertext(content: Mapping[str, Any]) -> bytes:
 
 
 def _rewrapped(content: Mapping[str, Any]) -> Wrapped:
-    return Wrapped(_ciphertext(content), _text(_object(content.get("rewrappedKeyVersion")), "id"))
+    return Wrapped(_ciphertext(content), _identifier(content.get("rewrappedKeyVersion")))
