@@ -19,7 +19,7 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded import lifecycle
 from keyrack.embedded.call import KEYRACK, Call
 from keyrack.embedded.house import House
-from keyrack.service.standard_keys import name_of
+from keyrack.service.vault.standard_keys import name_of
 from keyrack.shell.config import load
 from keyrack.shell.office import open_key_manager
 from keyrack.spec.enumerations import Operation, ResultReason

@@ -17,9 +17,9 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.ports.catalog import Unit
-from keyrack.service.envelope import Vault, context_of
 from keyrack.service.executor import ItemContext
-from keyrack.shell import assemble
+from keyrack.service.vault.envelope import Vault, context_of
+from keyrack.shell import vaulting
 
 
 def answer_before_commit() -> None:
@@ -74,7 +74,7 @@ def purge_on_signal() -> None:
             super().__init__(*arguments, **options)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.purge)
 
-    vars(assemble)["Vault"] = Purging
+    vars(vaulting)["Vault"] = Purging
 
 
 class Sabotage(Exception):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.service.standard_keys import PREFIX, name_of
+from keyrack.service.vault.standard_keys import PREFIX, name_of
 from keyrack.shell.config import load
 from keyrack.shell.office import open_key_manager
 from keyrack.testing.certificates import client

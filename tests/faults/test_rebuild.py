@@ -23,7 +23,7 @@ from keyrack.domain.instances import Hierarchy, Instance
 from keyrack.domain.secret import Secret
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.lease import Terms
+from keyrack.service.vault.lease import Terms
 from keyrack.testing.ibm_grounds import IbmFace, ibm_face
 from keyrack.testing.key_houses import INSTANCE
 from keyrack.testing.ruins import Site

@@ -19,8 +19,8 @@ from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit
-from keyrack.service.blob import MAC
-from keyrack.service.envelope import Vault, context_of
+from keyrack.service.vault.blob import MAC
+from keyrack.service.vault.envelope import Vault, context_of
 from keyrack.testing.vaults import DEPLOYMENT, an_instance, an_object, material
 
 KEYS = 200

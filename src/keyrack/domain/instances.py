@@ -87,7 +87,7 @@ class WrappingKey:
     instance: str
     created_at: int
     sealed: bytes = field(repr=False)
-    """The wrapped blob of ``service.envelope``."""
+    """The wrapped blob of ``service.vault.envelope``."""
     standard_key: str | None = None
     """Identifier of the copy in the key manager, where the instance's storage is ``key_manager``."""
     withheld_at: int | None = None

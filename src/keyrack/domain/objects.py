@@ -56,7 +56,7 @@ class ManagedObject:
     attributes: Attributes = field(repr=False)
     form: Form = Form(key_format_type=KeyFormatType.RAW)
     sealed: bytes | None = field(default=None, repr=False)
-    """The wrapped blob of ``service.envelope``; ``None`` once destroyed for good."""
+    """The wrapped blob of ``service.vault.envelope``; ``None`` once destroyed for good."""
     standard_key: str | None = None
     """Identifier of the copy in the key manager, where the instance's storage is ``key_manager``."""
     withheld_at: int | None = None

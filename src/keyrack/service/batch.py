@@ -27,10 +27,10 @@ from keyrack.ports.catalog import (
     Unit,
 )
 from keyrack.service.answers import failed, refused_by_seal, unreadable, written
-from keyrack.service.envelope import Vault
 from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
 from keyrack.service.sessions import Session, Sessions
+from keyrack.service.vault.envelope import Vault
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultStatus
 from keyrack.wire.errors import WireError

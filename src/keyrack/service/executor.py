@@ -37,9 +37,9 @@ from keyrack.ports.catalog import (
     NotAuthorised,
     Unit,
 )
-from keyrack.service.envelope import Vault, context_of
-from keyrack.service.generation import generate
 from keyrack.service.sessions import Session
+from keyrack.service.vault.envelope import Vault, context_of
+from keyrack.service.vault.generation import generate
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import NameType, Operation
 from keyrack.spec.structures import Name

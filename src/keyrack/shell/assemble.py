@@ -14,13 +14,13 @@ from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
-from keyrack.service.care import Care
-from keyrack.service.envelope import Vault
-from keyrack.service.reconcile import reconcile
-from keyrack.service.rewrap import Rewrapped, rewrap_instance
-from keyrack.service.seals import Seals
-from keyrack.service.validation import Heard, every
-from keyrack.service.withdrawals import Withdrawals
+from keyrack.service.care.care import Care
+from keyrack.service.care.reconcile import reconcile
+from keyrack.service.care.validation import Heard, every
+from keyrack.service.care.withdrawals import Withdrawals
+from keyrack.service.moves.rewrap import Rewrapped, rewrap_instance
+from keyrack.service.office.seals import Seals
+from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.kmip_server import KmipServer

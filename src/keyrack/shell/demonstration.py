@@ -17,8 +17,8 @@ from typing import Final, Protocol
 
 from keyrack.domain.objects import ManagedObject
 from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.service.administration import Administration, Administrator
-from keyrack.service.certificates import read
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.office.certificates import read
 from keyrack.shell import deployment, pki
 from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import Config, load

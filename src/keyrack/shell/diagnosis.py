@@ -13,11 +13,11 @@ from typing import Final
 from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.key_manager import Checked, ChecksItself, TellsCondition, Verdict
-from keyrack.service.administration import Administrator
-from keyrack.service.findings import Finding, Level
-from keyrack.service.health import Health
-from keyrack.service.mishaps import Mishap, mishaps, told
-from keyrack.service.trial import trial
+from keyrack.service.health.findings import Finding, Level
+from keyrack.service.health.health import Health
+from keyrack.service.health.mishaps import Mishap, mishaps, told
+from keyrack.service.health.trial import trial
+from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.inspection import Inspection, inspection, now

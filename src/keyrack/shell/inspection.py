@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
-from keyrack.service.administration import Administrator
-from keyrack.service.findings import Finding, Level
-from keyrack.service.health import Health, examine
-from keyrack.service.remedies import Acts
+from keyrack.service.health.findings import Finding, Level
+from keyrack.service.health.health import Health, examine
+from keyrack.service.health.remedies import Acts
+from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.office import Office, open_key_manager, open_office

@@ -17,8 +17,8 @@ from keyrack.adapters.key_managers.ibm.settings import Settings
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
 from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.house import DAY, House, Waits
-from keyrack.service.administration import Administration, Administrator
-from keyrack.service.envelope import Vault
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config
 from keyrack.shell.config_ibm import IbmTable
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from keyrack.service.health import Finding, Level, server_certificate
+from keyrack.service.health.health import Finding, Level, server_certificate
 from keyrack.shell.config import ADDRESS_FILE, API_ADDRESS_FILE, Config
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.unsealing import SOCKET, sealed

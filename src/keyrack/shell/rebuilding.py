@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.embedded import tenancy
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.health import Level
-from keyrack.service.refusals import NotThere, Refused
+from keyrack.service.health.health import Level
+from keyrack.service.office.refusals import NotThere, Refused
 from keyrack.shell.config import Config
 from keyrack.shell.probe import look_at_listener
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrack.ports.catalog import CatalogUnavailable
-from keyrack.service.generation import check_health
+from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house

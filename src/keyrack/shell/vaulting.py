@@ -5,8 +5,8 @@ from keyrack.domain.secret import Secret
 from keyrack.embedded.errors import KeystoreError
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.ports.catalog import Catalog
-from keyrack.service.envelope import Vault
-from keyrack.service.lease import Terms
+from keyrack.service.vault.envelope import Vault
+from keyrack.service.vault.lease import Terms
 from keyrack.shell.config import Config
 from keyrack.shell.config_key_managers import KeyManagerTable
 from keyrack.shell.config_problems import ConfigError, Problem

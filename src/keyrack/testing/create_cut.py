@@ -25,12 +25,12 @@ from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import KeyManager, StandardKey
 from keyrack.service.batch import Desk
-from keyrack.service.envelope import Vault
-from keyrack.service.existence import Existence, Synced
-from keyrack.service.founding import wrapping_key_for
+from keyrack.service.care.existence import Existence, Synced
+from keyrack.service.care.reconcile import SETTLED, Outcome, reconcile
 from keyrack.service.identity import Peer
-from keyrack.service.reconcile import SETTLED, Outcome, reconcile
-from keyrack.service.standard_keys import PREFIX, name_of, unique_identifier_of
+from keyrack.service.office.founding import wrapping_key_for
+from keyrack.service.vault.envelope import Vault
+from keyrack.service.vault.standard_keys import PREFIX, name_of, unique_identifier_of
 from keyrack.spec.enumerations import ResultStatus
 from keyrack.testing.conversation import create
 from keyrack.testing.house import frame_of, read_items

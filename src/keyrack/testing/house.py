@@ -20,8 +20,8 @@ from keyrack.operations._registry import OPERATIONS
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import RootKeyAdministration
 from keyrack.service.batch import Desk
-from keyrack.service.envelope import Vault
 from keyrack.service.identity import Peer
+from keyrack.service.vault.envelope import Vault
 from keyrack.spec.enumerations import Operation, ResultReason, ResultStatus
 from keyrack.spec.versions import V1_4, ProtocolVersion
 from keyrack.testing.newness import newer

@@ -13,12 +13,12 @@ from keyrack.domain.instances import Hierarchy, Instance, Storage
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Catalog, CatalogUnavailable, Unit
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.administration import Administration, Administrator
 from keyrack.service.batch import Desk
-from keyrack.service.envelope import Sealed, Vault
-from keyrack.service.standard_keys import PREFIX, unique_identifier_of
-from keyrack.service.successors import Ground
-from keyrack.service.walk import things
+from keyrack.service.moves.successors import Ground
+from keyrack.service.moves.walk import things
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.vault.envelope import Sealed, Vault
+from keyrack.service.vault.standard_keys import PREFIX, unique_identifier_of
 from keyrack.testing.conversation import Client, activate, create, get, register_opaque
 from keyrack.testing.house import Clock, House
 

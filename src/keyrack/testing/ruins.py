@@ -13,18 +13,18 @@ from keyrack.domain.journal import Entry
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.administration import Administration, Administrator
-from keyrack.service.adopt import Adopted, Adoption
-from keyrack.service.adopt import Wishes as AdoptionWishes
 from keyrack.service.batch import Desk
-from keyrack.service.envelope import Vault
-from keyrack.service.founding import wrapping_key_for
+from keyrack.service.copies.adopt import Adopted, Adoption
+from keyrack.service.copies.adopt import Wishes as AdoptionWishes
+from keyrack.service.copies.rebuild import Rebuild, Rebuilt, Wishes
+from keyrack.service.copies.repair import Repair, is_root_lost
+from keyrack.service.copies.restoring import Due, Restoring
+from keyrack.service.copies.verify import Verification, Verified
 from keyrack.service.identity import Peer
-from keyrack.service.rebuild import Rebuild, Rebuilt, Wishes
-from keyrack.service.repair import Repair, is_root_lost
-from keyrack.service.restoring import Due, Restoring
-from keyrack.service.verify import Verification, Verified
-from keyrack.service.walk import Outcome
+from keyrack.service.moves.walk import Outcome
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.office.founding import wrapping_key_for
+from keyrack.service.vault.envelope import Vault
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.conversation import Client, create, name
 from keyrack.testing.house import Clock, House

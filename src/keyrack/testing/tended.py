@@ -10,9 +10,9 @@ from keyrack.domain.instances import Hierarchy, Instance, Storage, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import Catalog, Unit, Validation
 from keyrack.ports.key_manager import StandardKey
-from keyrack.service.care import Care, Rewrap
-from keyrack.service.seals import Seals
-from keyrack.service.standard_keys import name_of
+from keyrack.service.care.care import Care, Rewrap
+from keyrack.service.office.seals import Seals
+from keyrack.service.vault.standard_keys import name_of
 from keyrack.testing.conversation import Client
 from keyrack.testing.house import House, memory_house
 

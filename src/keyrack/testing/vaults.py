@@ -7,7 +7,7 @@ from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.objects import Attributes, Indexed, ManagedObject
 from keyrack.domain.secret import Secret
-from keyrack.service.envelope import Vault, context_of
+from keyrack.service.vault.envelope import Vault, context_of
 from keyrack.spec.enumerations import CryptographicAlgorithm, CryptographicUsageMask, ObjectType, State
 
 DEPLOYMENT = "keyrack-1"

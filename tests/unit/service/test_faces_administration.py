@@ -12,9 +12,9 @@ from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.administration import Administration, Administrator, Refused
-from keyrack.service.health import Level, examine
-from keyrack.service.health import server_certificate as judged
+from keyrack.service.health.health import Level, examine
+from keyrack.service.health.health import server_certificate as judged
+from keyrack.service.office.administration import Administration, Administrator, Refused
 from keyrack.spec.enumerations import ObjectType, State
 
 NOW = 1_800_000_000

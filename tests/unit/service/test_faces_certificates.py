@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from keyrack.service.certificates import UnusableCertificate, days_left, read
+from keyrack.service.office.certificates import UnusableCertificate, days_left, read
 
 NOW = int(dt.datetime(2026, 11, 22, tzinfo=dt.UTC).timestamp())
 DAY = 86_400

@@ -13,9 +13,10 @@ from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage, identifier_of
 from keyrack.ports.catalog import Catalog
 from keyrack.ports.key_manager import KeyManagerUnavailable
-from keyrack.service import adapters as service
-from keyrack.service.adapters import Adapters, Rooms, adapters_using
-from keyrack.service.administration import (
+from keyrack.service.identity import Peer
+from keyrack.service.office import adapters as service
+from keyrack.service.office.adapters import Adapters, Rooms, adapters_using
+from keyrack.service.office.administration import (
     Administration,
     Administrator,
     CertificateElsewhere,
@@ -25,8 +26,7 @@ from keyrack.service.administration import (
     NotThere,
     Refused,
 )
-from keyrack.service.identity import Peer
-from keyrack.service.removal import InUse, NotDestroyable
+from keyrack.service.office.removal import InUse, NotDestroyable
 from keyrack.spec.enumerations import ResultReason, RevocationReasonCode, State
 from keyrack.testing.conversation import Client, Item, activate, create, destroy, get, register_opaque, revoke
 from keyrack.testing.house import House, memory_house

@@ -4,8 +4,8 @@ import pytest
 
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Hierarchy, Instance, Storage
-from keyrack.service import blob as blobs
-from keyrack.service.refusals import Refused
+from keyrack.service.office.refusals import Refused
+from keyrack.service.vault import blob as blobs
 from keyrack.spec.enumerations import State
 from keyrack.testing.conversation import create, name
 from keyrack.testing.ruins import Site

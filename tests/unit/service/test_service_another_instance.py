@@ -13,10 +13,10 @@ from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManagerRefused, Reason
-from keyrack.service.existence import Existence, Synced
-from keyrack.service.moving import change_root_key
-from keyrack.service.storage import set_storage
-from keyrack.service.walk import MOST_IN_A_ROW
+from keyrack.service.care.existence import Existence, Synced
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.storage import set_storage
+from keyrack.service.moves.walk import MOST_IN_A_ROW
 from keyrack.testing.moves import HERE, THERE, Moves
 
 COUNT = 5

@@ -12,9 +12,9 @@ import pytest
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Instance
 from keyrack.domain.objects import ManagedObject
-from keyrack.service import blob as blobs
-from keyrack.service import sealing
-from keyrack.service.blob import Header, SealContext
+from keyrack.service.vault import blob as blobs
+from keyrack.service.vault import sealing
+from keyrack.service.vault.blob import Header, SealContext
 from keyrack.testing.vaults import VaultWorld, an_instance, an_object, material
 
 KEK = bytes(range(32))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyrack.service import blob
-from keyrack.service.blob import Header, Malformed, SealContext
+from keyrack.service.vault import blob
+from keyrack.service.vault.blob import Header, Malformed, SealContext
 
 NUMBER = st.integers(0, 2**32 - 1)
 TEXT = st.text(max_size=60)

@@ -12,10 +12,10 @@ from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.ports.catalog import CatalogUnavailable, Leftover, Unit
 from keyrack.ports.key_manager import Condition, KeyManagerRefused, Reason, RootKey
-from keyrack.service.care import REWRAP_AGAIN_AFTER, Care
-from keyrack.service.leftovers import AGAIN_AFTER, SETTLED
-from keyrack.service.standard_keys import name_of
-from keyrack.service.validation import READ_ONLY, Heard, every
+from keyrack.service.care.care import REWRAP_AGAIN_AFTER, Care
+from keyrack.service.care.leftovers import AGAIN_AFTER, SETTLED
+from keyrack.service.care.validation import READ_ONLY, Heard, every
+from keyrack.service.vault.standard_keys import name_of
 from keyrack.testing.tended import Tended, an_entry
 
 
@@ -89,7 +89,7 @@ async def test_each_reason_is_kept_as_it_is(tended: Tended, reason: Reason) -> N
 
 
 async def test_a_key_manager_that_never_answers_is_unreachable(tended: Tended, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyrack.service.validation.PATIENCE", 0.05)
+    monkeypatch.setattr("keyrack.service.care.validation.PATIENCE", 0.05)
     tended.manager.delay = 5
 
     found = await tended.round()
@@ -230,7 +230,7 @@ async def test_care_goes_on_whatever_happens(tended: Tended, monkeypatch: pytest
     async def shortly(seconds: float) -> None:
         await sleep(0)
 
-    monkeypatch.setattr("keyrack.service.care.asyncio.sleep", shortly)
+    monkeypatch.setattr("keyrack.service.care.care.asyncio.sleep", shortly)
     watching = asyncio.create_task(tended.care.watch())
     await asyncio.wait_for(done.wait(), 5)
     watching.cancel()

@@ -13,9 +13,9 @@ from keyrack.domain.errors import CryptographicFailure, GeneralFailure, InvalidF
 from keyrack.domain.instances import Storage
 from keyrack.domain.secret import Secret
 from keyrack.ports.key_manager import Unwrapped, Wrapped
-from keyrack.service import blob as blobs
-from keyrack.service.envelope import context_of
-from keyrack.service.standard_keys import name_of
+from keyrack.service.vault import blob as blobs
+from keyrack.service.vault.envelope import context_of
+from keyrack.service.vault.standard_keys import name_of
 from keyrack.testing.vaults import VaultWorld, an_instance, an_object, material
 
 

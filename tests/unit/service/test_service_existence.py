@@ -12,8 +12,8 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Home, Storage
 from keyrack.ports.catalog import Leftover, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, Reason, StandardKey
-from keyrack.service.existence import Existence, Synced
-from keyrack.service.standard_keys import PREFIX, name_of
+from keyrack.service.care.existence import Existence, Synced
+from keyrack.service.vault.standard_keys import PREFIX, name_of
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing.conversation import activate, destroy, get, name, register_opaque
 from keyrack.testing.house import Refused

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from keyrack.ports.key_manager import KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable, Reason
-from keyrack.service.lease import Lease, Terms
-from keyrack.service.single_flight import SingleFlight
+from keyrack.service.vault.lease import Lease, Terms
+from keyrack.service.vault.single_flight import SingleFlight
 from keyrack.testing.vaults import SteadyClock
 
 FAILURES = [KeyManagerRefused, KeyManagerUnavailable]

@@ -16,8 +16,8 @@ from keyrack.ports.key_manager import (
     RootKey,
     Verdict,
 )
-from keyrack.service.administration import Administration, Administrator, Refused
-from keyrack.service.envelope import Vault
+from keyrack.service.office.administration import Administration, Administrator, Refused
+from keyrack.service.vault.envelope import Vault
 
 NAME = "kp"
 FLAW = Checked("standard keys", Verdict.FAILED, "the policy keyCreateImportAccess forbids them")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from keyrack.service.generation import UnhealthyGenerator, check_health, generate
+from keyrack.service.vault.generation import UnhealthyGenerator, check_health, generate
 
 
 def test_generated_keys_have_their_length_and_never_repeat() -> None:

@@ -8,11 +8,11 @@ import pytest
 from keyrack.domain.instances import Home, Instance, Storage, WrappingKey
 from keyrack.ports.catalog import Leftover, Validation
 from keyrack.ports.key_manager import Reason
-from keyrack.service.findings import Finding, Level, ago
-from keyrack.service.instance_health import DELETED_WITHIN, FRESH, Known, bound, findings
-from keyrack.service.lease import Terms
-from keyrack.service.remedies import REMEDIES, remedy
-from keyrack.service.validation import UNLISTED, Look
+from keyrack.service.care.validation import UNLISTED, Look
+from keyrack.service.health.findings import Finding, Level, ago
+from keyrack.service.health.instance_health import DELETED_WITHIN, FRESH, Known, bound, findings
+from keyrack.service.health.remedies import REMEDIES, remedy
+from keyrack.service.vault.lease import Terms
 from keyrack.testing.catalog_values import ONE, instance
 
 NOW = 1_800_000_000

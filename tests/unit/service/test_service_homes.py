@@ -12,9 +12,9 @@ from keyrack.domain.instances import Hierarchy, Instance, Storage, WrappingKey
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.ports.key_manager import Unwrapped, Wrapped
-from keyrack.service import blob as blobs
-from keyrack.service.envelope import Vault, context_of
-from keyrack.service.lease import Terms
+from keyrack.service.vault import blob as blobs
+from keyrack.service.vault.envelope import Vault, context_of
+from keyrack.service.vault.lease import Terms
 from keyrack.testing.vaults import DEPLOYMENT, SteadyClock, an_instance, an_object, material
 
 KEK = bytes(range(32))

@@ -9,7 +9,7 @@ import pytest
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.errors import CryptographicFailure, GeneralFailure
 from keyrack.ports.key_manager import KeyManagerUnavailable
-from keyrack.service.lease import Lease, Terms
+from keyrack.service.vault.lease import Lease, Terms
 from keyrack.testing.vaults import SteadyClock, VaultWorld, an_instance
 
 KEK = bytes(range(32))

@@ -16,7 +16,7 @@ from pathlib import Path
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.secret import Secret
 from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.service.envelope import Vault, context_of
+from keyrack.service.vault.envelope import Vault, context_of
 from keyrack.testing.vaults import an_instance, an_object
 
 directory, inverted, length = Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), int(sys.argv[3])

@@ -8,8 +8,8 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import Catalog, JournalRecord, Unit
-from keyrack.service.findings import Level
-from keyrack.service.mishaps import LAST, MOST, Mishap, mishaps, told
+from keyrack.service.health.findings import Level
+from keyrack.service.health.mishaps import LAST, MOST, Mishap, mishaps, told
 
 NOW = 1_800_000_000
 

@@ -11,9 +11,9 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog
-from keyrack.service.moving import change_root_key
-from keyrack.service.rewrap import behind, rewrap
-from keyrack.service.storage import set_storage
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.rewrap import behind, rewrap
+from keyrack.service.moves.storage import set_storage
 from keyrack.testing.moves import HERE, THERE, Crash, Fate, Moves
 
 COUNT, CLIENTS = 12, 3

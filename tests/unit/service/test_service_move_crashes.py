@@ -9,10 +9,10 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog
-from keyrack.service.moving import change_root_key
-from keyrack.service.rewrap import rewrap
-from keyrack.service.storage import set_storage
-from keyrack.service.successors import Ground
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.rewrap import rewrap
+from keyrack.service.moves.storage import set_storage
+from keyrack.service.moves.successors import Ground
 from keyrack.testing.moves import HERE, THERE, Crash, Fate, Moves
 
 COUNT = 2

@@ -15,12 +15,12 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, Reason, Wrapped
-from keyrack.service import completion
-from keyrack.service.completion import Completed
-from keyrack.service.moving import change_root_key
-from keyrack.service.reconcile import reconcile
-from keyrack.service.refusals import Refused
-from keyrack.service.rewrap import behind
+from keyrack.service.care.reconcile import reconcile
+from keyrack.service.moves import completion
+from keyrack.service.moves.completion import Completed
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.rewrap import behind
+from keyrack.service.office.refusals import Refused
 from keyrack.testing.conversation import create, name, register_opaque
 from keyrack.testing.moves import HERE, THERE, FailingCatalog, Moves
 

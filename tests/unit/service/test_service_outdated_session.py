@@ -7,8 +7,8 @@ import pytest
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.instances import Instance, Storage
 from keyrack.ports.catalog import Unit
-from keyrack.service.envelope import Vault
-from keyrack.service.reconcile import SETTLED, Outcome, reconcile
+from keyrack.service.care.reconcile import SETTLED, Outcome, reconcile
+from keyrack.service.vault.envelope import Vault
 from keyrack.testing.conversation import Client, create, get, name
 from keyrack.testing.house import House, memory_house
 from keyrack.testing.interrupted_catalog import InterruptedCatalog

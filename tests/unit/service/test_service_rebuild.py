@@ -9,11 +9,11 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Hierarchy, Home, Instance
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Unit
-from keyrack.service import blob as blobs
-from keyrack.service.envelope import context_of
-from keyrack.service.opening import Opening
-from keyrack.service.refusals import Refused
-from keyrack.service.strangers import HARMLESS, Strange
+from keyrack.service.copies.opening import Opening
+from keyrack.service.copies.strangers import HARMLESS, Strange
+from keyrack.service.office.refusals import Refused
+from keyrack.service.vault import blob as blobs
+from keyrack.service.vault.envelope import context_of
 from keyrack.spec.enumerations import ObjectType, ResultReason, State
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.conversation import (

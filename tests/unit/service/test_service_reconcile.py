@@ -13,7 +13,7 @@ from keyrack.domain.errors import GeneralFailure
 from keyrack.domain.instances import Storage
 from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, Unit
 from keyrack.ports.key_manager import StandardKey
-from keyrack.service.reconcile import SETTLED, Outcome, reconcile
+from keyrack.service.care.reconcile import SETTLED, Outcome, reconcile
 from keyrack.spec.enumerations import BatchErrorContinuationOption, ObjectType, ResultReason, ResultStatus
 from keyrack.testing.conversation import Client, create, destroy, get, name, register, register_opaque
 from keyrack.testing.house import House, memory_house

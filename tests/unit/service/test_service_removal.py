@@ -9,11 +9,11 @@ from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManagerUnavailable
-from keyrack.service.moving import change_root_key
-from keyrack.service.refusals import Refused
-from keyrack.service.removal import remove_instance
-from keyrack.service.rewrap import rewrap
-from keyrack.service.storage import set_storage
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.rewrap import rewrap
+from keyrack.service.moves.storage import set_storage
+from keyrack.service.office.refusals import Refused
+from keyrack.service.office.removal import remove_instance
 from keyrack.testing.conversation import destroy
 from keyrack.testing.moves import HERE, THERE, Moves
 

@@ -5,7 +5,7 @@ import pytest
 from keyrack.domain.instances import Hierarchy, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit
-from keyrack.service import blob as blobs
+from keyrack.service.vault import blob as blobs
 from keyrack.testing.conversation import activate, get
 from keyrack.testing.ruins import Site
 

@@ -16,7 +16,7 @@ from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog, Leftover, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason, RootKey, Wrapped
-from keyrack.service.rewrap import Rewrapped, behind, rewrap, rewrap_instance
+from keyrack.service.moves.rewrap import Rewrapped, behind, rewrap, rewrap_instance
 from keyrack.testing.conversation import activate, destroy
 from keyrack.testing.house import Refused
 from keyrack.testing.moves import HERE, FailingCatalog, Moves

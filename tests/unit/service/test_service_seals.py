@@ -12,9 +12,9 @@ from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import CatalogUnavailable, InstanceChanged
-from keyrack.service.administration import Administration, Administrator, NotThere, Refused
-from keyrack.service.envelope import SealContext
-from keyrack.service.seals import Seals, seal, unseal
+from keyrack.service.office.administration import Administration, Administrator, NotThere, Refused
+from keyrack.service.office.seals import Seals, seal, unseal
+from keyrack.service.vault.envelope import SealContext
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing.conversation import create, get
 from keyrack.testing.tended import Tended
@@ -144,7 +144,7 @@ async def test_while_nothing_has_changed_nothing_is_read(tended: Tended) -> None
 async def test_seals_are_watched_also_after_the_catalog_was_away(
     tended: Tended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keyrack.service.seals.LOOK_EVERY", 0.001)
+    monkeypatch.setattr("keyrack.service.office.seals.LOOK_EVERY", 0.001)
     await tended.client().made()
     usual = tended.catalog.generation
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keyrack.service.single_flight import SingleFlight
+from keyrack.service.vault.single_flight import SingleFlight
 
 
 async def test_those_who_ask_meanwhile_share_the_error_too() -> None:

@@ -15,10 +15,10 @@ from keyrack.domain.instances import Hierarchy, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, Reason
-from keyrack.service.completion import Completed
-from keyrack.service.refusals import Refused
-from keyrack.service.storage import set_storage
-from keyrack.service.successors import Overtaken
+from keyrack.service.moves.completion import Completed
+from keyrack.service.moves.storage import set_storage
+from keyrack.service.moves.successors import Overtaken
+from keyrack.service.office.refusals import Refused
 from keyrack.testing.conversation import destroy, get, register_opaque
 from keyrack.testing.moves import HERE, THERE, Moves
 

@@ -18,10 +18,10 @@ from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Home, Instance
 from keyrack.domain.secret import Secret
 from keyrack.ports.key_manager import KeyManagerRefused
-from keyrack.service import blob as blobs
-from keyrack.service import sealing
-from keyrack.service.blob import Blob
-from keyrack.service.envelope import Vault, context_of
+from keyrack.service.vault import blob as blobs
+from keyrack.service.vault import sealing
+from keyrack.service.vault.blob import Blob
+from keyrack.service.vault.envelope import Vault, context_of
 from keyrack.testing.vaults import DEPLOYMENT, SteadyClock, an_instance, an_object, material
 
 WRAPPING_KEY = b"one wrapping key for all of them"

@@ -4,7 +4,7 @@ import pytest
 
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.ports.key_manager import Checked, KeyManager, StandardKey, Verdict
-from keyrack.service.trial import trial
+from keyrack.service.health.trial import trial
 
 
 async def tried(manager: KeyManager, root_key: str | None = None, *, write: bool = True) -> list[Checked]:

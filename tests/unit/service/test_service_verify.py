@@ -9,9 +9,9 @@ from keyrack.domain.instances import Hierarchy, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Leftover, Unit
 from keyrack.ports.key_manager import KeyManagerUnavailable
-from keyrack.service.refusals import Refused
-from keyrack.service.strangers import Strange
-from keyrack.service.verify import Flaw, Verified
+from keyrack.service.copies.strangers import Strange
+from keyrack.service.copies.verify import Flaw, Verified
+from keyrack.service.office.refusals import Refused
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing.conversation import destroy, get
 from keyrack.testing.ruins import Site

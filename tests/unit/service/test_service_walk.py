@@ -12,8 +12,8 @@ from keyrack.domain.instances import WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import CatalogUnavailable, Conflict, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, Reason
-from keyrack.service.envelope import Sealed
-from keyrack.service.walk import MOST_IN_A_ROW, Outcome, Progress, still_due, walk
+from keyrack.service.moves.walk import MOST_IN_A_ROW, Outcome, Progress, still_due, walk
+from keyrack.service.vault.envelope import Sealed
 from keyrack.testing.vaults import an_instance, an_object
 
 INSTANCE = an_instance("root")

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from keyrack.service.walk import Progress
+from keyrack.service.moves.walk import Progress
 from keyrack.shell.cli.progress import EVERY, watched
 
 SCRIPT = """
 import time
-from keyrack.service.walk import Progress
+from keyrack.service.moves.walk import Progress
 from keyrack.shell.cli.progress import watched
 
 with watched("Reading", "Writing") as (reading, writing):

@@ -9,7 +9,7 @@ from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.embedded import tenancy
 from keyrack.embedded.call import KEYRACK
 from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.service.refusals import NotThere
+from keyrack.service.office.refusals import NotThere
 from keyrack.shell.config import load
 from keyrack.shell.rebuilding import catalog_to_fill, searched
 from keyrack.testing.process import Deployment

@@ -19,11 +19,11 @@ from keyrack.embedded.house import House as KeyHouse
 from keyrack.embedded.iam.rights import MATRIX, Right, Role
 from keyrack.embedded.keys import KeyState
 from keyrack.ports.catalog import Catalog
-from keyrack.service import adapters as service
-from keyrack.service.administration import Administration, Administrator
 from keyrack.service.batch import Desk
-from keyrack.service.envelope import Vault
 from keyrack.service.identity import Peer
+from keyrack.service.office import adapters as service
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.vault.envelope import Vault
 from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing import house as kmip

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from keyrack.service.generation import UnhealthyGenerator
+from keyrack.service.vault.generation import UnhealthyGenerator
 from keyrack.shell import serving
 from keyrack.shell.config import Config
 

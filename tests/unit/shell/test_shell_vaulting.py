@@ -8,7 +8,7 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.service.administration import Administrator
+from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config, load
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.office import open_key_managers, open_office

@@ -10,7 +10,7 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 from keyrack.shell.cli.progress import watched
 
 if TYPE_CHECKING:
-    from keyrack.service.adopt import Adopted
+    from keyrack.service.copies.adopt import Adopted
     from keyrack.shell.office import Office
 
 
@@ -39,7 +39,7 @@ def adopt(
     They keep their Unique Identifiers, by which vCenter asks for them. What the other one has there stays as it is.
     Broken off, the same command goes on. Exit code 3 when a key could not be taken over.
     """
-    from keyrack.service.adopt import Adoption, Wishes
+    from keyrack.service.copies.adopt import Adoption, Wishes
 
     async def act(office: "Office") -> "Adopted":
         work = Adoption(

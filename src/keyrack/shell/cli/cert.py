@@ -13,7 +13,7 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 
 if TYPE_CHECKING:
     from keyrack.domain.instances import ClientCertificate
-    from keyrack.service.certificates import Offered
+    from keyrack.service.office.certificates import Offered
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="cert", help="Client certificates of instances.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def add(
 
     What it is gets shown before it counts; no restart is needed.
     """
-    from keyrack.service.certificates import UnusableCertificate, read
+    from keyrack.service.office.certificates import UnusableCertificate, read
 
     material = _material(file)
 
@@ -93,7 +93,7 @@ def list_all(
     json: screen.Json = False,
 ) -> None:
     """List the client certificates in force."""
-    from keyrack.service.certificates import days_left
+    from keyrack.service.office.certificates import days_left
 
     async def look(office: "Office") -> "tuple[list[tuple[ClientCertificate, str]], int]":
         wanted = await office.administration.instance(instance) if instance else None
@@ -165,7 +165,7 @@ def issue(
     """
     from datetime import UTC, datetime
 
-    from keyrack.service.certificates import read
+    from keyrack.service.office.certificates import read
     from keyrack.shell import pki
 
     async def act(office: "Office") -> "Offered":

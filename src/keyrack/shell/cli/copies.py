@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keyrack.shell.cli import screen
 
 if TYPE_CHECKING:
-    from keyrack.service.strangers import Stranger
+    from keyrack.service.copies.strangers import Stranger
 
 MOST_LINES = 20
 """Lines of one kind that a person is shown; JSON has them all."""
@@ -39,7 +39,7 @@ def failures(told: Sequence[tuple[str, str]]) -> None:
 
 def strangers(found: "Sequence[Stranger]") -> None:
     """Standard keys that nobody has, by what they are."""
-    from keyrack.service.strangers import ADVICE, HARMLESS
+    from keyrack.service.copies.strangers import ADVICE, HARMLESS
 
     for kind, those in grouped(found, lambda each: each.kind).items():
         word = those[0].kind
@@ -59,7 +59,7 @@ def _whose(found: "Stranger") -> str:
 
 def strangers_json(found: "Sequence[Stranger]") -> list[dict[str, Any]]:
     """All of them."""
-    from keyrack.service.strangers import ADVICE, HARMLESS
+    from keyrack.service.copies.strangers import ADVICE, HARMLESS
 
     return [
         {

@@ -11,9 +11,9 @@ from keyrack.shell.cli.walking import Rate, ground_of, interruptible, tell_failu
 
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
-    from keyrack.service.completion import Completed
-    from keyrack.service.successors import Ground
-    from keyrack.service.walk import Report
+    from keyrack.service.moves.completion import Completed
+    from keyrack.service.moves.successors import Ground
+    from keyrack.service.moves.walk import Report
     from keyrack.shell.office import Office
 
 storage = typer.Typer(name="storage", help="Where wrapped keys are kept.", no_args_is_help=True)
@@ -51,7 +51,7 @@ def set_storage(
     where it was.
     """
     from keyrack.domain.instances import Storage
-    from keyrack.service import storage as service
+    from keyrack.service.moves import storage as service
 
     wanted = Storage(where)
 
@@ -88,7 +88,7 @@ def change_root_key(
     The new root key is tried first. New keys are wrapped by it at once, then those that are there; all open all the
     time. Broken off, the same command goes on where it was; with the former root key it goes back.
     """
-    from keyrack.service import moving
+    from keyrack.service.moves import moving
 
     async def act(ground: "Ground", found: "Instance", report: "Report") -> "Completed":
         return await moving.change_root_key(ground, found, root_key, key_manager=key_manager, rate=rate, report=report)

@@ -27,7 +27,7 @@ def seal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, js
     It counts when the command has answered, in every process and on open connections; within a second no process has a
     key of it in memory. Nothing is changed in the key manager.
     """
-    from keyrack.service import seals
+    from keyrack.service.office import seals
 
     async def act(office: "Office") -> "tuple[Instance, bool]":
         found = await office.administration.instance(instance)
@@ -48,7 +48,7 @@ def seal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, js
 
 def unseal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, json: screen.Json = False) -> None:
     """Unseal an instance: its clients get its keys again, within a second."""
-    from keyrack.service import seals
+    from keyrack.service.office import seals
 
     async def act(office: "Office") -> "tuple[Instance, bool]":
         found = await office.administration.instance(instance)

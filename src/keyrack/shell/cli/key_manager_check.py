@@ -68,7 +68,7 @@ def check(
 async def _checked(config: "Config", name: str, root_key: str | None, *, write: bool, json: bool) -> "list[Checked]":
     """Every step, told as it comes."""
     from keyrack.ports.key_manager import ChecksItself
-    from keyrack.service.trial import trial
+    from keyrack.service.health.trial import trial
     from keyrack.shell.office import open_key_manager
 
     if not json:

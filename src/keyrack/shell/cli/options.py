@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.embedded.root_keys.unlock import Passphrase
-    from keyrack.service.administration import Administrator
+    from keyrack.service.office.administration import Administrator
     from keyrack.shell.config import Config
     from keyrack.shell.office import Office
     from keyrack.shell.openers import Question
@@ -74,7 +74,7 @@ def in_office(
 
 def administrator() -> "Administrator":
     """Who sits at this machine, as the journal names it."""
-    from keyrack.service.administration import Administrator
+    from keyrack.service.office.administration import Administrator
 
     return Administrator(f"local-user-{account()}")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from keyrack.service.walk import Progress, Report
+    from keyrack.service.moves.walk import Progress, Report
 
 EVERY = 10.0
 """Seconds between two lines where nobody sits at a terminal."""

@@ -16,7 +16,7 @@ from keyrack.shell.cli.rebuild_standard_keys import from_catalog as put_again
 from keyrack.shell.cli.repair import mend
 
 if TYPE_CHECKING:
-    from keyrack.service.rebuild import Rebuilt
+    from keyrack.service.copies.rebuild import Rebuilt
     from keyrack.shell.office import Office
 
 STATES = (
@@ -86,7 +86,7 @@ def rebuild(
     if repair:
         mend(key_manager, rate, config, accepts_any_mac=authenticate_anew, dry_run=dry_run, json=json)
         return
-    from keyrack.service.rebuild import Wishes
+    from keyrack.service.copies.rebuild import Wishes
 
     wishes = Wishes(
         root_key=root_key,
@@ -101,7 +101,7 @@ def rebuild(
 def _from_key_manager(
     wishes: Any, key_manager: str | None, rate: float | None, config: Path | None, *, json: bool
 ) -> None:
-    from keyrack.service.rebuild import Rebuild
+    from keyrack.service.copies.rebuild import Rebuild
     from keyrack.shell.rebuilding import catalog_to_fill, searched
 
     async def act(office: "Office") -> "Rebuilt":
@@ -129,7 +129,7 @@ def _from_key_manager(
 
 
 def _unwell(rebuilt: "Rebuilt") -> bool:
-    from keyrack.service.strangers import HARMLESS
+    from keyrack.service.copies.strangers import HARMLESS
 
     return any(each.kind not in HARMLESS for each in rebuilt.strangers)
 

@@ -13,14 +13,14 @@ from keyrack.shell.cli.options import in_office
 from keyrack.shell.cli.progress import watched
 
 if TYPE_CHECKING:
-    from keyrack.service.restoring import Due, Restoring
-    from keyrack.service.walk import Outcome
+    from keyrack.service.copies.restoring import Due, Restoring
+    from keyrack.service.moves.walk import Outcome
     from keyrack.shell.office import Office
 
 
 def from_catalog(name: str, rate: float | None, config: Path | None, *, dry_run: bool, yes: bool, json: bool) -> None:
     """Put the standard keys of the named instance again that are missing or spoilt; leave with the exit code."""
-    from keyrack.service.restoring import Restoring
+    from keyrack.service.copies.restoring import Restoring
 
     async def act(office: "Office") -> "tuple[Sequence[Due], Outcome, Outcome | None]":
         instance = await office.administration.instance(name)

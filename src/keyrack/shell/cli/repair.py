@@ -10,7 +10,7 @@ from keyrack.shell.cli.options import in_office
 from keyrack.shell.cli.progress import watched
 
 if TYPE_CHECKING:
-    from keyrack.service.walk import Outcome
+    from keyrack.service.moves.walk import Outcome
     from keyrack.shell.office import Office
 
 
@@ -24,7 +24,7 @@ def mend(
     json: bool,
 ) -> None:
     """Mend every instance, or those of the named key manager, one after the other; leave with the exit code."""
-    from keyrack.service.repair import Repair, is_root_lost
+    from keyrack.service.copies.repair import Repair, is_root_lost
 
     async def act(office: "Office") -> "tuple[dict[str, Outcome], bool]":
         anew = accepts_any_mac or await is_root_lost(office.catalog, office.vault)

@@ -8,7 +8,7 @@ from keyrack.shell.cli import OK, UNHEALTHY, screen
 from keyrack.shell.cli.options import ConfigFile, administrator
 
 if TYPE_CHECKING:
-    from keyrack.service.health import Health
+    from keyrack.service.health.health import Health
     from keyrack.shell.config import Config
 
 
@@ -44,7 +44,7 @@ def status(config: ConfigFile = None, json: screen.Json = False) -> None:
 
 async def _examine(config: "Config") -> "Health":
     from keyrack.ports.catalog import CatalogUnavailable
-    from keyrack.service.health import Finding, Health, Level
+    from keyrack.service.health.health import Finding, Health, Level
     from keyrack.shell.config_problems import ConfigError
     from keyrack.shell.inspection import inspection, now
     from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener

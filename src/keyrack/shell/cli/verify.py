@@ -9,7 +9,7 @@ from keyrack.shell.cli.options import ConfigFile, in_office
 from keyrack.shell.cli.progress import watched
 
 if TYPE_CHECKING:
-    from keyrack.service.verify import Disagreement, Verified
+    from keyrack.service.copies.verify import Disagreement, Verified
     from keyrack.shell.office import Office
 
 
@@ -32,7 +32,7 @@ def verify(
     Nothing is changed and nothing handed out; a server may serve meanwhile. Exit code 0 when every key is well, 3 when
     one is not.
     """
-    from keyrack.service.verify import Verification
+    from keyrack.service.copies.verify import Verification
 
     async def look(office: "Office") -> "Verified":
         chosen = [await office.administration.instance(name) for name in instances or ()]
@@ -51,7 +51,7 @@ def verify(
 
 
 def _tell(found: "Verified") -> None:
-    from keyrack.service.verify import Flaw
+    from keyrack.service.copies.verify import Flaw
 
     opened = "" if found.quick else ", and opens"
     rows = [("keys", found.keys), (f"well{opened}", found.agree)]

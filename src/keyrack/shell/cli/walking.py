@@ -9,7 +9,7 @@ import typer
 from keyrack.shell.cli import screen
 
 if TYPE_CHECKING:
-    from keyrack.service.successors import Ground
+    from keyrack.service.moves.successors import Ground
     from keyrack.shell.office import Office
 
 MOST_TOLD = 20
@@ -25,7 +25,7 @@ Rate = Annotated[
 
 def ground_of(office: "Office") -> "Ground":
     """What wrapping anew stands on, of an office that was opened with root keys."""
-    from keyrack.service.successors import Ground
+    from keyrack.service.moves.successors import Ground
     from keyrack.shell.office import clock
 
     return Ground(

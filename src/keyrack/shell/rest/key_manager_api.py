@@ -12,8 +12,8 @@ from cryptography import x509
 
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.ports.catalog import Catalog
-from keyrack.service.adapters import Rooms
-from keyrack.service.generation import check_health
+from keyrack.service.office.adapters import Rooms
+from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.chores import keep_schedule

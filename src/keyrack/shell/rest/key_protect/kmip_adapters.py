@@ -12,7 +12,7 @@ from keyrack.domain.instances import Instance, InstanceStatus
 from keyrack.embedded import kmip
 from keyrack.embedded.errors import AdapterNotFound
 from keyrack.embedded.iam.rights import Right
-from keyrack.service.adapters import Adapters
+from keyrack.service.office.adapters import Adapters
 from keyrack.shell.rest.key_protect import kmip_resources as shapes
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.calls import Paging, operation, paging

@@ -24,8 +24,8 @@ from keyrack.embedded.errors import (
 )
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.key_manager import KeyManagerUnavailable
-from keyrack.service.adapters import Adapters
-from keyrack.service.administration import (
+from keyrack.service.office.adapters import Adapters
+from keyrack.service.office.administration import (
     Administrator,
     CertificateElsewhere,
     CertificateThere,
@@ -34,7 +34,7 @@ from keyrack.service.administration import (
     NotThere,
     Refused,
 )
-from keyrack.service.removal import InUse, NotDestroyable
+from keyrack.service.office.removal import InUse, NotDestroyable
 from keyrack.shell.rest.key_protect.premises import Premises
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from keyrack.domain.instances import ClientCertificate
 from keyrack.embedded.errors import InvalidField
-from keyrack.service.certificates import UnusableCertificate, read
+from keyrack.service.office.certificates import UnusableCertificate, read
 from keyrack.shell.rest.key_protect.bodies import Body, Collection, Text
 from keyrack.shell.rest.key_protect.desk import UUID
 

@@ -16,7 +16,7 @@ import anyio.to_thread
 from keyrack.embedded.call import Call
 from keyrack.embedded.errors import TooManyRequests
 from keyrack.embedded.house import House
-from keyrack.service.adapters import Rooms, adapters_using
+from keyrack.service.office.adapters import Rooms, adapters_using
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.shell.rest.floodgate import Floodgate, home
 

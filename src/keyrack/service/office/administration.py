@@ -1,0 +1,317 @@
+"""What an administrator does with instances, certificates and keys, over the ports alone.
+
+Every act is one unit of the catalog with its journal entry; a mistake raises :class:`Refused`, whose text says what
+happened, why, and what to do instead.
+"""
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage, WrappingKey
+from keyrack.domain.journal import Entry
+from keyrack.domain.objects import ManagedObject
+from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
+from keyrack.ports.key_manager import KeyManager
+from keyrack.service.office.founding import root_key_for, telling_of, wrapping_key_for
+from keyrack.service.office.refusals import (
+    CertificateElsewhere,
+    CertificateThere,
+    LimitReached,
+    NameTaken,
+    NotThere,
+    Refused,
+)
+from keyrack.service.vault.envelope import Vault
+from keyrack.spec.enumerations import State
+
+__all__ = [
+    "Administration",
+    "Administrator",
+    "CertificateElsewhere",
+    "CertificateThere",
+    "LimitReached",
+    "NameTaken",
+    "NotThere",
+    "Refused",
+]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Who acts, as the journal names it."""
+
+    initiator: str
+    address: str = "local"
+    correlation: str = ""
+    """What an act came with that others may know it by."""
+
+
+def check_instance_name(name: str) -> None:
+    """Raise :class:`Refused` for what cannot be the name of an instance."""
+    if not _NAME.fullmatch(name):
+        raise Refused(
+            f"{name!r} cannot be an instance's name; "
+            "use letters, digits, '.', '_' and '-', a letter or digit first, at most 63 in all"
+        )
+
+
+class Administration:
+    """The use cases of an administrator; ``clock`` answers milliseconds since 1970."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        key_managers: Mapping[str, KeyManager],
+        administrator: Administrator,
+        clock: Callable[[], int],
+        vault: Vault | None = None,
+    ) -> None:
+        """Work on this catalog, with these key managers by their configured names; instances of two levels take a
+        vault.
+        """
+        self._catalog = catalog
+        self._vault = vault
+        self._key_managers = key_managers
+        self._administrator = administrator
+        self._clock = clock
+
+    async def instances(self) -> Sequence[Instance]:
+        """All instances, by name."""
+        return await self._catalog.instances()
+
+    async def instance(self, name: str) -> Instance:
+        """The instance of this name or identifier; a name that two key managers have tells neither."""
+        known = await self._catalog.instances()
+        found = [each for each in known if each.identifier == name] or [each for each in known if each.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            told = ", ".join(f"{each.identifier} (of {each.key_manager})" for each in found)
+            raise Refused(f"{len(found)} instances are called {name!r}; name one by its identifier: {told}")
+        names = ", ".join(instance.name for instance in known)
+        raise NotThere(
+            f"there is no instance {name!r}; "
+            + (f"use one of: {names}" if names else f"create it with 'keyrack instance create {name}'")
+        )
+
+    async def create_instance(
+        self,
+        name: str,
+        *,
+        key_manager: str | None = None,
+        root_key: str | None = None,
+        storage: Storage = Storage.CATALOG,
+        hierarchy: Hierarchy = Hierarchy.DIRECT,
+    ) -> Instance:
+        """Make an instance that is usable at once; without ``root_key`` the key manager makes a new one for it.
+
+        Nothing is entered before its root key was proved, and for two levels a wrapping key was made and kept.
+        """
+        check_instance_name(name)
+        if any(name == instance.name for instance in await self._catalog.instances()):
+            raise NameTaken(
+                f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"
+            )
+        manager_name, manager = self._key_manager(key_manager)
+        found = await root_key_for(manager_name, manager, root_key, name, storage)
+        instance = Instance(
+            identifier=str(uuid.uuid4()),
+            name=name,
+            status=InstanceStatus.INSTALLED,
+            key_manager=manager_name,
+            root_key=found,
+            storage=storage,
+            hierarchy=hierarchy,
+            created_at=self._clock() // 1000,
+        )
+        with telling_of(found if root_key is None else None):
+            if hierarchy is Hierarchy.DIRECT:
+                return await self.install(instance)
+            if self._vault is None:
+                raise Refused("an instance of two levels needs a wrapping key, and nothing here can wrap one")
+            return await self.install(instance, wrapping_key=await wrapping_key_for(self._vault, instance))
+
+    async def install(
+        self, instance: Instance, *, wrapping_key: WrappingKey | None = None, most: int | None = None
+    ) -> Instance:
+        """Enter an instance that was described whole, and answer it as it is kept; nothing of it is checked.
+
+        Raises :class:`NameTaken`, or :class:`LimitReached` where its key manager has ``most`` instances already.
+        """
+        made = replace(instance, created_by=self._administrator.initiator)
+        detail: dict[str, str | int] = {
+            "name": made.name,
+            "key_manager": made.key_manager,
+            "root_key": made.root_key,
+            "storage": str(made.storage),
+            "hierarchy": str(made.hierarchy),
+        }
+        wrapping_keys = (wrapping_key,) if wrapping_key is not None else ()
+        try:
+            await self.commit(
+                "instance.create",
+                made.identifier,
+                made.identifier,
+                detail,
+                instances=(made,),
+                wrapping_keys=wrapping_keys,
+                most_instances=most,
+            )
+        except AlreadyThere:
+            raise NameTaken(f"there is an instance {made.name!r} already; choose another name") from None
+        except TooMany:
+            raise LimitReached(
+                f"key manager {made.key_manager!r} has {most} instances, and more it may not have; remove one first"
+            ) from None
+        return made
+
+    def _key_manager(self, name: str | None) -> tuple[str, KeyManager]:
+        known = ", ".join(self._key_managers)
+        if name is None:
+            if len(self._key_managers) != 1:
+                raise Refused(f"there is more than one key manager ({known}); name one with --key-manager")
+            name = next(iter(self._key_managers))
+        if name not in self._key_managers:
+            raise Refused(f"no key manager {name!r} is configured; use one of: {known}")
+        return name, self._key_managers[name]
+
+    async def certificates(self, instance: Instance | None = None) -> Sequence[ClientCertificate]:
+        """The client certificates in force, of one instance or of all."""
+        return await self._catalog.certificates(instance.identifier if instance else None)
+
+    async def add_certificate(self, certificate: ClientCertificate, *, most: int | None = None) -> ClientCertificate:
+        """Let a client certificate use all keys of its instance, from now on; answered as it is kept.
+
+        Raises :class:`CertificateThere`, :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the
+        instance is gone, and :class:`LimitReached` where it has ``most`` certificates already.
+        """
+        added = replace(certificate, added_by=self._administrator.initiator)
+        await self._refuse_duplicate(added)
+        detail: dict[str, str | int] = {
+            "subject": added.subject[:200],
+            "not_after": added.not_after,
+            "name": added.name,
+        }
+        try:
+            await self.commit(
+                "certificate.add",
+                added.instance,
+                added.fingerprint,
+                detail,
+                certificates=(added,),
+                most_certificates=most,
+                touched=self.touched(added.instance),
+            )
+        except AlreadyThere:
+            await self._refuse_duplicate(added)
+            raise Refused("this certificate was added by someone else just now; look at 'keyrack cert list'") from None
+        except TooMany:
+            raise LimitReached(
+                f"the instance has {most} certificates, and more it may not have; remove one first"
+            ) from None
+        except Conflict:
+            raise NotThere("the instance was removed just now") from None
+        return added
+
+    async def _refuse_duplicate(self, certificate: ClientCertificate) -> None:
+        held = await self._catalog.certificates()
+        same = next((each for each in held if each.fingerprint == certificate.fingerprint), None)
+        if same is not None and same.instance == certificate.instance:
+            raise CertificateThere("this certificate is in force for this instance already; nothing is to be done")
+        if same is not None:
+            owner = next(
+                (i.name for i in await self._catalog.instances() if i.identifier == same.instance), same.instance
+            )
+            raise CertificateElsewhere(
+                f"this certificate belongs to instance {owner!r}, and a certificate means one instance only; "
+                f"make another, or remove it there first: keyrack cert remove {owner} {same.fingerprint[:16]}"
+            )
+        if any((each.instance, each.name) == (certificate.instance, certificate.name) for each in held):
+            raise NameTaken(f"the instance has a certificate {certificate.name!r} already; choose another name")
+
+    async def certificate(self, instance: Instance, prefix: str) -> ClientCertificate:
+        """The one certificate of the instance whose fingerprint begins so; colons and case do not matter."""
+        wanted = prefix.replace(":", "").lower()
+        if len(wanted) < 4 or not re.fullmatch(r"[0-9a-f]+", wanted):
+            raise Refused(f"{prefix!r} is not the beginning of a fingerprint; give at least 4 hexadecimal digits of it")
+        held = await self._catalog.certificates(instance.identifier)
+        found = [certificate for certificate in held if certificate.fingerprint.startswith(wanted)]
+        if len(found) > 1:
+            raise Refused(f"{len(found)} certificates begin with {prefix!r}; give more digits")
+        if not found:
+            raise Refused(
+                f"instance {instance.name!r} has no certificate that begins with {prefix!r}; "
+                f"see 'keyrack cert list {instance.name}'"
+            )
+        return found[0]
+
+    async def remove_certificate(self, certificate: ClientCertificate) -> None:
+        """Let a client certificate use nothing from now on, on open connections too."""
+        await self.commit(
+            "certificate.remove",
+            certificate.instance,
+            certificate.fingerprint,
+            {"subject": certificate.subject[:200], "name": certificate.name},
+            removed_certificates=(certificate.fingerprint,),
+            touched=self.touched(certificate.instance),
+        )
+
+    async def keys(self, instance: Instance, state: State | None = None) -> Sequence[ManagedObject]:
+        """The managed objects of an instance, oldest first."""
+        found = await self._catalog.search(instance.identifier, Candidates(state=state.value if state else None))
+        return [managed for managed in found if state is None or managed.state == state]
+
+    async def key(self, instance: Instance, prefix: str) -> ManagedObject:
+        """The one object of the instance whose Unique Identifier is, or begins with, ``prefix``."""
+        exact = await self._catalog.load(instance.identifier, prefix)
+        if exact is not None:
+            return exact
+        found = [
+            key for key in await self.keys(instance) if len(prefix) >= 4 and key.unique_identifier.startswith(prefix)
+        ]
+        if len(found) == 1:
+            return found[0]
+        told = f"{len(found)} keys of {instance.name!r} begin" if found else f"no key of {instance.name!r} begins"
+        raise Refused(f"{told} with {prefix!r}; see 'keyrack key list {instance.name}'")
+
+    async def last_fetches(self, instance: Instance) -> Mapping[str, int]:
+        """When each key of the instance was last handed out, in seconds since 1970, by Unique Identifier."""
+        fetched = await self._catalog.last_fetches(instance.identifier)
+        return {target: at // 1000 for target, at in fetched.items()}
+
+    async def journal(self) -> AsyncIterator[JournalRecord]:
+        """The whole journal, in the order it was written."""
+        read = 0
+        while page := await self._catalog.journal(after=read):
+            for record in page:
+                yield record
+            read = page[-1].number
+
+    def touched(self, instance: str) -> Sequence[Touch]:
+        """For a unit that changes something of an instance: now, by this administrator."""
+        return (Touch(instance, self._clock() // 1000, self._administrator.initiator),)
+
+    async def commit(
+        self, action: str, instance: str, target: str, detail: Mapping[str, str | int], **changes: Any
+    ) -> None:
+        """Commit what ``changes``, fields of :class:`Unit`, say, with one entry in the journal.
+
+        Raises what the catalog raises.
+        """
+        who = self._administrator
+        entry = Entry(
+            at=self._clock(),
+            action=action,
+            outcome="success",
+            initiator=who.initiator,
+            address=who.address,
+            instance=instance,
+            target=target,
+            detail={**detail, "correlation": who.correlation} if who.correlation else detail,
+        )
+        await self._catalog.commit(Unit(entries=(entry,), **changes))
