@@ -111,8 +111,6 @@ def test_after_a_purge_no_key_is_left_in_memory(house: House, hierarchy: str) ->
     before = house.left(canaries)
 
     house.purge(keeper)
-    creates(keeper)
-    house.purge(keeper)
 
     after = house.left(canaries)
     print(hierarchy, "before:", before, "after:", after)  # noqa: T201
