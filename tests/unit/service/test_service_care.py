@@ -14,7 +14,7 @@ from keyrack.ports.catalog import CatalogUnavailable, Leftover, Unit
 from keyrack.ports.key_manager import Condition, KeyManagerRefused, Reason, RootKey
 from keyrack.service.care.care import REWRAP_AGAIN_AFTER, Care
 from keyrack.service.care.leftovers import AGAIN_AFTER, SETTLED
-from keyrack.service.care.validation import READ_ONLY, Heard, every
+from keyrack.service.care.validation import READ_ONLY
 from keyrack.service.vault.standard_keys import name_of
 from keyrack.testing.tended import Tended, an_entry
 
@@ -237,53 +237,6 @@ async def test_care_goes_on_whatever_happens(tended: Tended, monkeypatch: pytest
     await asyncio.gather(watching, return_exceptions=True)
 
     assert rounds >= 3
-
-
-# --- what each process hears ---
-
-
-async def heard(tended: Tended) -> Heard:
-    """Another process's part, with the same vault and clock."""
-    return Heard(tended.catalog, tended.house.vault, every({}), tended.house.clock)
-
-
-async def test_after_a_sync_no_standard_key_is_read_for_a_get(tended: Tended) -> None:
-    """A host that boots costs one unwrap a key; a key that is new since is still asked for."""
-    old = await tended.client().made()
-    await tended.round()
-    young = await tended.client().made()
-    hearing = await heard(tended)
-    await hearing.look()
-    for uid, reads in ((old, 0), (young, 1)):
-        tended.house.vault.purge()
-        tended.manager.calls.clear()
-        assert await tended.client().material(uid)
-        assert reads == tended.manager.calls["get_standard_key"], uid
-
-
-async def test_a_sync_that_is_long_ago_says_nothing(tended: Tended) -> None:
-    uid = await tended.client().made()
-    await tended.round()
-    tended.house.clock.now += 91
-    await (await heard(tended)).look()
-    tended.house.vault.purge()
-    tended.manager.calls.clear()
-
-    assert await tended.client().material(uid)
-    assert 1 == tended.manager.calls["get_standard_key"]
-
-
-async def test_a_sync_from_the_future_says_nothing(tended: Tended) -> None:
-    """The time of day was set back since."""
-    uid = await tended.client().made()
-    await tended.round()
-    tended.house.clock.now -= 30
-    await (await heard(tended)).look()
-    tended.house.vault.purge()
-    tended.manager.calls.clear()
-
-    assert await tended.client().material(uid)
-    assert 1 == tended.manager.calls["get_standard_key"]
 
 
 # --- leftovers ---

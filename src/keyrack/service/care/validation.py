@@ -6,7 +6,7 @@ One process of a deployment looks; what it has found stands in the catalog, wher
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,6 +32,10 @@ READ_ONLY: Final = "it unwraps and reads, and takes nothing new: the last attemp
 UNLISTED: Final = "its standard keys could not be looked at"
 """What is told first where the root key is well, and the existence sync has failed."""
 _LONGEST_TOLD: Final = 500
+_WITHDRAWN: Final = frozenset(
+    map(str, (Reason.STATE, Reason.DELETED, Reason.ABSENT, Reason.PERMISSION, Reason.NETWORK))
+)
+"""Reasons that only a key manager's own word has. ``IDENTITY`` is also said of a file that cannot be read here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +145,12 @@ class Heard:
         self._every = every
         self._clock = clock
         self._told: dict[str, int] = {}
+        self._withdrawn: dict[str, int] = {}
 
     async def look(self) -> None:
         """Tell what is new; raises ``CatalogUnavailable``."""
         validations = await self._catalog.validations()
+        self._let_go(validations.values())
         fresh = {
             each.instance: each.synced_at
             for each in validations.values()
@@ -163,6 +169,15 @@ class Heard:
             # One that seems to come from the future was written before the time of day was set back: it tells nothing.
             if age >= 0 and holds > 0:
                 self._vault.presence.listed(instance.identifier, synced_at, age=age, holds=holds)
+
+    def _let_go(self, validations: Iterable[Validation]) -> None:
+        """Let go of what hangs on a root key that was refused to whoever has looked: a key manager that falls silent
+        before it has told each process must not be bridged."""
+        for each in validations:
+            withdrawn = each.reason in _WITHDRAWN and not each.told.startswith(UNLISTED)
+            if withdrawn and each.since != self._withdrawn.get(each.instance):
+                self._vault.purge(each.instance)
+                self._withdrawn[each.instance] = each.since
 
     async def watch(self) -> None:
         """Look for ever. While the catalog cannot be read, each key's standard key is asked for again soon."""
