@@ -255,8 +255,10 @@ class Conversation:
             return
         for managed in work.intended.values():
             try:
+                if await self._desk.catalog.load(managed.instance, managed.unique_identifier) is not None:
+                    continue  # A clock that was set forward has had the reconciler complete it: it keeps its copy.
                 await vault.discard(instance, replace(managed, standard_key=await vault.stored(instance, managed)))
-            except KmipError as error:
+            except (KmipError, CatalogUnavailable) as error:
                 log.warning("the standard key of %s stays behind, unused: %s", managed.unique_identifier, error)
         entry = Entry(
             at=int(self._now * 1000),

@@ -367,3 +367,23 @@ async def test_destroying_leaves_the_standard_key_to_the_administrator(
     await client(destroy(uid))
 
     assert 1 == len(await standard_keys(manager))
+
+
+async def test_a_clock_that_is_set_forward_takes_no_standard_key_from_an_object(
+    house: House, manager: MemoryKeyManager, client: Client
+) -> None:
+    """The reconciler takes what is under way for what a crash has left, and completes it before its own request."""
+    put, hours = manager.put_standard_key, [3600]
+
+    async def overtaken(name: str, payload: bytes) -> str:
+        identifier = await put(name, payload)
+        if hours:
+            await reconcile(house.catalog, house.vault, now=int(house.clock()) + hours.pop())
+        return identifier
+
+    manager.put_standard_key = overtaken  # type: ignore[method-assign]
+    uid = await client.made(create())
+
+    held = await house.catalog.objects("instance-a", "")
+    assert uid in {each.unique_identifier for each in held}
+    assert {each.standard_key for each in held} == {each.identifier for each in await standard_keys(manager)}
