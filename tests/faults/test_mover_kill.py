@@ -28,8 +28,8 @@ from keyrack.testing.nursery import Nursery
 from keyrack.testing.process import Deployment
 from keyrack.testing.streams import Streams, Writer, batch, boot, bury
 
-PHASES, KILLS = 4, 5
-"""In each phase keys go one way: so many commands are killed, and one goes through."""
+PHASES = 4
+"""In each phase keys go one way: some commands are killed, and one goes through."""
 LIFE = (0.0, 0.15)
 """Seconds from the first thing that a command has written to its kill."""
 IDLE = 3.0
@@ -38,8 +38,6 @@ KEYS = 60
 """Keys that are there when the first command begins."""
 REST = 0.15
 """Seconds that a client rests between two keys."""
-LEAST = 10
-"""Kills that have to hit a command at its work."""
 NO_WAITS = "\n[key_managers.embedded.waits]\nstate_change_seconds = 0\nrotate_seconds = 0\npurge_seconds = 0\n"
 
 
@@ -133,9 +131,10 @@ def resting(flow: Callable[[Writer], None]) -> Callable[[Writer], None]:
     return act
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("act", ["rewrap", "storage", "move"])
-def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act: str) -> None:
-    """Twenty kills beside clients that make, activate, fetch and destroy keys, none of which is refused."""
+def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act: str, kills: int) -> None:
+    """Kills in four phases, beside clients that make, activate, fetch and destroy keys, none of which is refused."""
     ground = Ground.begin(tmp_path)
     deployment, contexts = ground.deployment, {"b": ground.context}
     with Nursery() as nursery:
@@ -152,7 +151,7 @@ def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act:
                 for phase in range(PHASES):
                     if act == "rewrap":
                         deployment.run("root-key", "rotate", ground.root_keys[0])
-                    for _ in range(KILLS):
+                    for _ in range(kills):
                         written.append(ground.kills(nursery, ground.words(act, phase)))
                     deployment.run(*ground.words(act, phase))
             assert [] == streams.failures
@@ -167,4 +166,5 @@ def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act:
             again.close()
     print(f"{len(promises)} acknowledged keys; written by the killed: {written}")  # noqa: T201
     assert [] == ground.problems()
-    assert sum(count > 0 for count in written) >= LEAST
+    # Half of them have to hit a command at its work.
+    assert sum(count > 0 for count in written) >= PHASES * kills // 2
