@@ -193,7 +193,7 @@ def issue(
         screen.as_json(_json(offered.certificate, instance) | files)
         return
     _show(offered)
-    screen.pairs([*files.items()])
+    screen.pairs([("certificate", files["certificate"]), ("private key", files["key"])])
     screen.say(f"Issued and added: it may use every key of {instance} from now on. Keep its key secret.")
 
 

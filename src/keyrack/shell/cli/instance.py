@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
-instance_seals.register(app)
-instance_moves.register(app)
-adopt.register(app)
 
 
 @app.command()
@@ -147,12 +144,14 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
     assert isinstance(keys, dict)
     if isinstance(former := found["moving_from"], dict):
         found["moving_from"] = f"{former['root_key']} of {former['key_manager']}"
-    screen.pairs([(name.replace("_", " "), value) for name, value in found.items() if value is not None])
-    screen.pairs([("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none")])
-    screen.pairs(
-        [("certificate", f"{c['fingerprint'][:16]}  {c['subject']}") for c in certificates]
-        or [("certificates", "none")]
-    )
+    rows = [(name.replace("_", " "), value) for name, value in found.items() if value is not None]
+    rows.append(("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none"))
+    rows += [("certificate", f"{c['fingerprint'][:16]}  {c['subject']}") for c in certificates] or [
+        ("certificates", "none")
+    ]
+    screen.pairs(rows)
+    if "trouble" in dict(rows):
+        screen.note("Its root key cannot be used; 'keyrack doctor' says why, and what to do.")
 
 
 async def _care(office: "Office", identifier: str) -> dict[str, object]:
@@ -161,9 +160,15 @@ async def _care(office: "Office", identifier: str) -> dict[str, object]:
     leftovers = await office.catalog.leftovers(identifier)
     return {
         "validated_at": screen.instant(found.at) if found else None,
-        "trouble": found.reason or None if found else None,
+        "trouble": (found.reason or None) if found else None,
         "withheld": found.withheld if found else 0,
         "behind_a_rotation": found.behind if found else 0,
         "unknown_standard_keys": found.strangers if found else 0,
         "standard_keys_to_delete": len(leftovers),
     }
+
+
+# What is done first stands first in the help.
+instance_seals.register(app)
+instance_moves.register(app)
+adopt.register(app)

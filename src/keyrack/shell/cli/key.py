@@ -99,13 +99,15 @@ def row_of(key: "ManagedObject", fetched: int | None) -> dict[str, Any]:
         "component": _custom(key, "x-Component"),
         "identifier": _custom(key, "x-Identifier"),
         "last_fetch": screen.instant(fetched),
+        "standard_key": key.standard_key,
+        "withheld_since": screen.instant(key.withheld_at),
     }
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
     return [
         screen.shortened(row["unique_identifier"]),
-        row["state"],
+        f"{row['state']}, withheld" if row["withheld_since"] else row["state"],
         row["algorithm"],
         screen.brief(row["created_at"]),
         row["name"],
