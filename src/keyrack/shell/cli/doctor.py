@@ -43,10 +43,13 @@ def doctor(config: ConfigFile = None, json: screen.Json = False) -> None:
 
 
 def _tell(diagnosis: "Diagnosis") -> None:
+    before = ""
     for finding in diagnosis.findings:
-        screen.say(f"{screen.mark(finding.level)} {finding.what:<{_WIDTH}} {screen.printable(finding.told)}")
+        screen.hanging(f"{screen.mark(finding.level)} {finding.what:<{_WIDTH}} ", _WIDTH + 3, finding.told)
         if finding.act:
-            screen.say(f"  {'':<{_WIDTH}} → {screen.printable(finding.act)}")
+            same = finding.act == before
+            screen.hanging(f"  {'':<{_WIDTH}} → ", _WIDTH + 5, "the same" if same else finding.act)
+        before = finding.act
     failed, warned = (sum(each.level == level for each in diagnosis.findings) for level in ("failed", "warning"))
     screen.say()
     if not failed and not warned:

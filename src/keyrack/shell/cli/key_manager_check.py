@@ -86,7 +86,8 @@ async def _checked(config: "Config", name: str, root_key: str | None, *, write: 
             checks.append(checked)
             if not json:
                 mark, colour = _MARKS[checked.verdict]
-                screen.say(f"  {screen.paint(mark, colour)} {checked.what:<{_WIDTH}} {screen.printable(checked.told)}")
+                begin = f"  {screen.paint(mark, colour)} {checked.what:<{_WIDTH}} "
+                screen.hanging(begin, _WIDTH + 5, checked.told)
                 sys.stdout.flush()
     finally:
         await manager.close()

@@ -31,6 +31,24 @@ def say(line: str = "") -> None:
     print(line)
 
 
+def hanging(begin: str, width: int, text: str) -> None:
+    """``text`` behind ``begin``, which fills ``width`` columns; at a terminal its further lines stand below its first.
+
+    Through a pipe it stays one line.
+    """
+    text = printable(text)
+    room = shutil.get_terminal_size().columns - width
+    if not sys.stdout.isatty() or room < _LEAST_TEXT:
+        say(begin + text)
+        return
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    say(begin + f"\n{' ' * width}".join(lines))
+
+
+_LEAST_TEXT = 30
+"""Columns below which text is not broken into lines here."""
+
+
 def warn(line: str) -> None:
     """One line beside the answer, on standard error."""
     print(paint(f"warning: {line}", "yellow", sys.stderr), file=sys.stderr)

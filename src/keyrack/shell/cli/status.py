@@ -34,7 +34,7 @@ def status(config: ConfigFile = None, json: screen.Json = False) -> None:
     else:
         screen.say(f"{loaded.deployment.id}, configured by {file}")
         for finding in health.findings:
-            screen.say(f"  {screen.mark(finding.level)} {finding.what:<24} {finding}")
+            screen.hanging(f"  {screen.mark(finding.level)} {finding.what:<24} ", 29, str(finding))
         for name, fingerprint in _fingerprints(loaded).items():
             screen.say(f"  · {'server ' + name:<24} {fingerprint}")
         if not health.ok:
