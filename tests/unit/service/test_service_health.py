@@ -87,7 +87,7 @@ def test_what_the_server_has_found_counts_while_it_is_recent() -> None:
     old = replace(recent, at=NOW - FRESH)
 
     (found,) = told(validation=recent)
-    assert "a role is missing (found 1 min ago, and so since 1 h); no key is handed out" in found.told
+    assert "a role is missing (found 1 min ago, and first 1 h ago); no key is handed out" in found.told
     assert [] == told(validation=old)
     assert [Level.FAILED] == [each.level for each in told(seen=None, validation=old)]
 

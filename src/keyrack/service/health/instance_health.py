@@ -40,9 +40,9 @@ def findings(known: Known, at: int) -> Iterator[Finding]:
     """Everything about one instance; ``at`` is seconds since 1970."""
     yield root_key(known, at)
     yield from _sealed(known, at)
-    yield from _withheld(known)
+    yield from _withheld(known, at)
     yield from _moving(known)
-    yield from _behind(known)
+    yield from _behind(known, at)
     yield from _strangers(known)
     yield from _leftovers(known, at)
 
@@ -55,7 +55,7 @@ def root_key(known: Known, at: int) -> Finding:
     if known.seen is not None and known.seen.reason:
         return _unwell(known, known.seen.reason, known.seen.told, known.seen.state)
     if found is not None and found.reason and (recent or known.seen is None):
-        told = f"{found.told} (found {ago(at - found.at)} ago, and so since {ago(at - found.since)})"
+        told = f"{found.told} ({_seen(found, at)})"
         return _unwell(known, found.reason, told, found.root_key_state)
     state = known.seen.state if known.seen is not None else found.root_key_state if found is not None else None
     if state == _DEACTIVATED:
@@ -67,6 +67,11 @@ def root_key(known: Known, at: int) -> Finding:
     if found is not None and recent:
         return Finding(what, Level.OK, f"{instance.key_manager} wrapped and unwrapped {ago(at - found.at)} ago")
     return Finding(what, Level.WARNING, f"not looked at: key manager {instance.key_manager!r} was not opened")
+
+
+def _seen(found: Validation, at: int) -> str:
+    last, first = ago(at - found.at), ago(at - found.since)
+    return f"found {last} ago" if last == first else f"found {last} ago, and first {first} ago"
 
 
 def _unwell(known: Known, reason: str, told: str, state: int | None) -> Finding:
@@ -87,7 +92,7 @@ def _sealed(known: Known, at: int) -> Iterator[Finding]:
         yield Finding(f"keys of {instance.name}", Level.WARNING, told, act)
 
 
-def _withheld(known: Known) -> Iterator[Finding]:
+def _withheld(known: Known, at: int) -> Iterator[Finding]:
     instance, found = known.instance, known.validation
     what = f"keys of {instance.name}"
     act = _restoring(known)
@@ -96,14 +101,20 @@ def _withheld(known: Known) -> Iterator[Finding]:
         yield Finding(what, Level.FAILED, told, act, cause=str(Reason.DELETED))
     elif found is not None and found.withheld:
         told = f"{counted(found.withheld, 'key')} withheld: the standard key was deleted in the key manager"
+        told += _counted_at(found, at)
         yield Finding(what, Level.WARNING, told, act, cause=str(Reason.DELETED))
+
+
+def _counted_at(found: Validation, at: int) -> str:
+    """The server counts once a minute: what was mended since then is told all the same."""
+    return f" (counted {ago(at - found.at)} ago)"
 
 
 def _restoring(known: Known) -> str:
     where = "by the key manager's API: POST /api/v2/keys/ID/restore"
     if known.acts is not None:
         where = "there: the instance ▸ Keys ▸ (filter Destroyed) ▸ … ▸ Restore, within 30 days"
-    listed = f"'keyrack audit list {known.instance.name}' names it"
+    listed = f"'keyrack key list {known.instance.name}' shows which are withheld"
     return f"if that was not meant, restore it {where}; it is given again within a minute. {listed}"
 
 
@@ -118,11 +129,12 @@ def _moving(known: Known) -> Iterator[Finding]:
         yield Finding(f"keys of {instance.name}", Level.WARNING, told, act)
 
 
-def _behind(known: Known) -> Iterator[Finding]:
+def _behind(known: Known, at: int) -> Iterator[Finding]:
     found, name = known.validation, known.instance.name
     if found is not None and found.behind:
         told = (
             f"{counted(found.behind, 'key')} wrapped by an older version of the root key, which opens them all the same"
+            f"{_counted_at(found, at)}"
         )
         act = f"the server wraps them anew in the background; 'keyrack root-key rewrap {name}' does it now"
         yield Finding(f"keys of {name}", Level.WARNING, told, act)
