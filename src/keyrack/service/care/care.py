@@ -29,7 +29,7 @@ USABLE: Final = frozenset({"", str(Reason.READ_ONLY)})
 the root key is perhaps another one than was meant, and then every standard key would seem to be gone."""
 
 Rewrap = Callable[[Instance], Awaitable[object]]
-"""Wraps what is behind under the newest version of the root key, and commits it."""
+"""Wraps what is behind under the newest version of the root key, and commits it; as text the answer says what came."""
 
 
 class Care:
@@ -128,6 +128,7 @@ class Care:
             kept[identifier] = _with_sync(is_, came)
             if (entry := validations.entry(instance, is_, was)) is not None:
                 entries.append(entry)
+                _log(instance, is_)
         if kept:
             await self._catalog.commit(Unit(entries=entries, validations=tuple(kept.values())))
         return kept
@@ -161,6 +162,14 @@ class Care:
             log.exception("rewrapping the keys of %s failed", instance.name)
         else:
             log.info("rewrapped", extra={"instance": instance.name, "outcome": str(came)})
+
+
+def _log(instance: Instance, is_: Validation) -> None:
+    """What is new of a root key, for whoever reads the log and not the journal."""
+    if is_.reason:
+        log.warning("a root key cannot be used", extra={"instance": instance.name, "why": is_.told})
+    else:
+        log.info("a root key is well", extra={"instance": instance.name})
 
 
 def _with_failure(seen: Look, came: Synced | KeyManagerFailed | None) -> Look:

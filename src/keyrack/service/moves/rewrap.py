@@ -50,6 +50,10 @@ class Rewrapped:
     leftovers: int
     """Standard keys of the instance that are still to be deleted."""
 
+    def __str__(self) -> str:
+        done = f"{self.outcome.changed} of {self.outcome.done} wrapped anew by version {self.version}"
+        return f"{done}, {len(self.outcome.failures)} failed, {self.leftovers} old standard keys to delete"
+
 
 async def behind(ground: Ground, instance: Instance) -> Behind:
     """What there is to rewrap; nothing is changed. Raises the key manager's two failures."""
