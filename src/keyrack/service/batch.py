@@ -297,7 +297,8 @@ class Conversation:
         """What the journal keeps of an item that has succeeded, or failed with ``error``."""
         detail = self._detail(execution)
         if error is not None and error.cause:
-            detail["cause"] = error.cause[:LONGEST_CAUSE]
+            cut = len(error.cause) > LONGEST_CAUSE
+            detail["cause"] = f"{error.cause[: LONGEST_CAUSE - 1]}…" if cut else error.cause
         found = getattr(payload, "unique_identifier", None)
         return Entry(
             at=int(self._now * 1000),
