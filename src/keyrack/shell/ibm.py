@@ -85,7 +85,10 @@ def _secret_file(path: Path, where: str) -> Path:
     # As of a keystore's key file: a service manager's credentials are 0440 in a directory that only the service enters.
     if _mode_of(path, where) & 0o037:
         told = Problem(
-            where=where, what=f"{path} is open to other users", why="who reads it is us", instead=f"chmod 600 {path}"
+            where=where,
+            what=f"{path} is open to other users",
+            why="who reads it may do there what Keyrack may",
+            instead=f"chmod 600 {path}",
         )
         raise ConfigError([told])
     return path

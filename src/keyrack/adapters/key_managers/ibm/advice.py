@@ -20,8 +20,9 @@ BY_REASON: Final[Mapping[Reason, str]] = {
     Reason.ABSENT: "Name a key of this instance: the instance ▸ Keys shows its ID. A key that was purged is lost.",
     Reason.DELETED: "Restore it: the instance ▸ Keys ▸ (filter Destroyed) ▸ … ▸ Restore, within 30 days.",
     Reason.STATE: "Look at the key's state: the instance ▸ Keys; a disabled one is enabled there (… ▸ Enable key).",
-    Reason.UNREACHABLE: "Look whether DNS knows the name here and whether TCP port 443 is open to it, by the proxy or "
-    "without; private endpoints are reached from IBM Cloud's own network alone (a VPE gateway, or Direct Link).",
+    Reason.UNREACHABLE: "Look whether DNS knows the name here and whether a firewall lets this machine through to that "
+    "port, by the proxy or without; private endpoints are reached from IBM Cloud's own network alone (a VPE gateway, "
+    "or Direct Link).",
     Reason.TRUST: "If a proxy of yours looks into TLS, give its authority as `ca_bundle`; compare the name with the "
     "certificate's. Else somebody else answers.",
     Reason.OVERLOADED: "Wait a little and try again.",
