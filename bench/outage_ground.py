@@ -57,14 +57,16 @@ class Tenant:
         self.uids += made
         return made
 
-    def load(self, address: tuple[str, int], uids: Sequence[str], rate: float, seconds: float) -> list[str]:
-        """The command line of a load of Gets of these keys, on a schedule."""
+    def load(
+        self, address: tuple[str, int], uids: Sequence[str], seconds: float, *, rate: float | None = None
+    ) -> list[str]:
+        """The command line of a load of Gets of these keys, so many a second on a schedule, or without rest."""
         directory = self.deployment.directory
         certificate, key = self.identity.write(directory, f"load-{self.name}")
         told = directory / f"load-{self.name}.uids"
         told.write_text("".join(f"{uid} - -\n" for uid in uids))
         files = ["--ca", str(directory / "authority.pem"), "--cert", str(certificate), "--key", str(key)]
-        when = ["--rate", str(rate), "-d", str(seconds), "-w", "0", "-c", "8"]
+        when = ["-d", str(seconds), "-w", "0", "-c", "8", *(["--rate", str(rate)] if rate else [])]
         what = ["get", "--uid-file", str(told), "--port", str(address[1]), "--tls", "1.3", "--json", "-", "--quiet"]
         return [str(BUILD / "kmipload"), *what, *files, *when]
 

@@ -9,9 +9,9 @@ from bench.servers import CannotMeasure
 
 from keyrack.testing.fault_proxy_rules import Fault, Rule
 
-WARM, COLD = 32, 24
+WARM, COLD = 32, 64
 RATE = 200.0
-"""Gets a second of each of the two loads."""
+"""Gets a second of the load of warm Gets."""
 
 
 @dataclass(slots=True)
@@ -22,13 +22,21 @@ class Phase:
     p50: float
     p99: float
     """Of warm keys of the instance whose key manager it is."""
-    other_p50: float
-    other_p99: float
-    """The same for an instance of another key manager."""
     refusals: list[float] = field(default_factory=list)
     """Seconds until each cold Get was refused."""
     back_after: float | None = None
     """Seconds from the end of the hang to the first cold Get that worked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What an instance of another key manager gets meanwhile, by eight clients that ask without rest."""
+
+    hang: bool
+    rate: float
+    """Gets a second."""
+    p50: float
+    p99: float
 
 
 class Outage:
@@ -50,19 +58,33 @@ class Outage:
                     raise CannotMeasure("bench: a key is not to be had")
 
     def phase(self, seconds: float, *, hang: bool) -> Phase:
-        """Both loads, and with the hang cold Gets besides; then how long it takes until those work again."""
+        """The load of warm Gets, and with the hang cold Gets besides; then how long it takes until those work again."""
+        self._begin(hang)
+        load = start(self.mine.load(self.address, self.mine.uids[:WARM], seconds, rate=RATE))
+        refusals = self._refused(time.monotonic() + seconds - 1) if hang else []
+        phase = Phase(hang, *_percentiles(finish(load, "warm Gets")), refusals)
+        self.on.proxy.set()
+        phase.back_after = self._back() if hang else None
+        return phase
+
+    def beside(self, seconds: float, *, hang: bool) -> Beside:
+        """The other instance without rest, while this one is asked for keys that are not in memory, or that are."""
+        self._begin(hang)
+        load = start(self.others.load(self.address, self.others.uids[:WARM], seconds))
+        until = time.monotonic() + seconds
+        with self.mine.connect(self.address) as asking:
+            while time.monotonic() < until:
+                got(asking, self.cold[0] if hang else self.mine.uids[0])
+                time.sleep(0.2)
+        result = finish(load, "Gets beside")
+        self.on.proxy.set()
+        if hang:
+            self._back()
+        return Beside(hang, float(result["units_per_s"]), *_percentiles(result))
+
+    def _begin(self, hang: bool) -> None:
         if hang:
             self.on.proxy.set(Rule(fault=Fault.HANG))
-        loads = [
-            start(tenant.load(self.address, tenant.uids[:WARM], RATE, seconds)) for tenant in (self.mine, self.others)
-        ]
-        refusals = self._refused(time.monotonic() + seconds - 1) if hang else []
-        mine, others = (finish(load, "warm Gets") for load in loads)
-        phase = Phase(hang, *_percentiles(mine), *_percentiles(others), refusals)
-        if hang:
-            self.on.proxy.set()
-            phase.back_after = self._back()
-        return phase
 
     def _refused(self, until: float) -> list[float]:
         """Ask for cold keys again and again; seconds until each refusal."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from bench.outage_ground import Ground, Tenant, got
 
-EVERY = 0.25
-"""Seconds between two Gets."""
+EVERY = (0.25, 5.0, 14.0, 21.0, 29.0)
+"""Seconds between two Gets, of one instance each: whoever asks seldom is served longest by a lease."""
+STEADY = 60.0
+"""Seconds for which they ask before anything is revoked."""
 LEASE, EXISTENCE = 35.0, 65.0
 """Bounds in seconds: a lease of 30 and a probe of 5; the 60 between two listings, and one listing of 5."""
 PATIENCE = 120.0
@@ -20,8 +22,12 @@ class Revocation:
     """One way to revoke, on one instance."""
 
     way: str
-    seconds: float
-    """From the beginning of the act to the first Get that was refused; infinite where none was."""
+    every: float
+    """Seconds between two Gets."""
+    served: float
+    """Seconds from the beginning of the act to the last answer with the key."""
+    refused: float
+    """The same to the first refusal; infinite where there was none."""
     bound: float
     told: str
     """The refusal, as the client sees it."""
@@ -29,10 +35,12 @@ class Revocation:
 
 @dataclass(slots=True)
 class Watch:
-    """A client that asks for one key until it is refused three times in a row."""
+    """A client that asks for one key until it is refused twice in a row."""
 
     tenant: Tenant
     address: tuple[str, int]
+    every: float
+    served_at: float = 0.0
     refused_at: float = float("inf")
     told: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -41,12 +49,15 @@ class Watch:
         """In a thread of its own."""
         refusals = 0
         with self.tenant.connect(self.address) as asking:
-            while refusals < 3 and not self.ended.is_set():
-                answer = got(asking, self.tenant.uids[0])
+            while refusals < 2:
+                answer, now = got(asking, self.tenant.uids[0]), time.monotonic()
                 refusals = 0 if answer.ok else refusals + 1
-                if refusals == 1:
-                    self.refused_at, self.told = time.monotonic(), answer.message
-                time.sleep(EVERY)
+                if answer.ok:
+                    self.served_at = now
+                elif refusals == 1:
+                    self.refused_at, self.told = now, answer.message
+                if self.ended.wait(self.every):
+                    return
         self.ended.set()
 
 
@@ -87,33 +98,36 @@ def _ways(on: Ground) -> dict[str, tuple[str, float, Act]]:
     }
 
 
-def revocations(on: Ground, instances: int) -> list[Revocation]:
-    """Every way, all at the same time, on so many instances of its own each."""
+def revocations(on: Ground) -> list[Revocation]:
+    """Every way, all at the same time, each on an instance for each of :data:`EVERY`."""
     for name in ("granted", "keyed"):
         on.configure(name, on.proxies["other"], on.served.instance, f"keyrack-{name}")
     ways = _ways(on)
     tenants = {
-        way: [on.tenant(f"{way.replace(' ', '-')}-{number}".lower(), manager) for number in range(instances)]
+        way: [on.tenant(f"{way.replace(' ', '-')}-{number}".lower(), manager) for number in range(len(EVERY))]
         for way, (manager, *_) in ways.items()
     }
     address = on.deployment.start()
-    watches = {way: [_watched(tenant, address) for tenant in some] for way, some in tenants.items()}
-    time.sleep(5)
+    watches = {
+        way: [_watched(tenant, address, every) for tenant, every in zip(some, EVERY, strict=True)]
+        for way, some in tenants.items()
+    }
+    time.sleep(STEADY)
     acted = {}
     for way, (_, _, act) in ways.items():
         acted[way] = time.monotonic()
         act(tenants[way])
-    found = [
-        Revocation(way, watch.refused_at - acted[way], ways[way][1], watch.told)
-        for way, watch in _ended(watches, time.monotonic() + PATIENCE)
-    ]
+    found = []
+    for way, watch in _ended(watches, time.monotonic() + PATIENCE):
+        served, refused = watch.served_at - acted[way], watch.refused_at - acted[way]
+        found.append(Revocation(way, watch.every, served, refused, ways[way][1], watch.told))
     on.deployment.stop()
     return found
 
 
-def _watched(tenant: Tenant, address: tuple[str, int]) -> Watch:
+def _watched(tenant: Tenant, address: tuple[str, int], every: float) -> Watch:
     tenant.make(address, 1)
-    watch = Watch(tenant, address)
+    watch = Watch(tenant, address, every)
     threading.Thread(target=watch.run, daemon=True).start()
     return watch
 
