@@ -172,7 +172,7 @@ class Iam(Table):
 
 class Deleting(Iam):
     """Who deletes standard keys, where that is not who does everything else: it needs the role Manager, and the one in
-    `iam` no more than Writer. Keys as in `iam`.
+    `iam` no more than Writer. Keys as in `iam`, whose `url` counts here too.
     """
 
 
@@ -256,8 +256,8 @@ class IbmTable(KeyManagerTable):
         return [iam for iam in (self.iam, self.deleting) if iam is not None]
 
     def iam_address(self, iam: Iam) -> str:
-        """Where IAM is for one of its two identities."""
-        return iam.url or iam_url_of(PRIVATE if self.private else PUBLIC)
+        """Where IAM is for one of its two identities: they have one IAM, unless the second names another."""
+        return iam.url or self.iam.url or iam_url_of(PRIVATE if self.private else PUBLIC)
 
 
 def _region(text: str, known: Sequence[str], product: str, otherwise: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keyrack.adapters.key_managers.ibm import advice
 from keyrack.adapters.key_managers.ibm.exchange import Exchange, Request
 from keyrack.adapters.key_managers.ibm.patience import http_date
-from keyrack.adapters.key_managers.ibm.records import ACTIVE, DEACTIVATED, STATES, KeyRecord
+from keyrack.adapters.key_managers.ibm.records import ACTIVE, DEACTIVATED, DESTROYED, STATES, KeyRecord
 from keyrack.adapters.key_managers.ibm.settings import ApiKey, IamSettings, TokenFile, TrustedProfile
 from keyrack.domain.secret import Secret, randomize
 from keyrack.ports.key_manager import Checked, KeyManagerFailed, KeyManagerRefused, Reason, TellsBinding, Verdict
@@ -106,7 +106,11 @@ class Check:
         found = []
         for tokens, iam in ((manager.tokens, manager.settings.iam), (manager.deleting, manager.settings.deleting)):
             if tokens is not None and iam is not None:
-                await tokens.current(time.monotonic() + manager.settings.write_seconds)
+                try:
+                    await tokens.current(time.monotonic() + manager.settings.write_seconds)
+                except KeyManagerFailed as error:
+                    second = "of the table `deleting`: " if tokens is manager.deleting else ""
+                    return FAILED, second + advice.told(error)
                 found.append(_source(iam))
         return WELL, f"there is a token {' and another '.join(found)}"
 
@@ -260,7 +264,8 @@ def _judged(record: KeyRecord, manager: "KeyProtect") -> Found:
         )
     if record.state != ACTIVE:
         state = STATES.get(record.state, f"in state {record.state}")
-        return FAILED, f"{named} is {state}. {advice.BY_REASON[Reason.STATE]}"
+        reason = Reason.DELETED if record.state == DESTROYED else Reason.STATE
+        return FAILED, f"{named} is {state}. {advice.BY_REASON[reason]}"
     if manager.default_ring_only and record.ring not in ("", "default"):
         return FAILED, f"{named} lies in the key ring {record.ring}: KMIP needs it in the key ring default"
     told = f"{named} is active, its version {record.version}"
