@@ -91,6 +91,8 @@ class IbmChoice:
     """How people are told where it is."""
     api_key: Path | None
     """The API key's file that is not there yet; ``None`` where nothing is missing."""
+    open_to_others: Path | None = None
+    """The API key's file that others may read, and that is not used for as long as they may."""
     warning: str = (
         "without integrity.key no wrapped key verifies: keep a copy of it, and of the catalog, on another machine"
     )
@@ -98,6 +100,8 @@ class IbmChoice:
     def next_steps(self, option: str) -> list[str]:
         """What a person does now; ``option`` names the configuration where it has to be named."""
         steps = [f"keyrack key-manager check{option}", f"keyrack root-key list{option}"]
+        if self.open_to_others is not None:
+            steps.insert(0, f"chmod 600 {shlex.quote(str(self.open_to_others))}")
         if self.api_key is not None:
             file = shlex.quote(str(self.api_key))
             steps.insert(0, f"(umask 077; read -rsp 'API key: ' KEY; echo \"$KEY\" > {file})")
@@ -112,8 +116,16 @@ def chosen_ibm(kind: str, directory: Path, options: IbmOptions, *, ask: bool) ->
             f"a key manager at IBM needs --kms-instance UUID, the instance's ID (GUID), and --region or --url; "
             f"see 'keyrack init --key-manager {kind} --help'"
         )
+    bundle = options.ca_bundle.expanduser() if options.ca_bundle is not None else None
+    if bundle is not None and not bundle.is_file():
+        raise WrongUse(f"--ca-bundle {bundle} is not there; name a file with the authorities' certificates in PEM")
     tables = "\n".join([*_main(kind, options), "", *_iam(directory, options), "", *_INTEGRITY])
-    return IbmChoice(tables=tables, told=_told(tables), api_key=_missing(directory, options))
+    return IbmChoice(
+        tables=tables,
+        told=_told(tables),
+        api_key=_missing(directory, options),
+        open_to_others=_open_to_others(options.api_key_file),
+    )
 
 
 _INTEGRITY = (
@@ -190,3 +202,8 @@ def _missing(directory: Path, options: IbmOptions) -> Path | None:
         return None
     path = Path(_whole(options.api_key_file) or directory / API_KEY)
     return None if path.exists() else path
+
+
+def _open_to_others(path: Path | None) -> Path | None:
+    path = path.expanduser().absolute() if path is not None else None
+    return path if path is not None and path.is_file() and path.stat().st_mode & 0o037 else None
