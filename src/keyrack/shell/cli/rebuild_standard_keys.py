@@ -51,6 +51,10 @@ def from_catalog(name: str, rate: float | None, config: Path | None, *, dry_run:
         copies.failures(failures)
         if outcome is not None:
             screen.say(f"{screen.count(outcome.changed, 'standard key')} put again; their keys are served again.")
+        elif due and dry_run:
+            screen.say(
+                f"Nothing was changed: without --dry-run, 'keyrack rebuild --from-catalog {name}' puts them again."
+            )
         elif not due and not failures:
             screen.say(f"Every standard key of {name} is there.")
     raise typer.Exit(UNHEALTHY if failures or stopped else OK)

@@ -150,7 +150,8 @@ def _make(where: Where, wanted: "NewKey", *, rotate_every: int | None, dual_auth
     screen.say()
     option = f" --config {where.config}" if where.config else ""
     screen.say("Next, an instance whose keys it wraps:")
-    screen.say(f"  keyrack instance create NAME --root-key {key.identifier}{option}")
+    among = f" --key-manager {where.key_manager}" if where.key_manager else ""
+    screen.say(f"  keyrack instance create NAME --root-key {key.identifier}{among}{option}")
 
 
 def _living(desk: "Desk", name: str) -> bool:
