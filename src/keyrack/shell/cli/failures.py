@@ -49,6 +49,10 @@ ADVICE: Mapping[str, str] = {
 """What to do on a command line about failures whose text is Key Protect's, by the name of their kind."""
 
 
+SAID_ALL = frozenset({"state", "request", "deleted", "absent", "overloaded"})
+"""Reasons of a key manager after which nothing is left to be tried out: its words say what is in the way."""
+
+
 def tell(error: Exception, *, debug: bool) -> int:
     """Say what went wrong and answer the exit code."""
     if debug:
@@ -83,10 +87,19 @@ def _known(error: Exception) -> tuple[list[str], int | None]:
     for kind in type(error).__mro__:
         code = FORESEEN.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
-            advice = next((ADVICE[each.__name__] for each in type(error).__mro__ if each.__name__ in ADVICE), None)
+            advice = _advice(error)
             told = f"{error}; {advice}" if advice else str(error)
             return told.splitlines() or [kind.__name__], code
     return ([_system(error)], FAILED) if isinstance(error, OSError) else ([], None)
+
+
+def _advice(error: Exception) -> str | None:
+    reason = str(getattr(error, "reason", ""))
+    if reason in SAID_ALL:
+        return None
+    if reason == "permission":
+        return "which role it needs is in 'Who may do what' of docs/ibm-key-protect.md"
+    return next((ADVICE[each.__name__] for each in type(error).__mro__ if each.__name__ in ADVICE), None)
 
 
 def _misused(error: Any) -> tuple[list[str], int]:
