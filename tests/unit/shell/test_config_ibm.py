@@ -333,3 +333,16 @@ def test_a_credential_is_systemds(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
 
     assert ApiKey(tmp_path / "ibm.key") == settings_of(config, "kp", config.of_ibm["kp"]).iam.source
+
+
+def test_who_deletes_asks_the_same_iam_unless_another_is_named(tmp_path: Path) -> None:
+    iam = '[key_managers.kp.iam]\nurl = "https://iam.example.com"\napi_key_file = "ibm.key"\n'
+    text = HEAD + KEY_PROTECT.partition("[key_managers.kp.iam]")[0] + iam
+    second = '[key_managers.kp.deleting]\napi_key_file = "manager.key"\n'
+    same = loaded(tmp_path, text + second).of_ibm["kp"]
+    other = loaded(tmp_path, text + second + 'url = "https://other.example.com"\n').of_ibm["kp"]
+    assert same.deleting is not None
+    assert other.deleting is not None
+
+    assert same.iam_address(same.deleting) == "https://iam.example.com"
+    assert other.iam_address(other.deleting) == "https://other.example.com"

@@ -15,6 +15,7 @@ INSTANCE = "6dd8a2f1-8f12-4b6a-9c0e-3a1f3f6b7d21"
 def test_every_option_has_its_key(tmp_path: Path) -> None:
     """Paths are absolute, whatever is in them."""
     bundle = tmp_path / 'ca "x".pem'
+    bundle.touch()
     options = IbmOptions(
         url="https://kms.example.com:8443",
         kms_instance=INSTANCE,
@@ -69,3 +70,22 @@ def test_what_is_missing_or_contradicts_is_refused(tmp_path: Path) -> None:
         chosen_ibm("key-protect", tmp_path, IbmOptions(region="eu-de"), ask=False)
     with pytest.raises(ConfigError, match=r"ibm\.iam: .* it names api_key_file and token_file to prove who asks"):
         chosen_ibm("key-protect", tmp_path, both, ask=False)
+
+
+def test_a_ca_bundle_that_is_missing_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    options = IbmOptions(region="eu-de", kms_instance=INSTANCE, ca_bundle=tmp_path / "missing.pem")
+
+    with pytest.raises(WrongUse, match=r"missing\.pem is not there"):
+        chosen_ibm("key-protect", tmp_path, options, ask=False)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_an_api_key_that_others_may_read_is_closed_first(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "kp.key"
+    file.touch()
+    file.chmod(mode)
+    options = IbmOptions(region="eu-de", kms_instance=INSTANCE, api_key_file=file)
+
+    first = chosen_ibm("key-protect", tmp_path, options, ask=False).next_steps("")[0]
+
+    assert first.startswith("keyrack key-manager check" if mode == 0o600 else f"chmod 600 {file}")

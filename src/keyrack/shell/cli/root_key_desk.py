@@ -123,7 +123,8 @@ class Desk:
             raise Failed(f"{len(chosen)} root keys are called {word!r}, or begin with it; name one of them: {those}")
         raise Failed(
             f"no root key of the key manager instance {self.instance.name!r} is called {word!r}, or begins with it "
-            f"(in {_LEAST_PREFIX} characters or more); see 'keyrack root-key list'"
+            f"(in {_LEAST_PREFIX} characters or more); see 'keyrack root-key list', or name another key manager with "
+            "--key-manager"
         )
 
     @contextmanager
