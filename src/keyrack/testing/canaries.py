@@ -1,7 +1,11 @@
 """Canaries: keys that a test knows, and the search for their traces in files and in the memory of a process."""
 
 import base64
+import os
+import signal
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 PIECE = 16
@@ -49,10 +53,27 @@ def in_text(secrets: Iterable[bytes], text: str) -> list[str]:
 def in_memory(secrets: Iterable[bytes], pid: int) -> dict[bytes, int]:
     """How often each secret's beginning, and its end, stand raw in the writable memory of another process."""
     counts = dict.fromkeys(secrets, 0)
-    for window in _memory(pid):
-        for secret in counts:
-            counts[secret] += window.count(secret[:PIECE]) + window.count(secret[-PIECE:])
+    with _stopped(pid):
+        for window in _memory(pid):
+            for secret in counts:
+                counts[secret] += window.count(secret[:PIECE]) + window.count(secret[-PIECE:])
     return counts
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    """Let another process stand still: memory that it gives back meanwhile would end the search around it."""
+    if pid == os.getpid():
+        yield
+        return
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{pid}/stat")
+        while stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "TtZX":
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _memory(pid: int) -> Iterator[bytes]:
