@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 PUBLISHED = Path(__file__).parent / "RESULTS.md"
-HEAD = "# Measured\n\nWritten by `make bench`; see `bench/run.py` and `bench/key_manager.py` for how.\n"
+HEAD = "# Measured\n\nWritten by `make bench`; see `bench/run.py`, `bench/key_manager.py` and `bench/outage.py` for how.\n"
 _SECTION = re.compile(r"^## (.+)\n", re.MULTILINE)
 
 
