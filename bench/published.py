@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 PUBLISHED = Path(__file__).parent / "RESULTS.md"
-HEAD = "# Measured\n\nWritten by `make bench`; see `bench/run.py`, `bench/key_manager.py` and `bench/outage.py` for how.\n"
+HOW = "see `bench/run.py`, `bench/key_manager.py` and `bench/outage.py` for how"
+HEAD = f"# Measured\n\nWritten by `make bench`; {HOW}.\n"
 _SECTION = re.compile(r"^## (.+)\n", re.MULTILINE)
 
 
