@@ -1,5 +1,6 @@
 """What opens a keystore: a key file or a passphrase gives its master key; recovered shares give its key itself."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -122,7 +123,18 @@ class Passphrase:
                 "the OpenSSL under python's cryptography knows no Argon2id: install cryptography from PyPI, or have "
                 "OpenSSL 3.2 or newer"
             ) from None
+        finally:
+            self._overwrite_stack(salt)
         return Secret(master)
+
+    def _overwrite_stack(self, salt: bytes) -> None:
+        """Derive something else at the least cost: OpenSSL leaves the block that it hashed first, with the passphrase
+        in it, on the stack of the thread, where nothing may come by for as long as the server runs.
+        """
+        dummy, nothing = bytearray(len(self.passphrase)), bytearray(MASTER_KEY)
+        with contextlib.suppress(MemoryError, UnsupportedAlgorithm):
+            cheap = Argon2id(salt=salt, length=MASTER_KEY, iterations=1, lanes=LANES, memory_cost=8 * LANES)
+            cheap.derive_into(dummy, nothing)  # type: ignore[arg-type] # any buffer will do
 
     def wipe(self) -> None:
         """Forget the passphrase."""
