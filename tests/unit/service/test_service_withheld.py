@@ -134,7 +134,7 @@ async def test_the_journal_keeps_the_cause_of_a_failure(client: Client) -> None:
 
 
 async def test_a_long_cause_is_cut(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a key manager says may be long; 200 characters of it are kept."""
+    """What a key manager says may be long; 200 characters of it are kept, and the last one says that there was more."""
     uid = await client.made()
 
     async def fail(self: ItemContext, managed: ManagedObject) -> None:
@@ -145,7 +145,7 @@ async def test_a_long_cause_is_cut(client: Client, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ItemContext, "open", fail)
     await client.refused(get(uid))
 
-    assert ("because " * 100)[:200] == (await last(client.house))["detail"]["cause"]
+    assert ("because " * 100)[:199] + "…" == (await last(client.house))["detail"]["cause"]
 
 
 async def test_a_refusal_without_a_cause_tells_of_none(client: Client) -> None:
