@@ -17,6 +17,7 @@ from typing import Any, Final
 import pytest
 
 from keyrack.adapters.key_managers.ibm.client import IMPORT_TOKEN_SECONDS
+from keyrack.adapters.key_managers.ibm.iam import FETCH
 from keyrack.adapters.key_managers.ibm.settings import HPCS, TokenFile
 from keyrack.domain.secret import Secret
 from keyrack.ports.key_manager import KeyManagerFailed, KeyManagerRefused, KeyManagerUnavailable, Reason
@@ -190,7 +191,7 @@ async def _met(way: Lane, at: Adapter, things: Things, case: Case, method: str) 
     is_long = METHODS[method] is not Kind.READING or method in LONG
     deadline = settings.write_seconds if is_long else settings.answer_seconds
     if method == "import_root_key":
-        deadline = IMPORT_TOKEN_SECONDS
+        deadline = min(IMPORT_TOKEN_SECONDS, FETCH) if case.where is Where.IAM else IMPORT_TOKEN_SECONDS
     result, reason, began = Result.WORKS, None, time.monotonic()
     value: Any = None
     try:
@@ -255,7 +256,9 @@ class Ground:
         again = [cell for cell, flaws in zip(cells, found, strict=True) if flaws]
         print(f"{len(cells)} cells, {len(again)} tried again")  # noqa: T201 - pytest shows it
         flawed = [(cell, flaws) for cell in again if (flaws := await self.cell(cell, USUAL))]
-        return [f"{case.name}, {kind}, {method}: {'; '.join(flaws)}" for (case, kind, method), flaws in flawed]
+        return [
+            f"{case.where}: {case.name}, {kind}, {method}: {'; '.join(flaws)}" for (case, kind, method), flaws in flawed
+        ]
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ _SECTIONS: Final[Sequence[tuple[str, str, Sequence[Case]]]] = (
         CONNECTION,
     ),
     ("Answers", "What is said in the place of the key manager, or by it.", ANSWERS),
-    ("IAM", "The same before the service that gives tokens; the client has none yet.", IAM),
+    ("IAM", "The same before the service that gives tokens, which has 5 s at most; the client has none yet.", IAM),
 )
 _KINDS: Final = {
     Kind.READING: "read, wrap or unwrap",
