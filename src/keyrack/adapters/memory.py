@@ -172,6 +172,8 @@ class MemoryCatalog:
 
     async def commit(self, unit: Unit) -> None:
         """All checks, then all writes: nothing between them can fail."""
+        if unit.people or unit.admissions or unit.key_affairs or unit.journal or unit.actor:
+            raise TypeError("the catalog in memory keeps no people, authorities, approvals or checkpoints")
         inserted, updated, intents = (
             [_stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
         )

@@ -44,6 +44,29 @@ class InstanceStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """How much an instance may have and ask for; the defaults are beyond what a vCenter comes to by itself."""
+
+    keys: int = 100_000
+    """Objects that are not destroyed."""
+    certificates: int = 200
+    """Client certificates and trusted authorities."""
+    requests: int = 2_000
+    """KMIP requests a second, over all its connections to one process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A username and password that clients of the instance send beside their certificate (KMIP 1.4, 6.6)."""
+
+    username: str
+    password: str = field(repr=False)
+    """Encoded argon2id hash."""
+    required: bool = False
+    """Whether a request without it is refused; one with a wrong one always is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """A "KMIP for VMware instance": a tenant with one key manager, one customer root key, its certificates and keys."""
 
@@ -68,6 +91,12 @@ class Instance:
     """Since when an administrator keeps it sealed: no key of it is handed out. ``None``: it is not sealed."""
     former: Home | None = None
     """Where its keys come from while they move to ``key_manager`` and ``root_key``; ``None`` once all are there."""
+    reason: str = ""
+    """Why it has its status, for people; empty where nothing is to be said of it."""
+    quotas: Quotas = Quotas()
+    credential: Credential | None = None
+    dual_control_at: int | None = None
+    """Since when acts that end keys need two people; it is not taken back by one."""
 
     @property
     def home(self) -> Home:
@@ -134,8 +163,47 @@ def identifier_of(fingerprint: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedAuthority:
+    """A certificate authority whose clients are let in to an instance, where their names fit its patterns."""
+
+    fingerprint: str
+    """SHA-256 of its DER form, 64 lower-case hexadecimal digits; the anchor that a chain must end at."""
+    instance: str
+    name: str
+    """Unique in its instance."""
+    subject: str
+    subject_pattern: str = ""
+    """What the subject (RFC 4514) must be like, with ``*`` for any characters; empty: any subject."""
+    san_pattern: str = ""
+    """What one DNS name, address or mail address of the Subject Alternative Name must be like; empty: any, or none."""
+    not_before: int
+    not_after: int
+    der: bytes
+    added_at: int
+    added_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCertificate:
+    """A client certificate that knocked and was not let in: seen, not trusted. Nothing that it says is proved."""
+
+    fingerprint: str
+    der: bytes
+    subject: str
+    """Printable, at most 200 characters."""
+    address: str
+    """Where it came from last, without the port."""
+    reason: str
+    first_at: int
+    last_at: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who asks: the certificate that TLS proved, and the instance that it means."""
 
     fingerprint: str
     instance: str
+    authority: str | None = None
+    """Fingerprint of the trusted authority that the certificate is let in by; ``None``: it is pinned itself."""

@@ -7,6 +7,11 @@ from typing import Any, Final, Protocol
 from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
+from keyrack.domain.people import Actor
+from keyrack.ports.admissions import AdmissionChanges
+from keyrack.ports.journal import JournalChanges
+from keyrack.ports.key_affairs import KeyAffairs
+from keyrack.ports.people import PeopleChanges
 from keyrack.spec.enumerations import State
 
 CERTIFICATE_ID: Final = "CertificateID-"
@@ -31,6 +36,10 @@ class Conflict(Exception):
 
 class InstanceChanged(Conflict):
     """An instance is not as the unit has seen it: its keys move, or are kept elsewhere from now on."""
+
+
+class RightsChanged(Conflict):
+    """Whoever acts is not, or not any more, as when it was decided that the act is allowed. Decide again."""
 
 
 class NotAuthorised(Exception):
@@ -151,6 +160,12 @@ class Unit:
     """Leftovers that are gone."""
     validations: Sequence[Validation] = ()
     """What was found out about instances; it takes the place of what was known. Of one that is gone nothing is kept."""
+    actor: Actor | None = None
+    """The person on whose rights an administrative act stands; one that has changed raises :class:`RightsChanged`."""
+    people: PeopleChanges | None = None
+    admissions: AdmissionChanges | None = None
+    key_affairs: KeyAffairs | None = None
+    journal: JournalChanges | None = None
 
     @property
     def initiator(self) -> str:

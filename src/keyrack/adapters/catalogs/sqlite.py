@@ -2,18 +2,22 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import certificate_of, instance_of
+from keyrack.adapters.catalogs.admissions import AdmissionReads
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
+from keyrack.adapters.catalogs.journaling import JournalReads
+from keyrack.adapters.catalogs.key_affairs import KeyReads
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
+from keyrack.adapters.catalogs.people import PeopleReads
+from keyrack.adapters.catalogs.reading import translated, unreadable
 from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
 from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
@@ -24,7 +28,6 @@ from keyrack.ports.catalog import (
     CERTIFICATE_ID,
     Author,
     Candidates,
-    CatalogUnavailable,
     JournalRecord,
     Leftover,
     Listed,
@@ -49,7 +52,7 @@ _KEY_RAW: Final = int(KeyFormatType.RAW)
 _RAW: Final = Form(key_format_type=KeyFormatType.RAW)
 
 
-class SqliteCatalog:
+class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads):
     """``ports.Catalog`` over SQLite in WAL mode with ``synchronous=FULL``.
 
     It belongs to one event loop at a time. Any number of processes may have the same file open.
@@ -79,7 +82,7 @@ class SqliteCatalog:
         try:
             found = (self._writer.read or self._read)(queries.AUTHORISE, (fingerprint,)).fetchone()
         except sqlite3.Error as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         if found is None:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         return Principal(fingerprint=fingerprint, instance=found[0])
@@ -89,7 +92,7 @@ class SqliteCatalog:
         try:
             row = (self._writer.read or self._read)(queries.LOAD, (unique_identifier, instance)).fetchone()
         except sqlite3.Error as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         if row is None:
             return None
         *columns, changes = row
@@ -107,7 +110,7 @@ class SqliteCatalog:
         connection = self._searching.pop() if self._searching else connect(self._path, wait=READ_WAIT)
         found: list[ManagedObject] = []
         try:
-            with _translated():
+            with translated():
                 cursor = connection.execute(sql, parameters)
                 while rows := cursor.fetchmany(AT_ONCE):
                     found += [_managed(row) for row in rows]
@@ -125,7 +128,7 @@ class SqliteCatalog:
 
     async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:
         """One page, in the order of creation."""
-        with _translated():
+        with translated():
             rows = self._read(queries.PAGE, (instance, after, instance, limit)).fetchall()
         return [_managed(row) for row in rows]
 
@@ -134,25 +137,25 @@ class SqliteCatalog:
     ) -> Sequence[Listed]:
         """One page, from the index of instances and Initial Dates."""
         parameters = (instance, now, now, now, *map(int, states), limit, offset)
-        with _translated():
+        with translated():
             rows = self._read(queries.listing(len(states)), parameters).fetchall()
         return self._listed(instance, rows)
 
     async def count_listing(self, instance: str, states: Collection[State], now: int) -> int:
         """Reads every row of the instance."""
         parameters = (instance, now, now, now, *map(int, states))
-        with _translated():
+        with translated():
             return int(self._read(queries.count_listing(len(states)), parameters).fetchone()[0])
 
     async def listed(self, instance: str, unique_identifier: str) -> Listed | None:
         """One object, with its authors."""
-        with _translated():
+        with translated():
             rows = self._read(queries.LISTED, (unique_identifier, instance)).fetchall()
         return next(iter(self._listed(instance, rows)), None)
 
     def _listed(self, instance: str, rows: Sequence[tuple[Any, ...]]) -> list[Listed]:
         """Who has let the certificates in that are named is read once for all rows."""
-        with _translated():
+        with translated():
             admitted = dict(self._read(queries.ADMISSIONS, (instance,)).fetchall()) if rows else {}
 
         def author(initiator: str) -> Author:
@@ -170,34 +173,34 @@ class SqliteCatalog:
 
     async def count(self, instance: str) -> int:
         """From the index alone."""
-        with _translated():
+        with translated():
             return int(self._read(queries.COUNT, (instance,)).fetchone()[0])
 
     async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
         """Through the reading connection, which sees only what was committed."""
-        with _translated():
+        with translated():
             row = self._read(queries.SEALED, (unique_identifier, instance)).fetchone()
         return row[0] if row else None
 
     async def intents(self) -> Sequence[ManagedObject]:
         """In the order they were recorded."""
-        with _translated():
+        with translated():
             return [_managed(row) for row in self._read(queries.INTENTS).fetchall()]
 
     async def instances(self) -> Sequence[Instance]:
         """All instances, by name."""
-        with _translated():
+        with translated():
             return [instance_of(row) for row in self._read(queries.INSTANCES).fetchall()]
 
     async def wrapping_key(self, instance: str) -> WrappingKey | None:
         """By its instance."""
-        with _translated():
+        with translated():
             row = self._read(queries.WRAPPING_KEY, (instance,)).fetchone()
         return wrapping_key_of(row) if row else None
 
     async def leftovers(self, instance: str | None = None) -> Sequence[Leftover]:
         """Oldest first."""
-        with _translated():
+        with translated():
             if instance is None:
                 rows = self._read(queries.LEFTOVERS).fetchall()
             else:
@@ -206,13 +209,13 @@ class SqliteCatalog:
 
     async def validations(self) -> Mapping[str, Validation]:
         """One for each instance that was looked at."""
-        with _translated():
+        with translated():
             found = [validation_of(row) for row in self._read(queries.VALIDATIONS).fetchall()]
         return {each.instance: each for each in found}
 
     async def certificates(self, instance: str | None = None) -> Sequence[ClientCertificate]:
         """Certificates in force, oldest first."""
-        with _translated():
+        with translated():
             if instance is None:
                 rows = self._read(queries.CERTIFICATES).fetchall()
             else:
@@ -221,12 +224,12 @@ class SqliteCatalog:
 
     async def generation(self) -> int:
         """The counter that the database's own triggers keep."""
-        with _translated():
+        with translated():
             return int(self._read(queries.GENERATION).fetchone()[0])
 
     async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:
         """Records in the order they were written."""
-        with _translated():
+        with translated():
             rows = self._read(queries.JOURNAL, (after, limit)).fetchall()
         return [
             JournalRecord(chain=chain, sequence=sequence, text=text, hash=digest, number=number)
@@ -235,12 +238,12 @@ class SqliteCatalog:
 
     async def journal_heads(self) -> Mapping[str, int]:
         """From the index of chains and sequences."""
-        with _translated():
+        with translated():
             return dict(self._read(queries.JOURNAL_HEADS).fetchall())
 
     async def last_fetches(self, instance: str) -> Mapping[str, int]:
         """Reads the whole journal, about a microsecond a record: for an administrator's command, not for the server."""
-        with _translated():
+        with translated():
             return dict(self._read(queries.LAST_FETCHES, (instance,)).fetchall())
 
     async def close(self) -> None:
@@ -248,18 +251,6 @@ class SqliteCatalog:
         await self._writer.close()
         for connection in (self._reading, *self._searching):
             connection.close()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: sqlite3.Error) -> CatalogUnavailable:
-    return CatalogUnavailable(f"the catalog cannot be read: {error}")
 
 
 def _managed(row: Sequence[Any]) -> ManagedObject:

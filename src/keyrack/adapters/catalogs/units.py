@@ -6,7 +6,7 @@ from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
-from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs import admissions, journaling, key_affairs, people, queries
 from keyrack.adapters.catalogs.administering import administer, check_administration, check_seen
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
@@ -16,6 +16,9 @@ from keyrack.domain.journal_chain import canonical
 from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceSealed, NotAuthorised, Unit
+
+ROOMS: Final = (people, admissions, key_affairs, journaling)
+"""The parts of the catalog that look after their own tables: ``concerns``, ``check`` and ``write`` of each."""
 
 
 class Row:
@@ -61,6 +64,7 @@ class Prepared:
         "names",
         "principal",
         "remembers",
+        "rooms",
         "seen",
         "settled",
         "texts",
@@ -84,7 +88,10 @@ class Prepared:
         )
         self.remembers = bool(unit.leftovers or unit.cleared or unit.validations)
         self.unit = unit
-        self.changes = bool(unit.inserted or unit.updated or unit.intents or unit.settled or self.administers)
+        self.rooms = [room for room in ROOMS if room.concerns(unit)]
+        self.changes = bool(
+            unit.inserted or unit.updated or unit.intents or unit.settled or self.administers or self.rooms
+        )
         self.inserted: Sequence[Row] = ()
         self.updated: Sequence[Row] = ()
         if not self.changes:
@@ -150,6 +157,8 @@ class Application:
         principal = unit.principal
         if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
             self._authorise(principal)
+        if unit.unit.actor is not None:
+            people.check_actor(self._execute, unit.unit.actor)
         if unit.unit.seen_instances:
             check_seen(self._execute, unit.unit.seen_instances)
         if unit.changes:
@@ -165,6 +174,8 @@ class Application:
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = self._compare(unit)
+        for room in unit.rooms:
+            room.check(self._execute, unit.unit)
         if unit.administers:
             check_administration(self._execute, unit.unit)
             self.forget()
@@ -177,6 +188,8 @@ class Application:
             self._update(row, found, unit.initiator)
         for identifier in unit.settled:
             self._execute(queries.SETTLE, (identifier,))
+        for room in unit.rooms:
+            room.write(self._execute, unit.unit)
 
     def _authorise(self, principal: Principal) -> None:
         found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()

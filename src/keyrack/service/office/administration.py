@@ -13,12 +13,25 @@ from typing import Any
 from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, JournalRecord, TooMany, Touch, Unit
+from keyrack.domain.people import Actor
+from keyrack.domain.rights import EVERYTHING, EVERYWHERE, Grants, Right
+from keyrack.ports.catalog import (
+    AlreadyThere,
+    Candidates,
+    Catalog,
+    Conflict,
+    JournalRecord,
+    RightsChanged,
+    TooMany,
+    Touch,
+    Unit,
+)
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.office.founding import root_key_for, telling_of, wrapping_key_for
 from keyrack.service.office.refusals import (
     CertificateElsewhere,
     CertificateThere,
+    Forbidden,
     LimitReached,
     NameTaken,
     NotThere,
@@ -49,6 +62,10 @@ class Administrator:
     address: str = "local"
     correlation: str = ""
     """What an act came with that others may know it by."""
+    grants: Grants = EVERYTHING
+    """What it may; whoever works on the machine with the deployment's files may everything."""
+    actor: Actor | None = None
+    """The person in the catalog on whose rights it acts, checked again in each transaction; ``None`` at the machine."""
 
 
 def check_instance_name(name: str) -> None:
@@ -80,13 +97,36 @@ class Administration:
         self._administrator = administrator
         self._clock = clock
 
+    @property
+    def administrator(self) -> Administrator:
+        """Who acts."""
+        return self._administrator
+
+    @property
+    def now(self) -> int:
+        """The time, in seconds since 1970."""
+        return self._clock() // 1000
+
+    def require(self, right: Right, instance: str = EVERYWHERE) -> None:
+        """Raise :class:`Forbidden` where whoever acts does not have the right, for this instance or everywhere.
+
+        Asked at the beginning of each use case. An instance that it does not even see is not found before, see
+        :meth:`instance`: foreign and absent look alike.
+        """
+        if not self._administrator.grants.allow(right, instance):
+            raise Forbidden(
+                f"this needs the right {right.title!r}, to {right.meaning}",
+                hint="an administrator can grant a role that has it; 'Rights' in docs/rights.md lists them",
+            )
+
     async def instances(self) -> Sequence[Instance]:
-        """All instances, by name."""
-        return await self._catalog.instances()
+        """All instances that whoever acts may see, by name."""
+        sees = self._administrator.grants.sees
+        return [each for each in await self._catalog.instances() if sees(each.identifier)]
 
     async def instance(self, name: str) -> Instance:
         """The instance of this name or identifier; a name that two key managers have tells neither."""
-        known = await self._catalog.instances()
+        known = await self.instances()
         found = [each for each in known if each.identifier == name] or [each for each in known if each.name == name]
         if len(found) == 1:
             return found[0]
@@ -314,4 +354,9 @@ class Administration:
             target=target,
             detail={**detail, "correlation": who.correlation} if who.correlation else detail,
         )
-        await self._catalog.commit(Unit(entries=(entry,), **changes))
+        try:
+            await self._catalog.commit(Unit(entries=(entry,), actor=who.actor, **changes))
+        except RightsChanged:
+            raise Forbidden(
+                "your rights, or what you have proved yourself with, were changed just now", hint="log in again"
+            ) from None

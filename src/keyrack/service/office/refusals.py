@@ -1,25 +1,121 @@
 """What an administrator's act is refused with; each text says what happened, why, and what to do instead."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from keyrack.domain.approvals import Approval
+
 
 class Refused(Exception):
     """An administrative act that was not done; nothing has changed."""
 
+    code: ClassVar[str] = "refused"
+    """What programs know it by; it never changes. REST shows it as the problem's type."""
+
+    def __init__(self, told: str, *, field: str = "", hint: str = "") -> None:
+        """``told``: for people. ``field``: which part of the request it is about. ``hint``: what to do, where ``told``
+        does not say it."""
+        super().__init__(f"{told}; {hint}" if hint else told)
+        self.field = field
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """What a program may want to know of it beside the words."""
+        return {}
+
 
 class NotThere(Refused):
-    """What was named is not there, or not any more."""
+    """What was named is not there, or not any more, or not for whoever asks: that looks alike."""
+
+    code = "not-found"
+
+
+class Forbidden(Refused):
+    """Whoever asks may see it, and not do this."""
+
+    code = "forbidden"
+
+
+class Unusable(Refused):
+    """What was handed over cannot be used."""
+
+    code = "unusable"
 
 
 class NameTaken(Refused):
     """Another one has the name."""
 
+    code = "name-taken"
+
 
 class CertificateThere(Refused):
     """The instance has this certificate already."""
+
+    code = "certificate-there"
 
 
 class CertificateElsewhere(Refused):
     """Another instance has this certificate."""
 
+    code = "certificate-elsewhere"
+
 
 class LimitReached(Refused):
     """There are as many as there may be."""
+
+    code = "limit-reached"
+
+
+class ChangedMeanwhile(Refused):
+    """It is not as whoever asks has seen it."""
+
+    code = "changed-meanwhile"
+
+
+class StillHanging(Refused):
+    """Something else hangs on it, and nothing is destroyed with it."""
+
+    code = "still-in-use"
+
+    def __init__(self, told: str, hanging: Sequence[str], *, hint: str = "") -> None:
+        """``hanging``: each thing that is in the way, for people."""
+        super().__init__(told, hint=hint)
+        self.hanging = tuple(hanging)
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """What is in the way."""
+        return {"hanging": list(self.hanging)}
+
+
+class ConfirmationNeeded(Refused):
+    """The act may stop machines: whoever asks has to say that it is meant."""
+
+    code = "confirmation-needed"
+
+    def __init__(self, told: str, confirmation: str, impact: Mapping[str, Any]) -> None:
+        """``confirmation``: the words to repeat. ``impact``: what the act may stop, as JSON has it."""
+        super().__init__(told, field="confirmation")
+        self.confirmation = confirmation
+        self.impact = impact
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """The words to repeat, and what may stop."""
+        return {"confirmation": self.confirmation, "impact": dict(self.impact)}
+
+
+class SecondPersonNeeded(Refused):
+    """The act was asked for, is written down, and waits for a second person."""
+
+    code = "second-person-needed"
+
+    def __init__(self, told: str, approval: Approval) -> None:
+        """``approval``: what waits."""
+        super().__init__(told)
+        self.approval = approval
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """What to agree to."""
+        return {"approval": self.approval.identifier, "expires_at": self.approval.expires_at}

@@ -1,0 +1,47 @@
+"""Dual control: acts that two people must want, and how one waits for the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+WINDOW: Final = 7 * 86_400
+"""Seconds that a first agreement waits for the second."""
+
+
+class ApprovalState(StrEnum):
+    """Where a wish stands."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """An act that one person has asked for and another must agree to, word for word the same act."""
+
+    identifier: str
+    act: str
+    """The journal's name of the act, for example ``"key.purge"``."""
+    instance: str
+    target: str
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    """What else the act was asked with; agreed to as it stands."""
+    why: str = ""
+    asked_by: str
+    """As the journal names an initiator."""
+    asked_at: int
+    expires_at: int
+    agreed_by: str = ""
+    agreed_at: int | None = None
+    withdrawn_at: int | None = None
+
+    def state(self, now: int) -> ApprovalState:
+        """Where it stands at ``now``, in seconds since 1970."""
+        if self.agreed_at is not None:
+            return ApprovalState.DONE
+        if self.withdrawn_at is not None:
+            return ApprovalState.WITHDRAWN
+        return ApprovalState.EXPIRED if now >= self.expires_at else ApprovalState.WAITING
