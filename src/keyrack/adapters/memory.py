@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, WrappingKey
+from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.lifecycle import DESTROYED_STATES, tick
 from keyrack.domain.objects import ManagedObject
@@ -24,6 +24,8 @@ from keyrack.ports.catalog import (
     Leftover,
     Listed,
     NotAuthorised,
+    QuotaReached,
+    StillHangs,
     StillUsed,
     TooMany,
     Unit,
@@ -57,7 +59,7 @@ class MemoryCatalog:
     async def authorise(self, fingerprint: str) -> Principal:
         """The principal of a certificate in force, of an installed instance."""
         certificate = self._certificates.get(fingerprint)
-        if certificate is None or self._instances[certificate.instance].status != InstanceStatus.INSTALLED:
+        if certificate is None or not self._instances[certificate.instance].serves:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         return Principal(fingerprint=fingerprint, instance=certificate.instance)
 
@@ -103,6 +105,10 @@ class MemoryCatalog:
     async def count(self, instance: str) -> int:
         """How many objects the instance has."""
         return sum(managed.instance == instance for managed in self._objects.values())
+
+    async def living(self, instance: str) -> int:
+        """How many of them are not destroyed."""
+        return sum(each.instance == instance and each.state not in DESTROYED_STATES for each in self._objects.values())
 
     async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
         """The sealed blob."""
@@ -185,6 +191,7 @@ class MemoryCatalog:
         self._compare_instances(unit)
         self._compare(unit)
         self._check_unique(unit)
+        await self._check_quotas(unit)
         self._check_administration(unit)
         self._check_references([*inserted, *intents], unit)
         self._check_wrapping_keys(unit)
@@ -245,6 +252,11 @@ class MemoryCatalog:
             or any(
                 names.get((each.key_manager, each.name), each.identifier) != each.identifier for each in unit.instances
             )
+            or any(
+                {o.identifier for o in self._instances.values() if o.name == name}
+                - {o.identifier for o in unit.instances if o.name == name}
+                for name in unit.new_instance_names
+            )
             or {each.fingerprint for each in certificates} & {each.fingerprint for each in unit.certificates}
             or {(each.instance, each.name) for each in certificates}
             & {(each.instance, each.name) for each in unit.certificates}
@@ -271,7 +283,31 @@ class MemoryCatalog:
             elif held is None or (held.unique_identifier, held.version) != (key.unique_identifier, key.version - 1):
                 raise Conflict("the wrapping key was changed meanwhile")
 
+    async def _check_quotas(self, unit: Unit) -> None:
+        if unit.principal is not None and (added := len(unit.inserted) + len(unit.intents)):
+            quota, living = (
+                self._instances[unit.principal.instance].quotas.keys,
+                await self.living(unit.principal.instance),
+            )
+            if living + added > quota:
+                raise QuotaReached("keys", living, quota)
+        held = Counter(each.instance for each in self._certificates.values())
+        for identifier, added in Counter(each.instance for each in unit.certificates).items():
+            instance = self._instances.get(identifier)
+            if instance is not None and held[identifier] + added > instance.quotas.certificates:
+                raise QuotaReached("certificates", held[identifier], instance.quotas.certificates)
+
+    def _check_bare(self, unit: Unit) -> None:
+        for identifier in unit.bare:
+            if identifier not in self._instances:
+                raise Conflict("an instance is not there any more")
+            kept = (o for o in self._objects.values() if o.sealed is not None or o.state not in DESTROYED_STATES)
+            owners = {each.instance for each in (*kept, *self._intents.values())}
+            if identifier in owners | {each.instance for each in self._certificates.values()}:
+                raise StillHangs("something hangs on the instance")
+
     def _check_administration(self, unit: Unit) -> None:
+        self._check_bare(unit)
         for identifier in (*unit.unused, *unit.removed_instances):
             if identifier not in self._instances:
                 raise Conflict("an instance is not there any more")
@@ -299,7 +335,7 @@ class MemoryCatalog:
                 touched = replace(self._instances[touch.instance], updated_at=touch.at, updated_by=touch.by)
                 self._instances[touch.instance] = touched
         for identifier in unit.removed_instances:
-            self._remove_instance(identifier)
+            self._remove_instance(identifier, keep_leftovers=identifier in unit.bare)
         self._generation += bool(
             unit.instances or unit.certificates or unit.removed_certificates or unit.touched or unit.removed_instances
         )
@@ -311,12 +347,13 @@ class MemoryCatalog:
             self._leftovers.pop((leftover.key_manager, leftover.standard_key), None)
         self._validations |= {each.instance: each for each in unit.validations if each.instance in self._instances}
 
-    def _remove_instance(self, identifier: str) -> None:
+    def _remove_instance(self, identifier: str, *, keep_leftovers: bool) -> None:
         del self._instances[identifier]
         self._certificates = {k: each for k, each in self._certificates.items() if each.instance != identifier}
         self._objects = {k: each for k, each in self._objects.items() if each.instance != identifier}
         self._admissions = {k: each for k, each in self._admissions.items() if k[0] != identifier}
-        self._leftovers = {k: each for k, each in self._leftovers.items() if each.instance != identifier}
+        if not keep_leftovers:
+            self._leftovers = {k: each for k, each in self._leftovers.items() if each.instance != identifier}
         self._wrapping_keys.pop(identifier, None)
         self._validations.pop(identifier, None)
 

@@ -34,25 +34,31 @@ class Home:
 
 
 class InstanceStatus(StrEnum):
-    """The status of an instance, in IBM's words; only an installed one serves keys."""
+    """The status of an instance, in IBM's words; ``domain.instance_status`` has the steps between them."""
 
     INSTALLING = "Installing"
+    """It is being made: its name is taken, and its first root key is being proved."""
     INACTIVE = "Inactive"
+    """It has no key manager yet, or was deactivated: nobody is served."""
     CONFIGURING = "Configuring"
+    """Its root key is being proved, and nobody is served; or its keys move, and everybody is."""
     INSTALLED = "Installed"
+    """Its clients are served."""
     REMOVING = "Removing"
+    """It is being taken away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
     """How much an instance may have and ask for; the defaults are beyond what a vCenter comes to by itself."""
 
-    keys: int = 100_000
-    """Objects that are not destroyed."""
+    keys: int = 1_000_000
+    """Objects that are not destroyed: 40,000 machines that get new keys twice a year leave 440,000 in five years."""
     certificates: int = 200
-    """Client certificates and trusted authorities."""
-    requests: int = 2_000
-    """KMIP requests a second, over all its connections to one process."""
+    """Client certificates and trusted authorities; a vCenter takes one for each key provider."""
+    requests: int = 10_000
+    """KMIP requests a second, over all its connections to one process: more than a process can answer. Hosts that
+    start all at once ask thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,7 @@ class Instance:
     name: str
     status: InstanceStatus
     key_manager: str
-    """Name of the key manager in the configuration."""
+    """Name of the key manager in the configuration; empty, as is ``root_key``, until it is configured."""
     root_key: str
     """Identifier of the customer root key in that key manager."""
     storage: Storage
@@ -102,6 +108,18 @@ class Instance:
     def home(self) -> Home:
         """Where its new keys are wrapped."""
         return Home(self.key_manager, self.root_key)
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has a key manager and a root key, that is, a home."""
+        return bool(self.key_manager)
+
+    @property
+    def serves(self) -> bool:
+        """Whether its clients are served: it is installed, or its keys are just moving to another root key."""
+        if self.status is InstanceStatus.CONFIGURING:
+            return self.former is not None
+        return self.status is InstanceStatus.INSTALLED
 
     def is_as(self, seen: "Instance") -> bool:
         """Whether both are the same in everything but who touched it last."""
@@ -181,11 +199,28 @@ class TrustedAuthority:
     der: bytes
     added_at: int
     added_by: str = ""
+    number: int = 0
+    """Which act of trust this is; one that is taken back and given again is another one. 0: not kept yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admittance:
+    """By which trusted authority a client is let in whose certificate is not pinned."""
+
+    instance: str
+    authority: str
+    """Fingerprint of the anchor that its chain ends at."""
+    number: int
+    """The act of trust that it rests on, see :attr:`TrustedAuthority.number`."""
+    since: int
+    until: int
+    """From when to when each certificate of its chain is valid, the anchor among them, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenCertificate:
-    """A client certificate that knocked and was not let in: seen, not trusted. Nothing that it says is proved."""
+    """A client certificate that knocked and is not pinned; nothing that it says is proved, unless an authority let
+    it in."""
 
     fingerprint: str
     der: bytes
@@ -194,9 +229,14 @@ class SeenCertificate:
     address: str
     """Where it came from last, without the port."""
     reason: str
+    """Why it was not let in; empty where an authority did."""
     first_at: int
     last_at: int
     count: int
+    instance: str = ""
+    """The instance that an authority let it in to; empty for one that is seen and not trusted."""
+    authority: str = ""
+    """Fingerprint of that authority."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,3 +247,5 @@ class Principal:
     instance: str
     authority: str | None = None
     """Fingerprint of the trusted authority that the certificate is let in by; ``None``: it is pinned itself."""
+    trust: int = 0
+    """The act of trust in that authority, see :attr:`TrustedAuthority.number`."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
+from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
@@ -42,6 +42,10 @@ class RightsChanged(Conflict):
     """Whoever acts is not, or not any more, as when it was decided that the act is allowed. Decide again."""
 
 
+class LastAdministrator(Conflict):
+    """Nobody who can log in would be an administrator any more."""
+
+
 class NotAuthorised(Exception):
     """The certificate is not, or no longer, one of an installed instance."""
 
@@ -54,8 +58,23 @@ class StillUsed(Conflict):
     """An instance still has objects that are not destroyed, or some are just being made."""
 
 
+class StillHangs(StillUsed):
+    """Something hangs on an instance that is to go with nothing: see ``Unit.bare``."""
+
+
 class TooMany(Conflict):
     """There would be more instances of a key manager, or certificates of an instance, than the unit allows."""
+
+
+class QuotaReached(TooMany):
+    """An instance has as many objects, or certificates and authorities, as its own quota lets it have."""
+
+    def __init__(self, what: str, held: int, quota: int) -> None:
+        """``what`` is ``"keys"`` or ``"certificates"``, of which it has ``held``."""
+        super().__init__(f"the instance has {held} {what}, and its quota is {quota}")
+        self.what = what
+        self.held = held
+        self.quota = quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,9 @@ class Unit:
     """Unique Identifiers whose intents are over; inserting an object settles its own."""
     instances: Sequence[Instance] = ()
     """Instances to insert, or to replace where the identifier is there already."""
+    new_instance_names: Sequence[str] = ()
+    """Names of instances of this unit that no other instance may have, whichever its key manager; else
+    :class:`AlreadyThere`."""
     most_instances: int | None = None
     """How many instances the key manager of an inserted one may then have; more raise :class:`TooMany`."""
     certificates: Sequence[ClientCertificate] = ()
@@ -151,6 +173,9 @@ class Unit:
     :class:`StillUsed`."""
     removed_instances: Sequence[str] = ()
     """Instances to remove for good with their certificates and their destroyed objects; they must be unused."""
+    bare: Sequence[str] = ()
+    """Instances that must have no object that could ever be opened again, no intent, no certificate and no trusted
+    authority; else :class:`Conflict`, :class:`StillHangs`. One that is removed so leaves its leftovers to be deleted."""
     wrapping_keys: Sequence[WrappingKey] = ()
     """Wrapping keys to insert (version 1; a second one of an instance raises :class:`AlreadyThere`), or to change: the
     version after the stored one of the same identifier, else :class:`Conflict`."""
@@ -220,8 +245,12 @@ class JournalRecord:
 class Catalog(Protocol):
     """Reads see what was committed before them; :meth:`commit` returns when the unit is durable."""
 
-    async def authorise(self, fingerprint: str) -> Principal:
-        """The principal that a certificate means now; raises :class:`NotAuthorised`."""
+    async def authorise(self, fingerprint: str, admittance: Admittance | None = None) -> Principal:
+        """The principal that a certificate means now; raises :class:`NotAuthorised`.
+
+        A pinned certificate means its instance, whatever else is said. One that is not pinned means the instance of its
+        ``admittance``, as long as that authority stands and the certificate is not barred there.
+        """
         ...
 
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
@@ -250,6 +279,10 @@ class Catalog(Protocol):
         """How many objects the instance has, in whatever state."""
         ...
 
+    async def living(self, instance: str) -> int:
+        """How many of them are not destroyed: what counts against its quota. Costs the same however many they are."""
+        ...
+
     async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
         """The sealed blob as a connection that did not write it reads it; ``None`` if there is none."""
         ...
@@ -267,7 +300,8 @@ class Catalog(Protocol):
 
         Raises :class:`NotAuthorised`, :class:`InstanceSealed`, :class:`Conflict`, :class:`AlreadyThere` or
         :class:`CatalogUnavailable`; then nothing of the unit is kept. A unit without ``principal`` is never refused
-        because of a seal.
+        because of a seal. Objects that a client adds, and certificates and authorities whoever adds them, are counted
+        against the quotas of their instance: :class:`QuotaReached`.
         """
         ...
 

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from keyrack.domain.instances import InstanceStatus
 from keyrack.ports.catalog import Catalog, CatalogUnavailable
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class Trusted:
         installed = {
             instance.identifier
             for instance in await self._catalog.instances()
-            if instance.status is InstanceStatus.INSTALLED
+            if instance.serves
         }
         held = await self._catalog.certificates()
         before, self._known = self._known, frozenset(each.fingerprint for each in held if each.instance in installed)

@@ -1,14 +1,24 @@
 """Instances and certificates in the database: rows and values, and what a unit of an administrator does with them."""
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.remembering import check_wrapping_keys, put_wrapping_keys
-from keyrack.domain.instances import ClientCertificate, Hierarchy, Home, Instance, InstanceStatus, Storage
-from keyrack.ports.catalog import Conflict, InstanceChanged, StillUsed, TooMany, Unit
+from keyrack.domain.instances import (
+    ClientCertificate,
+    Credential,
+    Hierarchy,
+    Home,
+    Instance,
+    InstanceStatus,
+    Quotas,
+    Storage,
+)
+from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceChanged, StillHangs, StillUsed, TooMany, Unit
 
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -16,8 +26,17 @@ Execute = Callable[..., sqlite3.Cursor]
 def check_administration(execute: Execute, unit: Unit) -> None:
     """Raise :class:`Conflict`, or a kind of it, where the database as it is now does not allow the unit.
 
-    Raises :class:`AlreadyThere` for a second wrapping key of an instance.
+    Raises :class:`AlreadyThere` for a second wrapping key of an instance, and for a name that another instance has.
     """
+    for name in unit.new_instance_names:
+        bearers = {each.identifier for each in unit.instances if each.name == name}
+        if any(identifier not in bearers for (identifier,) in execute(queries.OTHER_OF_NAME, (name,))):
+            raise AlreadyThere("another instance has this name")
+    for identifier in unit.bare:
+        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
+            raise Conflict("an instance is not there any more")
+        if execute(queries.HANGS, (identifier,) * queries.HANGS.count("?")).fetchone() is not None:
+            raise StillHangs("something hangs on the instance")
     for identifier in (*unit.unused, *unit.removed_instances):
         if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
             raise Conflict("an instance is not there any more")
@@ -57,6 +76,8 @@ def administer(execute: Execute, unit: Unit) -> None:
     for touch in unit.touched:
         execute(queries.TOUCH, (touch.at, touch.by, touch.instance))
     for identifier in unit.removed_instances:
+        if identifier not in unit.bare:
+            execute(queries.REMOVE_LEFTOVERS, (identifier,))
         for statement in queries.REMOVE_INSTANCE:
             execute(statement, (identifier,))
 
@@ -79,13 +100,32 @@ def instance_columns(instance: Instance) -> tuple[Any, ...]:
         instance.sealed_at,
         instance.former.key_manager if instance.former else None,
         instance.former.root_key if instance.former else None,
+        instance.reason,
+        instance.quotas.keys,
+        instance.quotas.certificates,
+        instance.quotas.requests,
+        _credential_text(instance.credential),
+        instance.dual_control_at,
     )
+
+
+def _credential_text(credential: Credential | None) -> str | None:
+    if credential is None:
+        return None
+    return json.dumps(
+        {"username": credential.username, "password": credential.password, "required": credential.required}
+    )
+
+
+_USUAL: Final = Quotas()
 
 
 def instance_of(row: tuple[Any, ...]) -> Instance:
     """The instance of a row of ``queries.INSTANCES``."""
     identifier, name, description, status, key_manager, root_key, storage, *history = row
-    created_at, created_by, updated_at, updated_by, hierarchy, sealed_at, *former = history
+    created_at, created_by, updated_at, updated_by, hierarchy, sealed_at, former_manager, former_key, *rules = history
+    reason, keys, certificates, requests, credential, dual_control_at = rules
+    usual = (keys, certificates, requests) == (_USUAL.keys, _USUAL.certificates, _USUAL.requests)
     return Instance(
         identifier=identifier,
         name=name,
@@ -100,7 +140,11 @@ def instance_of(row: tuple[Any, ...]) -> Instance:
         updated_by=updated_by,
         hierarchy=Hierarchy(hierarchy),
         sealed_at=sealed_at,
-        former=Home(*former) if former != [None, None] else None,
+        former=Home(former_manager, former_key) if former_manager is not None else None,
+        reason=reason,
+        quotas=_USUAL if usual else Quotas(keys=keys, certificates=certificates, requests=requests),
+        credential=Credential(**json.loads(credential)) if credential is not None else None,
+        dual_control_at=dual_control_at,
     )
 
 

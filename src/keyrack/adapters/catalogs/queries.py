@@ -7,7 +7,8 @@ from typing import Final
 AUTHORISE: Final = """
     SELECT certificate.instance, instance.sealed_at
     FROM certificate JOIN instance ON instance.identifier = certificate.instance
-    WHERE certificate.fingerprint = ? AND instance.status = 'Installed'"""
+    WHERE certificate.fingerprint = ? AND (instance.status = 'Installed'
+        OR instance.status = 'Configuring' AND instance.former_root_key IS NOT NULL)"""
 
 # What every transaction begins with: what has changed, and the end of this process's journal chain.
 OPENING: Final = """
@@ -17,25 +18,42 @@ GENERATION: Final = "SELECT number FROM generation"
 
 _INSTANCE = (
     "identifier, name, description, status, key_manager, root_key, storage, created_at, created_by, updated_at,"
-    " updated_by, hierarchy, sealed_at, former_key_manager, former_root_key"
+    " updated_by, hierarchy, sealed_at, former_key_manager, former_root_key, reason, quota_keys, quota_certificates,"
+    " quota_requests, credential, dual_control_at"
 )
 INSTANCES: Final = f"SELECT {_INSTANCE} FROM instance ORDER BY name, key_manager"
 ONE_INSTANCE: Final = f"SELECT {_INSTANCE} FROM instance WHERE identifier = ?"
 PUT_INSTANCE: Final = f"""
-    INSERT INTO instance ({_INSTANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO instance ({_INSTANCE}) VALUES ({", ".join("?" * 21)})
     ON CONFLICT (identifier) DO UPDATE SET name = excluded.name, description = excluded.description,
         status = excluded.status, key_manager = excluded.key_manager, root_key = excluded.root_key,
         storage = excluded.storage, created_at = excluded.created_at, created_by = excluded.created_by,
         updated_at = excluded.updated_at, updated_by = excluded.updated_by, hierarchy = excluded.hierarchy,
         sealed_at = excluded.sealed_at, former_key_manager = excluded.former_key_manager,
-        former_root_key = excluded.former_root_key"""
+        former_root_key = excluded.former_root_key, reason = excluded.reason, quota_keys = excluded.quota_keys,
+        quota_certificates = excluded.quota_certificates, quota_requests = excluded.quota_requests,
+        credential = excluded.credential, dual_control_at = excluded.dual_control_at"""
 TOUCH: Final = "UPDATE instance SET updated_at = ?, updated_by = ? WHERE identifier = ?"
 HAS_INSTANCE: Final = "SELECT 1 FROM instance WHERE identifier = ?"
+OTHER_OF_NAME: Final = "SELECT identifier FROM instance WHERE name = ?"
 OTHER_INSTANCES: Final = "SELECT count(*) FROM instance WHERE key_manager = ? AND identifier <> ?"
 # A destroyed object (states 5 and 6) has no material any more.
 USED: Final = """
     SELECT 1 FROM object WHERE instance = ? AND state NOT IN (5, 6)
     UNION ALL SELECT 1 FROM intent WHERE instance = ? LIMIT 1"""
+LIVING: Final = "SELECT objects FROM living WHERE instance = ?"
+KEY_QUOTA: Final = """
+    SELECT instance.quota_keys, coalesce(living.objects, 0) FROM instance
+    LEFT JOIN living ON living.instance = instance.identifier WHERE instance.identifier = ?"""
+CERTIFICATE_QUOTA: Final = """
+    SELECT quota_certificates, (SELECT count(*) FROM certificate WHERE instance = ?) FROM instance
+    WHERE identifier = ?"""
+# What a destroyed object still has sealed can be taken back.
+HANGS: Final = """
+    SELECT 1 FROM object WHERE instance = ? AND (sealed IS NOT NULL OR state NOT IN (5, 6))
+    UNION ALL SELECT 1 FROM intent WHERE instance = ?
+    UNION ALL SELECT 1 FROM certificate WHERE instance = ? LIMIT 1"""
+REMOVE_LEFTOVERS: Final = "DELETE FROM leftover WHERE instance = ?"
 # In an order that leaves no reference without its row.
 REMOVE_INSTANCE: Final = (
     "DELETE FROM attribute WHERE instance = ?",
@@ -43,7 +61,7 @@ REMOVE_INSTANCE: Final = (
     "DELETE FROM certificate WHERE instance = ?",
     "DELETE FROM admission WHERE instance = ?",
     "DELETE FROM wrapping_key WHERE instance = ?",
-    "DELETE FROM leftover WHERE instance = ?",
+    "DELETE FROM living WHERE instance = ?",
     "DELETE FROM validation WHERE instance = ?",
     "DELETE FROM instance WHERE identifier = ?",
 )

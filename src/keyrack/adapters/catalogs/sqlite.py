@@ -176,6 +176,14 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads):
         with translated():
             return int(self._read(queries.COUNT, (instance,)).fetchone()[0])
 
+    async def living(self, instance: str) -> int:
+        """Counted by the database's own triggers."""
+        try:
+            row = (self._writer.read or self._read)(queries.LIVING, (instance,)).fetchone()
+        except sqlite3.Error as error:
+            raise unreadable(error) from error
+        return int(row[0]) if row else 0
+
     async def stored_blob(self, instance: str, unique_identifier: str) -> bytes | None:
         """Through the reading connection, which sees only what was committed."""
         with translated():

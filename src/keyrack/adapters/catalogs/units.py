@@ -10,6 +10,7 @@ from keyrack.adapters.catalogs import admissions, journaling, key_affairs, peopl
 from keyrack.adapters.catalogs.administering import administer, check_administration, check_seen
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
+from keyrack.adapters.catalogs.quotas import check_quotas
 from keyrack.adapters.catalogs.remembering import remember
 from keyrack.domain.instances import Principal
 from keyrack.domain.journal_chain import canonical
@@ -84,6 +85,7 @@ class Prepared:
             or unit.touched
             or unit.unused
             or unit.removed_instances
+            or unit.bare
             or unit.wrapping_keys
         )
         self.remembers = bool(unit.leftovers or unit.cleared or unit.validations)
@@ -174,6 +176,7 @@ class Application:
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = self._compare(unit)
+        check_quotas(self._execute, unit.unit)
         for room in unit.rooms:
             room.check(self._execute, unit.unit)
         if unit.administers:
