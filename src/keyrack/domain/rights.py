@@ -131,6 +131,26 @@ ROLES: Final[Mapping[Role, frozenset[Right]]] = {
 """What each role may; what is not here is refused."""
 
 
+PROOF_LASTS: Final = 5 * 60
+"""Seconds for which a password, or a log-in, proves that the person is still there."""
+
+PROVED_AGAIN: Final = frozenset(
+    {
+        Right.INSTANCE_QUOTA,
+        Right.INSTANCE_REMOVE,
+        Right.CERTIFICATE_REMOVE,
+        Right.AUTHORITY_CHANGE,
+        Right.KEY_DEACTIVATE,
+        Right.KEY_DESTROY,
+        Right.KEY_PURGE,
+        Right.APPROVAL_AGREE,
+        Right.JOURNAL_CUT,
+        Right.PERSON_CHANGE,
+    }
+)
+"""What can stop machines, or gives power away: a log-in that somebody has left open does not do for it."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
     """One role, for one instance by its identifier or :data:`EVERYWHERE`."""

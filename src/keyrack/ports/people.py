@@ -4,30 +4,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from keyrack.domain.people import ApiKey, LoginSession, OneTimeLink, Person
+from keyrack.domain.people import ApiKey, Attempts, LoginSession, OneTimeLink, Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleChanges:
-    """What a unit changes of people."""
+    """What a unit changes of people.
+
+    A unit after which nobody who can log in would be an administrator any more, where somebody was before, raises
+    ``LastAdministrator``.
+    """
 
     persons: Sequence[Person] = ()
     """People to insert (revision 1), or to change: the revision after the stored one, else ``Conflict``. A name that
-    is taken raises ``AlreadyThere``."""
+    is taken, or an issuer's subject, raises ``AlreadyThere``."""
     noted: Sequence[Person] = ()
-    """People of whom only ``last_login_at``, ``failures`` and ``locked_until`` are written; the revision stays."""
+    """People of whom only ``last_login_at`` and ``display`` are written; the revision stays."""
     api_keys: Sequence[ApiKey] = ()
-    """API keys to insert, or to replace where the identifier is there already."""
+    """API keys to insert; one that is there already gets its ``name`` and ``revoked_at`` alone, and a revocation is
+    never taken back."""
+    used_api_keys: Sequence[ApiKey] = ()
+    """API keys of which only ``last_used_at`` is written."""
     sessions: Sequence[LoginSession] = ()
-    """Log-ins to insert, or to replace where the digest is there already."""
+    """Log-ins to insert. What is past its end goes at the same time."""
+    seen_sessions: Sequence[LoginSession] = ()
+    """Log-ins of which ``seen_at`` and ``stepped_up_at`` are written where they are still there; none is brought
+    back."""
     ended_sessions: Sequence[bytes] = field(default=(), repr=False)
     """Digests of log-ins that are over."""
     ended_of: Sequence[str] = ()
-    """People all of whose log-ins are over."""
+    """People all of whose log-ins, but ``sessions``, are over."""
+    kept_session: bytes | None = field(default=None, repr=False)
+    """Digest of the one log-in that stays where all others of ``ended_of`` end."""
     links: Sequence[OneTimeLink] = ()
-    """One-time links to insert."""
+    """One-time links to insert; they take the place of others of the same people."""
     used_links: Sequence[OneTimeLink] = ()
     """Links that are used up by this unit; one that was used or is gone already raises ``Conflict``."""
+    ended_links_of: Sequence[str] = ()
+    """People whose links count no more."""
+    attempts: Sequence[Attempts] = ()
+    """Counts of attempts: the version after the stored one, else ``Conflict``. One of no failures is forgotten."""
 
 
 class PeopleBook(Protocol):
@@ -67,4 +83,8 @@ class PeopleBook(Protocol):
 
     async def one_time_link(self, digest: bytes) -> OneTimeLink | None:
         """By the digest of its token."""
+        ...
+
+    async def attempts(self, of: str) -> Attempts:
+        """What is counted under this name; nothing yet is a count of version 0."""
         ...

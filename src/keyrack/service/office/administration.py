@@ -14,7 +14,7 @@ from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, Ins
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
-from keyrack.domain.rights import EVERYTHING, EVERYWHERE, Grants, Right
+from keyrack.domain.rights import EVERYTHING, EVERYWHERE, PROOF_LASTS, PROVED_AGAIN, Grants, Right
 from keyrack.ports.catalog import (
     AlreadyThere,
     Candidates,
@@ -35,6 +35,7 @@ from keyrack.service.office.refusals import (
     LimitReached,
     NameTaken,
     NotThere,
+    ProofNeeded,
     Refused,
 )
 from keyrack.service.vault.envelope import Vault
@@ -66,6 +67,9 @@ class Administrator:
     """What it may; whoever works on the machine with the deployment's files may everything."""
     actor: Actor | None = None
     """The person in the catalog on whose rights it acts, checked again in each transaction; ``None`` at the machine."""
+    proved_at: int | None = None
+    """When the person last proved to be there, in seconds since 1970; ``None`` where nobody could be asked again: at
+    the machine, and for a program with an API key."""
 
 
 def check_instance_name(name: str) -> None:
@@ -108,7 +112,8 @@ class Administration:
         return self._clock() // 1000
 
     def require(self, right: Right, instance: str = EVERYWHERE) -> None:
-        """Raise :class:`Forbidden` where whoever acts does not have the right, for this instance or everywhere.
+        """Raise :class:`Forbidden` where whoever acts does not have the right, for this instance or everywhere, and
+        :class:`ProofNeeded` where the right wants a proof that somebody is there, and the last one is too old.
 
         Asked at the beginning of each use case. An instance that it does not even see is not found before, see
         :meth:`instance`: foreign and absent look alike.
@@ -117,6 +122,12 @@ class Administration:
             raise Forbidden(
                 f"this needs the right {right.title!r}, to {right.meaning}",
                 hint="an administrator can grant a role that has it; 'Rights' in docs/rights.md lists them",
+            )
+        proved_at = self._administrator.proved_at
+        if right in PROVED_AGAIN and proved_at is not None and self.now - proved_at > PROOF_LASTS:
+            raise ProofNeeded(
+                f"to {right.meaning}, prove again that it is you: that was longer ago than {PROOF_LASTS // 60} minutes",
+                hint="send your password, or log in again, then repeat this",
             )
 
     async def instances(self) -> Sequence[Instance]:

@@ -16,6 +16,8 @@ class Refused(Exception):
         """``told``: for people. ``field``: which part of the request it is about. ``hint``: what to do, where ``told``
         does not say it."""
         super().__init__(f"{told}; {hint}" if hint else told)
+        self.told = told
+        self.hint = hint
         self.field = field
 
     @property
@@ -34,6 +36,40 @@ class Forbidden(Refused):
     """Whoever asks may see it, and not do this."""
 
     code = "forbidden"
+
+
+class Unauthenticated(Refused):
+    """Nobody is logged in with what was shown, or not any more."""
+
+    code = "unauthenticated"
+
+
+class NotRecognised(Refused):
+    """Name, password, or what else should have proved who it is, was not right; which of them is never said."""
+
+    code = "not-recognised"
+
+
+class ProofNeeded(Refused):
+    """The act may stop machines, or change who may what: whoever asks has to prove again to be there."""
+
+    code = "proof-needed"
+
+
+class TooManyAttempts(Refused):
+    """There were too many wrong attempts, or there are too many at once: nothing was looked at."""
+
+    code = "too-many-attempts"
+
+    def __init__(self, told: str, *, wait: int) -> None:
+        """``wait``: seconds after which to try again."""
+        super().__init__(told)
+        self.wait = wait
+
+    @property
+    def more(self) -> Mapping[str, Any]:
+        """When to try again."""
+        return {"retry_after": self.wait}
 
 
 class Unusable(Refused):
