@@ -175,7 +175,7 @@ class Unit:
     """Instances to remove for good with their certificates and their destroyed objects; they must be unused."""
     bare: Sequence[str] = ()
     """Instances that must have no object that could ever be opened again, no intent, no certificate and no trusted
-    authority; else :class:`Conflict`, :class:`StillHangs`. One that is removed so leaves its leftovers to be deleted."""
+    authority; else :class:`Conflict`, :class:`StillHangs`. One that is removed so leaves its leftovers for deletion."""
     wrapping_keys: Sequence[WrappingKey] = ()
     """Wrapping keys to insert (version 1; a second one of an instance raises :class:`AlreadyThere`), or to change: the
     version after the stored one of the same identifier, else :class:`Conflict`."""

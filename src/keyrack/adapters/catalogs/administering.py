@@ -28,20 +28,33 @@ def check_administration(execute: Execute, unit: Unit) -> None:
 
     Raises :class:`AlreadyThere` for a second wrapping key of an instance, and for a name that another instance has.
     """
-    for name in unit.new_instance_names:
-        bearers = {each.identifier for each in unit.instances if each.name == name}
-        if any(identifier not in bearers for (identifier,) in execute(queries.OTHER_OF_NAME, (name,))):
-            raise AlreadyThere("another instance has this name")
-    for identifier in unit.bare:
-        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
-            raise Conflict("an instance is not there any more")
-        if execute(queries.HANGS, (identifier,) * queries.HANGS.count("?")).fetchone() is not None:
-            raise StillHangs("something hangs on the instance")
+    _check_names(execute, unit)
+    _check_bare(execute, unit)
+    _check_counts(execute, unit)
     for identifier in (*unit.unused, *unit.removed_instances):
         if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
             raise Conflict("an instance is not there any more")
         if execute(queries.USED, (identifier, identifier)).fetchone() is not None:
             raise StillUsed("an instance still has objects that are not destroyed")
+    check_wrapping_keys(execute, unit)
+
+
+def _check_names(execute: Execute, unit: Unit) -> None:
+    for name in unit.new_instance_names:
+        bearers = {each.identifier for each in unit.instances if each.name == name}
+        if any(identifier not in bearers for (identifier,) in execute(queries.OTHER_OF_NAME, (name,))):
+            raise AlreadyThere("another instance has this name")
+
+
+def _check_bare(execute: Execute, unit: Unit) -> None:
+    for identifier in unit.bare:
+        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
+            raise Conflict("an instance is not there any more")
+        if execute(queries.HANGS, (identifier,) * queries.HANGS.count("?")).fetchone() is not None:
+            raise StillHangs("something hangs on the instance")
+
+
+def _check_counts(execute: Execute, unit: Unit) -> None:
     if unit.most_instances is not None:
         for instance in unit.instances:
             (others,) = execute(queries.OTHER_INSTANCES, (instance.key_manager, instance.identifier)).fetchone()
@@ -52,7 +65,6 @@ def check_administration(execute: Execute, unit: Unit) -> None:
             (held,) = execute(queries.COUNT_CERTIFICATES, (identifier,)).fetchone()
             if held + added > unit.most_certificates:
                 raise TooMany(f"an instance has {held} certificates already")
-    check_wrapping_keys(execute, unit)
 
 
 def check_seen(execute: Execute, instances: Sequence[Instance]) -> None:

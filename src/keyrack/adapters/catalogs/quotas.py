@@ -1,4 +1,4 @@
-"""Quotas of instances in the database: counted in the transaction that adds, so that nobody is quick enough to pass them."""
+"""Quotas of instances in the database, counted in the transaction that adds: nobody is quick enough to pass them."""
 
 import sqlite3
 from collections import Counter
