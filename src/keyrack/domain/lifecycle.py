@@ -3,6 +3,7 @@
 - ``LIFECYCLE``: every step there is, ``(State, Event) -> State``.
 - ``advance(state, event) -> State``: the next state, or a refusal that says what to do.
 - ``after(managed, event, *, at, ...) -> ManagedObject``: the object after the step, with its dates set.
+- ``recovery_of(managed) -> Event``: which event takes its destruction back.
 - ``tick(managed, now) -> ManagedObject``: the object as its dates make it now; to be called whenever one is loaded.
 - ``setting(attributes, changes) -> Attributes``: attributes with some single values set or, by ``None``, taken away.
 - ``mermaid()``, ``markdown()``: the table as the reference shows it.
@@ -28,11 +29,15 @@ class Event(Enum):
     DESTROY = "Destroy"
     RESTORE = "an administrator restores"
     """Not of KMIP, nor to be had over KMIP: what an administrator does about a key deactivated by mistake."""
+    RECOVER = "an administrator takes back the destruction of an object that was in use once"
+    """As ``RESTORE``; only while the sealed material is still kept (see ``service.care.purging``)."""
+    RECOVER_UNUSED = "an administrator takes back the destruction of an object that was never activated"
+    """As ``RECOVER``: its dates tell which of the two it is, see :func:`recovery_of`."""
 
     @property
     def short(self) -> str:
-        """One word: ``"Activate"``."""
-        return self.name.capitalize()
+        """A word or two: ``"Activate"``, ``"Recover unused"``."""
+        return self.name.capitalize().replace("_", " ")
 
 
 LIFECYCLE: Final[Mapping[tuple[State, Event], State]] = {
@@ -46,11 +51,17 @@ LIFECYCLE: Final[Mapping[tuple[State, Event], State]] = {
     (State.DEACTIVATED, Event.RESTORE): State.ACTIVE,
     (State.COMPROMISED, Event.DESTROY): State.DESTROYED_COMPROMISED,
     (State.DESTROYED, Event.COMPROMISE): State.DESTROYED_COMPROMISED,
+    (State.DESTROYED, Event.RECOVER): State.DEACTIVATED,
+    (State.DESTROYED, Event.RECOVER_UNUSED): State.PRE_ACTIVE,
+    (State.DESTROYED_COMPROMISED, Event.RECOVER): State.COMPROMISED,
 }
 """Every step of the lifecycle; a pair that is not here is refused."""
 
 DESTROYED_STATES: Final = frozenset({State.DESTROYED, State.DESTROYED_COMPROMISED})
 """The object's material is gone, its attributes stay (KMIP 1.4, 4.21)."""
+
+RECOVERIES: Final = frozenset({Event.RECOVER, Event.RECOVER_UNUSED})
+"""What takes a destruction back; :func:`recovery_of` tells which of them an object needs."""
 
 STATELESS: Final = frozenset({ObjectType.OPAQUE_OBJECT, ObjectType.TEMPLATE})
 """Not cryptographic objects: they are kept and destroyed, but have no State to show (KMIP 1.4, 3.22)."""
@@ -61,6 +72,8 @@ REFUSALS: Final[Mapping[Event, type[KmipError]]] = {
     Event.COMPROMISE: IllegalOperation,
     Event.DESTROY: WrongState,
     Event.RESTORE: WrongState,
+    Event.RECOVER: WrongState,
+    Event.RECOVER_UNUSED: WrongState,
 }
 """How a step that is not there is refused: KMIP 1.4, 11.20 and 11.22 say Permission Denied, 11.21 knows only "an object
 that is not able to be revoked", Illegal Operation."""
@@ -130,6 +143,8 @@ def after(
         Event.DESTROY: {"Destroy Date": at},
         # Left standing, the date would deactivate the object again at once.
         Event.RESTORE: {"Deactivation Date": None, "Revocation Reason": None},
+        Event.RECOVER: {"Destroy Date": None},
+        Event.RECOVER_UNUSED: {"Destroy Date": None},
     }
     if managed.object_type in STATELESS and event is Event.DEACTIVATE:
         # Revoke takes Opaque Objects, which have no State and no Deactivation Date: the reason is all there is.
@@ -139,6 +154,18 @@ def after(
     if managed.object_type == ObjectType.TEMPLATE:
         changes = {}  # Destroy Date is for cryptographic and opaque objects (KMIP 1.4, 3.28)
     return managed.changed(state=state, attributes=setting(managed.attributes, {**changes, "Last Change Date": at}))
+
+
+def recovery_of(managed: ManagedObject) -> Event:
+    """Which event takes the destruction of this object back: what it was before, its dates tell."""
+    if managed.state is State.DESTROYED_COMPROMISED:
+        return Event.RECOVER
+    if managed.object_type in STATELESS:
+        return Event.RECOVER_UNUSED
+    # An object is Active by nothing but an Activation Date that has come; and only what is not can be destroyed.
+    began, destroyed = managed.value("Activation Date"), managed.value("Destroy Date")
+    used = began is not None and (destroyed is None or began <= destroyed)
+    return Event.RECOVER if used else Event.RECOVER_UNUSED
 
 
 def _occurrence(managed: ManagedObject, given: int | None) -> int | None:
@@ -163,6 +190,8 @@ def _check_able(managed: ManagedObject, event: Event, at: int) -> None:
     over = managed.value("Deactivation Date")
     if event is Event.ACTIVATE and managed.state is State.PRE_ACTIVE and over is not None and over <= at:
         raise WrongState("the Deactivation Date has been reached: set a later one, then activate the object")
+    if event in RECOVERIES and managed.state in DESTROYED_STATES and event is not recovery_of(managed):
+        raise WrongState("the object's dates tell that it was destroyed in another state: recover it to that one")
     if event is Event.DEACTIVATE and managed.object_type in STATELESS and managed.state in DESTROYED_STATES:
         raise IllegalOperation("the object has been destroyed: it can be revoked as compromised only")
 
@@ -205,7 +234,7 @@ def mermaid() -> str:
     ]
     lines += [f'    state "{state.title}" as {state.name}' for state in State]
     lines += [f"    {state.name} --> {to.name}: {event.short}" for (state, event), to in LIFECYCLE.items()]
-    lines += [f"    {state.name} --> [*]" for state in sorted(DESTROYED_STATES)]
+    lines += [f"    {state.name} --> [*]: purged" for state in sorted(DESTROYED_STATES)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """The lifecycle, walked for every pair of state and event (KMIP 1.4, 3.22, 4.19 to 4.21, 11.20 to 11.22)."""
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: COM,
         Event.DESTROY: DES,
         Event.RESTORE: DENIED,
+        Event.RECOVER: DENIED,
+        Event.RECOVER_UNUSED: DENIED,
     },
     ACT: {
         Event.ACTIVATE: DENIED,
@@ -32,6 +35,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: COM,
         Event.DESTROY: DENIED,
         Event.RESTORE: DENIED,
+        Event.RECOVER: DENIED,
+        Event.RECOVER_UNUSED: DENIED,
     },
     DEA: {
         Event.ACTIVATE: DENIED,
@@ -39,6 +44,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: COM,
         Event.DESTROY: DES,
         Event.RESTORE: ACT,
+        Event.RECOVER: DENIED,
+        Event.RECOVER_UNUSED: DENIED,
     },
     COM: {
         Event.ACTIVATE: DENIED,
@@ -46,6 +53,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: ILLEGAL,
         Event.DESTROY: DCO,
         Event.RESTORE: DENIED,
+        Event.RECOVER: DENIED,
+        Event.RECOVER_UNUSED: DENIED,
     },
     DES: {
         Event.ACTIVATE: DENIED,
@@ -53,6 +62,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: DCO,
         Event.DESTROY: DENIED,
         Event.RESTORE: DENIED,
+        Event.RECOVER: DEA,
+        Event.RECOVER_UNUSED: PRE,
     },
     DCO: {
         Event.ACTIVATE: DENIED,
@@ -60,6 +71,8 @@ EXPECTED: dict[State, dict[Event, State | ResultReason]] = {
         Event.COMPROMISE: ILLEGAL,
         Event.DESTROY: DENIED,
         Event.RESTORE: DENIED,
+        Event.RECOVER: COM,
+        Event.RECOVER_UNUSED: DENIED,
     },
 }
 """What each event does in each state: the next state, or the Result Reason of the refusal."""
@@ -259,26 +272,63 @@ def test_the_table_in_markdown_has_a_row_for_each_state() -> None:
     """The reference's table is the table."""
     rows = [line for line in lifecycle.markdown().splitlines() if line.startswith("| ")]
 
-    assert "| Active |  | Deactivated | Compromised |  |  |" in rows
+    assert "| Active |  | Deactivated | Compromised |  |  |  |  |" in rows
     assert len(State) + 1 == len(rows)
 
 
 @given(events=st.lists(st.tuples(st.sampled_from(Event), st.integers(0, 50)), max_size=30))
 def test_a_history_only_goes_forward(made: Made, events: list[tuple[Event, int]]) -> None:
-    """Versions grow by one with each step, destroyed is final, and a compromise is never forgotten."""
+    """Versions grow by one with each step, only recovering leads out of destroyed, a compromise is never forgotten."""
     key, now = made(), 1_000
     for event, later in events:
         now += later
         try:
             following = after(key, event, at=now, revocation_reason=REASON)
         except KmipError:
-            assert EXPECTED[key.state][event] in (DENIED, ILLEGAL)
+            assert EXPECTED[key.state][event] in (DENIED, ILLEGAL) or event is not lifecycle.recovery_of(key)
             continue
         assert EXPECTED[key.state][event] == following.state
         assert key.version + 1 == following.version
-        if key.state in lifecycle.DESTROYED_STATES:
+        if key.state in lifecycle.DESTROYED_STATES and event not in lifecycle.RECOVERIES:
             assert following.state == State.DESTROYED_COMPROMISED
         if key.state is State.COMPROMISED:
             assert following.state == State.DESTROYED_COMPROMISED
         assert now == following.value("Last Change Date")
         key = following
+
+
+@given(
+    events=st.lists(st.tuples(st.sampled_from(Event), st.integers(0, 50)), max_size=12),
+    dates=st.dictionaries(st.sampled_from(["Activation Date", "Deactivation Date"]), st.integers(990, 1_300)),
+    object_type=st.sampled_from([ObjectType.SYMMETRIC_KEY, ObjectType.OPAQUE_OBJECT, ObjectType.TEMPLATE]),
+)
+def test_recovering_undoes_a_destruction_and_nothing_else(
+    made: Made, events: list[tuple[Event, int]], dates: dict[str, int], object_type: ObjectType
+) -> None:
+    """Whatever its history, what is destroyed and recovered is in the state that it would be in without either."""
+    key, now = tick(made(dates, object_type=object_type), 1_000), 1_000
+    for event, later in events:
+        now += later
+        with contextlib.suppress(KmipError):
+            key = after(key, event, at=now, revocation_reason=REASON)
+    if key.state in lifecycle.DESTROYED_STATES:
+        return
+    try:
+        gone = after(key, Event.DESTROY, at=now + 10)
+    except KmipError:
+        return
+
+    back = tick(after(gone, lifecycle.recovery_of(gone), at=now + 400), now + 400)
+
+    assert tick(key, now + 400).state == back.state
+    assert back.value("Destroy Date") is None
+    for name in ("Activation Date", "Deactivation Date", "Compromise Date", "Revocation Reason"):
+        assert key.value(name) == back.value(name)
+
+
+def test_a_key_found_compromised_once_destroyed_comes_back_as_compromised(made: Made) -> None:
+    """Recovering never makes a compromise undone."""
+    gone = after(made(), Event.DESTROY, at=2_000)
+    spoilt = after(gone, Event.COMPROMISE, at=3_000, revocation_reason=REASON)
+
+    assert State.COMPROMISED == after(spoilt, lifecycle.recovery_of(spoilt), at=4_000).state
