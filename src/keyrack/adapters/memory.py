@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
-from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
+from keyrack.adapters.memory_admissions import MemoryAdmissions
+from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, TrustedAuthority, WrappingKey
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.lifecycle import DESTROYED_STATES, tick
 from keyrack.domain.objects import ManagedObject
@@ -54,14 +55,29 @@ class MemoryCatalog:
         self._wrapping_keys: dict[str, WrappingKey] = {}
         self._leftovers: dict[tuple[str, str], Leftover] = {}
         self._validations: dict[str, Validation] = {}
+        self._trusting = MemoryAdmissions()
         self._generation = 1
 
-    async def authorise(self, fingerprint: str) -> Principal:
+    async def authorise(self, fingerprint: str, admittance: Admittance | None = None) -> Principal:
         """The principal of a certificate in force, of an installed instance."""
         certificate = self._certificates.get(fingerprint)
-        if certificate is None or not self._instances[certificate.instance].serves:
+        found = None
+        if certificate is not None:
+            found = Principal(fingerprint=fingerprint, instance=certificate.instance)
+        elif admittance is not None and self._trusting.admits(fingerprint, admittance):
+            instance, anchor, number = admittance.instance, admittance.authority, admittance.number
+            found = Principal(fingerprint=fingerprint, instance=instance, authority=anchor, trust=number)
+        if found is None or not self._instances[found.instance].serves:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
-        return Principal(fingerprint=fingerprint, instance=certificate.instance)
+        return found
+
+    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
+        """Trusted authorities, oldest first."""
+        return self._trusting.authorities(instance)
+
+    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
+        """Leaves that no authority lets in."""
+        return self._trusting.barred(instance)
 
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
         """One object of the instance."""
@@ -178,8 +194,8 @@ class MemoryCatalog:
 
     async def commit(self, unit: Unit) -> None:
         """All checks, then all writes: nothing between them can fail."""
-        if unit.people or unit.admissions or unit.key_affairs or unit.journal or unit.actor:
-            raise TypeError("the catalog in memory keeps no people, authorities, approvals or checkpoints")
+        if unit.people or unit.key_affairs or unit.journal or unit.actor:
+            raise TypeError("the catalog in memory keeps no people, approvals or checkpoints")
         inserted, updated, intents = (
             [_stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
         )
@@ -188,6 +204,8 @@ class MemoryCatalog:
             raise CatalogUnavailable("the catalog in memory was made unavailable")
         if unit.principal is not None:
             await self._authorise(unit.principal)
+        if unit.admissions is not None:
+            self._trusting.check(unit.admissions)
         self._compare_instances(unit)
         self._compare(unit)
         self._check_unique(unit)
@@ -196,6 +214,9 @@ class MemoryCatalog:
         self._check_references([*inserted, *intents], unit)
         self._check_wrapping_keys(unit)
         self._administer(unit)
+        if unit.admissions is not None:
+            self._trusting.write(unit.admissions)
+            self._generation += unit.admissions.of_trust
         self._remember(unit)
         self._note_authors(unit)
         self._intents |= {managed.unique_identifier: managed for managed in intents}
@@ -206,7 +227,12 @@ class MemoryCatalog:
             self._write(text)
 
     async def _authorise(self, principal: Principal) -> None:
-        if await self.authorise(principal.fingerprint) != principal:
+        admittance = None
+        if principal.authority is not None:
+            admittance = Admittance(
+                instance=principal.instance, authority=principal.authority, number=principal.trust, since=0, until=0
+            )
+        if await self.authorise(principal.fingerprint, admittance) != principal:
             raise NotAuthorised("the certificate is another instance's")
         if self._instances[principal.instance].sealed_at is not None:
             raise InstanceSealed("the instance is sealed")
@@ -349,6 +375,7 @@ class MemoryCatalog:
 
     def _remove_instance(self, identifier: str, *, keep_leftovers: bool) -> None:
         del self._instances[identifier]
+        self._trusting.remove_instance(identifier)
         self._certificates = {k: each for k, each in self._certificates.items() if each.instance != identifier}
         self._objects = {k: each for k, each in self._objects.items() if each.instance != identifier}
         self._admissions = {k: each for k, each in self._admissions.items() if k[0] != identifier}

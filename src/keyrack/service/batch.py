@@ -29,6 +29,8 @@ from keyrack.ports.catalog import (
 from keyrack.service.answers import failed, refused_by_seal, unreadable, written
 from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
+from keyrack.service.metering import Meter, Timing
+from keyrack.service.metering import now as metered_now
 from keyrack.service.sessions import Session, Sessions
 from keyrack.service.vault.envelope import Vault
 from keyrack.service.work import Work
@@ -54,7 +56,13 @@ class Desk:
     """Answers request messages. One desk serves every connection of a process."""
 
     def __init__(
-        self, catalog: Catalog, vault: Vault, *, clock: Callable[[], float] = time.time, batch_limit: int = 64
+        self,
+        catalog: Catalog,
+        vault: Vault,
+        *,
+        clock: Callable[[], float] = time.time,
+        batch_limit: int = 64,
+        meter: Meter | None = None,
     ) -> None:
         """Serve from ``catalog`` and ``vault``; ``batch_limit`` bounds the items of one message."""
         self.catalog = catalog
@@ -62,27 +70,33 @@ class Desk:
         self.vault = vault
         self._clock = clock
         self._batch_limit = batch_limit
+        self.meter = meter or Meter()
         self.sessions = Sessions(catalog)
 
     async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:
         """The response to a request message; ``None`` where none can be made and the connection must go."""
-        now = self._clock()
+        now, timing = self._clock(), self.meter.begin()
         try:
             message = read_request(frame, self._batch_limit)
         except WireError as error:
             return unreadable(error, int(now))
         header = message.request_header
-        items = await self._items(message, peer, now)
-        return written(header.protocol_version, now, items, header.client_correlation_value)
+        items = await self._items(message, peer, now, timing)
+        answer = written(header.protocol_version, now, items, header.client_correlation_value)
+        self.meter.answered(timing, items)
+        return answer
 
-    async def _items(self, message: RequestMessage, peer: Peer, now: float) -> list[ResponseBatchItem]:
+    async def _items(
+        self, message: RequestMessage, peer: Peer, now: float, timing: Timing
+    ) -> list[ResponseBatchItem]:
         try:
-            session = await self.sessions.of(peer)
+            session = await self.sessions.of(peer, now)
         except NotAuthorised:
             return await self.refuse(message.batch_items, peer, now)
         except CatalogUnavailable:
             return [failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
-        return await Conversation(self, session, peer, message, now).items()
+        timing.instance = session.instance.name
+        return await Conversation(self, session, peer, message, now, timing).items()
 
     async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
         """The items of a client whose certificate was removed since its handshake: it is told so, and recorded."""
@@ -116,15 +130,18 @@ CONTESTED: Final = "the object is being changed by many at once; ask again"
 class Conversation:
     """One request message of one client, item by item."""
 
-    __slots__ = ("_desk", "_message", "_now", "_peer", "_session")
+    __slots__ = ("_desk", "_message", "_now", "_peer", "_session", "_timing")
 
-    def __init__(self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, now: float) -> None:
+    def __init__(
+        self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, now: float, timing: Timing
+    ) -> None:
         """Everything that the items share."""
         self._desk = desk
         self._session = session
         self._peer = peer
         self._message = message
         self._now = now
+        self._timing = timing
 
     async def items(self) -> list[ResponseBatchItem]:
         """The response's batch items, in order (KMIP 1.4, 6.12, 6.13 and 11.43)."""
@@ -146,7 +163,7 @@ class Conversation:
         header = self._message.request_header
         most = header.maximum_response_size
         room = None if most is None else most - HEADER
-        return Execution(self._session, header.protocol_version, int(self._now), room)
+        return Execution(self._session, header.protocol_version, int(self._now), room, self._timing)
 
     async def _alone(self, item: RequestBatchItem, execution: Execution) -> ResponseBatchItem:
         """One item in a transaction of its own."""
@@ -171,7 +188,7 @@ class Conversation:
                     return await self._repeated(items, execution)
                 except InstanceSealed:
                     # The session was remembered from before the seal.
-                    self._session = execution.session = await self._desk.sessions.again(self._peer)
+                    self._session = execution.session = await self._desk.sessions.again(self._peer, self._now)
             return await self._sealed(items, execution)
         except NotAuthorised:
             return await self._desk.refuse(items, self._peer, self._now)
@@ -195,7 +212,7 @@ class Conversation:
             except InstanceChanged:
                 # The session was remembered from before the change; its keys move, or are kept elsewhere.
                 await self._abandon(work)
-                self._session = execution.session = await self._desk.sessions.again(self._peer)
+                self._session = execution.session = await self._desk.sessions.again(self._peer, self._now)
             except (Conflict, AlreadyThere):
                 await self._abandon(work)
             except (NotAuthorised, InstanceSealed):
@@ -319,7 +336,11 @@ class Conversation:
         return detail
 
     async def _commit(self, work: Work) -> None:
-        await self._desk.catalog.commit(work.unit())
+        began = metered_now()
+        try:
+            await self._desk.catalog.commit(work.unit())
+        finally:
+            self._timing.committed(began)
         for unique_identifier in work.forgotten:
             self._desk.vault.forget(unique_identifier)
 

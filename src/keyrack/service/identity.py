@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from keyrack.domain.instances import Admittance
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
@@ -13,3 +15,5 @@ class Peer:
     """Source address and port, ``"127.0.0.1:4711"`` or ``"[::1]:4711"``."""
     tls: str
     """The protocol version in use, ``"TLSv1.2"`` or ``"TLSv1.3"``."""
+    admittance: Admittance | None = None
+    """By which authority it is let in; ``None`` for a pinned certificate."""

@@ -1,12 +1,25 @@
 """Trusted authorities and certificates that knocked, in the database: rows and values, a unit's changes, and reads."""
 
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from keyrack.adapters.catalogs.reading import Reads
-from keyrack.ports.catalog import Unit
+from keyrack.adapters.catalogs import admission_queries as queries
+from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.domain.instances import Principal, SeenCertificate, TrustedAuthority
+from keyrack.ports.admissions import ExpiryAlarm
+from keyrack.ports.catalog import AlreadyThere, TooMany, Unit
 
 Execute = Callable[..., sqlite3.Cursor]
+
+
+def admitted(execute: Execute, principal: Principal) -> tuple[str, int | None] | None:
+    """Instance, and since when it is sealed, of a principal that an authority lets in; ``None``: it does not."""
+    leaf = principal.fingerprint
+    parameters = (principal.trust, principal.instance, principal.authority, leaf, leaf)
+    found: tuple[str, int | None] | None = execute(queries.ADMITTED, parameters).fetchone()
+    return found
 
 
 def concerns(unit: Unit) -> bool:
@@ -15,12 +28,169 @@ def concerns(unit: Unit) -> bool:
 
 
 def check(execute: Execute, unit: Unit) -> None:
-    """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit."""
+    """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit.
+
+    Raises ``AlreadyThere`` for an authority that its instance trusts already, a name that is taken, and an alarm that
+    was raised before.
+    """
+    changes = unit.admissions
+    if changes is None:
+        return
+    gone = set(changes.removed_authorities)
+    for authority in changes.authorities:
+        for held in authorities_of(execute, authority.instance):
+            taken = held.fingerprint == authority.fingerprint or held.name == authority.name
+            if taken and (held.instance, held.fingerprint) not in gone:
+                raise AlreadyThere("the instance trusts this authority already, or another one has its name")
+    if unit.most_certificates is not None:
+        for instance, added in Counter(each.instance for each in changes.authorities).items():
+            (count,) = execute(queries.COUNT_TRUSTED, (instance, instance)).fetchone()
+            if count + added > unit.most_certificates:
+                raise TooMany(f"an instance has {count} certificates and authorities already")
+    raised = {(each.fingerprint, each.days) for each in alarms_of(execute)} if changes.alarms else set()
+    if any((each.fingerprint, each.days) in raised for each in changes.alarms):
+        raise AlreadyThere("this alarm was raised before")
 
 
 def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
+    changes = unit.admissions
+    if changes is None:
+        return
+    for removed in changes.removed_authorities:
+        execute(queries.REMOVE_AUTHORITY, removed)
+    for authority in changes.authorities:
+        execute(queries.ADD_AUTHORITY, _authority_columns(authority))
+    for barred in changes.barred:
+        execute(queries.BAR, barred)
+    for unbarred in changes.unbarred:
+        execute(queries.UNBAR, unbarred)
+    for seen in changes.seen:
+        execute(queries.NOTE_SEEN, (*_seen_columns(seen), seen.fingerprint))
+    if changes.seen and execute(queries.COUNT_SEEN).fetchone()[0] > queries.SEEN_AT_MOST:
+        execute(queries.CUT_SEEN)
+    for fingerprint in changes.forgotten:
+        execute(queries.FORGET_SEEN, (fingerprint,))
+    for alarm in changes.alarms:
+        execute(queries.ALARM, (alarm.fingerprint, alarm.days, alarm.at))
+
+
+def authorities_of(execute: Execute, instance: str | None) -> list[TrustedAuthority]:
+    """The authorities of one instance, or of all, oldest first."""
+    if instance is None:
+        rows = execute(queries.AUTHORITIES).fetchall()
+    else:
+        rows = execute(queries.AUTHORITIES_OF, (instance,)).fetchall()
+    return [_authority_of(row) for row in rows]
+
+
+def alarms_of(execute: Execute) -> list[ExpiryAlarm]:
+    """The alarms that were raised, oldest first."""
+    return [ExpiryAlarm(fingerprint=each[0], days=each[1], at=each[2]) for each in execute(queries.ALARMS).fetchall()]
 
 
 class AdmissionReads(Reads):
     """``ports.admissions.Admissions`` over SQLite."""
+
+    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
+        """Oldest first."""
+        with translated():
+            return authorities_of(self._read, instance)
+
+    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
+        """Instance and fingerprint of each."""
+        with translated():
+            if instance is None:
+                rows = self._read(queries.BARRED).fetchall()
+            else:
+                rows = self._read(queries.BARRED_OF, (instance,)).fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    async def seen_certificates(self) -> Sequence[SeenCertificate]:
+        """The last one first."""
+        with translated():
+            return [_seen_of(row) for row in self._read(queries.SEEN_CERTIFICATES).fetchall()]
+
+    async def admitted_certificates(self, instance: str | None = None) -> Sequence[SeenCertificate]:
+        """The last one first."""
+        with translated():
+            found = [_seen_of(row) for row in self._read(queries.ADMITTED_CERTIFICATES).fetchall()]
+        return [each for each in found if instance in {None, each.instance}]
+
+    async def last_uses(self, instance: str) -> Mapping[str, int]:
+        """Reads the whole journal, about a microsecond a record: for an administrator's command, not for the server."""
+        with translated():
+            return dict(self._read(queries.LAST_USES, (instance,)).fetchall())
+
+    async def expiry_alarms(self) -> Sequence[ExpiryAlarm]:
+        """Oldest first."""
+        with translated():
+            return alarms_of(self._read)
+
+
+def _authority_columns(authority: TrustedAuthority) -> tuple[Any, ...]:
+    """In the order of ``ADD_AUTHORITY``."""
+    return (
+        authority.fingerprint,
+        authority.instance,
+        authority.name,
+        authority.subject,
+        authority.subject_pattern,
+        authority.san_pattern,
+        authority.not_before,
+        authority.not_after,
+        authority.der,
+        authority.added_at,
+        authority.added_by,
+    )
+
+
+def _authority_of(row: tuple[Any, ...]) -> TrustedAuthority:
+    number, fingerprint, instance, name, subject, subject_pattern, san_pattern, *rest = row
+    not_before, not_after, der, added_at, added_by = rest
+    return TrustedAuthority(
+        number=number,
+        fingerprint=fingerprint,
+        instance=instance,
+        name=name,
+        subject=subject,
+        subject_pattern=subject_pattern,
+        san_pattern=san_pattern,
+        not_before=not_before,
+        not_after=not_after,
+        der=der,
+        added_at=added_at,
+        added_by=added_by,
+    )
+
+
+def _seen_columns(seen: SeenCertificate) -> tuple[Any, ...]:
+    """In the order of ``NOTE_SEEN``."""
+    return (
+        seen.fingerprint,
+        seen.der,
+        seen.subject,
+        seen.address,
+        seen.reason,
+        seen.first_at,
+        seen.last_at,
+        seen.count,
+        seen.instance,
+        seen.authority,
+    )
+
+
+def _seen_of(row: tuple[Any, ...]) -> SeenCertificate:
+    fingerprint, der, subject, address, reason, first_at, last_at, count, instance, authority = row
+    return SeenCertificate(
+        fingerprint=fingerprint,
+        der=der,
+        subject=subject,
+        address=address,
+        reason=reason,
+        first_at=first_at,
+        last_at=last_at,
+        count=count,
+        instance=instance,
+        authority=authority,
+    )

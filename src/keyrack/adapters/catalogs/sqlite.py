@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import certificate_of, instance_of
-from keyrack.adapters.catalogs.admissions import AdmissionReads
+from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
@@ -21,7 +22,7 @@ from keyrack.adapters.catalogs.reading import translated, unreadable
 from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
 from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
-from keyrack.domain.instances import ClientCertificate, Instance, Principal, WrappingKey
+from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.domain.objects import Form, ManagedObject
 from keyrack.ports.catalog import (
@@ -77,15 +78,19 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads):
         """Make the file with its schema, or bring it up to date, and leave it closed."""
         prepare(path)
 
-    async def authorise(self, fingerprint: str) -> Principal:
+    async def authorise(self, fingerprint: str, admittance: Admittance | None = None) -> Principal:
         """The principal of a certificate in force, of an installed instance."""
-        try:
-            found = (self._writer.read or self._read)(queries.AUTHORISE, (fingerprint,)).fetchone()
-        except sqlite3.Error as error:
-            raise unreadable(error) from error
+        read = self._writer.read or self._read
+        principal = Principal(fingerprint=fingerprint, instance="")
+        with translated():
+            found = read(queries.AUTHORISE, (fingerprint,)).fetchone()
+            if found is None and admittance is not None:
+                instance, anchor, number = admittance.instance, admittance.authority, admittance.number
+                principal = replace(principal, instance=instance, authority=anchor, trust=number)
+                found = admitted(read, principal)
         if found is None:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
-        return Principal(fingerprint=fingerprint, instance=found[0])
+        return replace(principal, instance=found[0])
 
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
         """One object; its attributes are parsed when somebody looks at them."""

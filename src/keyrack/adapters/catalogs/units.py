@@ -137,7 +137,8 @@ class Application:
     def __init__(self, cursor: sqlite3.Cursor, versions: Versions) -> None:
         """Write through ``cursor``, whose transaction somebody else begins and ends."""
         self._execute: Callable[..., sqlite3.Cursor] = cursor.execute
-        self._authority: dict[str, str] = {}
+        self._authority: dict[str, Principal] = {}
+        """By fingerprint, as whom each certificate was last found to be in force."""
         self._versions = versions
         self._generation = -1
         self._changes = -1
@@ -157,8 +158,10 @@ class Application:
     def apply(self, unit: Prepared) -> None:
         """Check and write; a check that fails raises before anything of the unit is written."""
         principal = unit.principal
-        if principal is not None and self._authority.get(principal.fingerprint) != principal.instance:
-            self._authorise(principal)
+        if principal is not None:
+            learnt = self._authority.get(principal.fingerprint)
+            if learnt is not principal and learnt != principal:
+                self._authorise(principal)
         if unit.unit.actor is not None:
             people.check_actor(self._execute, unit.unit.actor)
         if unit.unit.seen_instances:
@@ -191,16 +194,21 @@ class Application:
             self._update(row, found, unit.initiator)
         for identifier in unit.settled:
             self._execute(queries.SETTLE, (identifier,))
+        if unit.unit.admissions is not None and unit.unit.admissions.of_trust:
+            self.forget()
         for room in unit.rooms:
             room.write(self._execute, unit.unit)
 
     def _authorise(self, principal: Principal) -> None:
-        found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()
+        if principal.authority is None:
+            found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()
+        else:
+            found = admissions.admitted(self._execute, principal)
         if found is None or found[0] != principal.instance:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         if found[1] is not None:
             raise InstanceSealed("the instance is sealed")
-        self._authority[principal.fingerprint] = principal.instance
+        self._authority[principal.fingerprint] = principal
 
     def _check_seen(self, seen: Mapping[str, int], principal: Principal | None) -> None:
         """Nothing changes; all that was seen must still be so. Raises :class:`Conflict`."""
