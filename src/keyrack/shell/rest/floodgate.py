@@ -34,11 +34,23 @@ class Floodgate:
 
     def take(self, name: str) -> int:
         """Take one; 0 where there was one, else the whole seconds after which there is one again."""
-        now = self._clock()
-        left, since = self._buckets.pop(name, (float(self._rate.burst), now))
-        left = min(self._rate.burst, left + (now - since) * self._rate.each_second)
+        left, now = self._left(name)
+        self._buckets.pop(name, None)
         taken = left >= 1
         self._buckets[name] = (left - 1 if taken else left, now)
         if len(self._buckets) > MOST_NAMES:
             self._buckets.popitem(last=False)
-        return 0 if taken else max(1, math.ceil((1 - left) / self._rate.each_second))
+        return 0 if taken else self._seconds(left)
+
+    def wait(self, name: str) -> int:
+        """What :meth:`take` would answer, without taking any."""
+        left, _ = self._left(name)
+        return 0 if left >= 1 else self._seconds(left)
+
+    def _left(self, name: str) -> tuple[float, float]:
+        now = self._clock()
+        left, since = self._buckets.get(name, (float(self._rate.burst), now))
+        return min(self._rate.burst, left + (now - since) * self._rate.each_second), now
+
+    def _seconds(self, left: float) -> int:
+        return max(1, math.ceil((1 - left) / self._rate.each_second))

@@ -1,0 +1,99 @@
+"""The way to what needs a key manager, for a process that holds none: asked in a process that serves KMIP.
+
+Where there is no process between (the command line, a test) the same is answered directly.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from keyrack.domain.people import Actor
+
+
+class BackOfficeUnavailable(Exception):
+    """No serving process answers, or not in time; what was asked for was done, or it was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnBehalf:
+    """Who asks. The serving process loads the person from the catalog and looks at the rights again."""
+
+    actor: Actor
+    address: str
+    correlation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyManagerTold:
+    """A key manager, as it is configured and as it does."""
+
+    name: str
+    type: str
+    """``embedded``, ``key_protect`` or ``hpcs``."""
+    healthy: bool
+    told: str = ""
+    """What is not well; empty where all is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootKeyTold:
+    """A customer root key, as its key manager tells of it now."""
+
+    identifier: str
+    name: str
+    state: int
+    """Key Protect's key state: 0 pre-activation, 1 active, 2 suspended, 3 deactivated, 5 destroyed."""
+    version: str
+    created_at: int
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """The last real unwrap of one instance's key by one serving process."""
+
+    instance: str
+    key_manager: str
+    at: int
+    """When, in seconds since 1970."""
+    milliseconds: float
+    told: str = ""
+    """What went wrong; empty where the key came out as it went in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHealth:
+    """One serving process."""
+
+    worker: int
+    listening: bool
+    committing: bool
+    """Whether the catalog takes a commit."""
+    trials: Sequence[Trial] = ()
+
+
+class BackOffice(Protocol):
+    """What a serving process does for the administration API.
+
+    Every method raises :class:`BackOfficeUnavailable`; what ``service.office.refusals`` has goes through as it is.
+    """
+
+    async def key_managers(self) -> Sequence[KeyManagerTold]:
+        """The configured key managers, in the order of the configuration."""
+        ...
+
+    async def root_keys(self, key_manager: str) -> Sequence[RootKeyTold]:
+        """The root keys of a key manager, as it lists them now; raises ``NotThere`` and ``KeyManagerFailed``."""
+        ...
+
+    async def act(self, who: OnBehalf, act: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Do an act of the table ``shell.web.acts.ACTS`` in the name of a person; its answer, as JSON has it."""
+        ...
+
+    async def health(self) -> Sequence[WorkerHealth]:
+        """Every serving process that answers, each with a real unwrap not older than a few seconds."""
+        ...
+
+    async def metrics(self) -> str:
+        """The metrics of all serving processes, in the text form of Prometheus."""
+        ...

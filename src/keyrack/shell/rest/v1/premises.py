@@ -1,0 +1,57 @@
+"""What every call of the administration API works with: the catalog, the way to a serving process, and the bounds."""
+
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.ports.back_office import BackOffice
+from keyrack.service.office.administration import Administrator
+from keyrack.service.people.door import caller_of_token
+from keyrack.shell.office import clock as clock_of_the_system
+from keyrack.shell.rest.bounds import Bounds, Rate
+from keyrack.shell.rest.floodgate import Floodgate
+
+BOUNDS: Final = Bounds(
+    body=1_048_576,
+    head=16_384,
+    connections=512,
+    connections_per_address=128,
+    per_address=Rate(each_second=50, burst=300),
+    per_caller=Rate(each_second=50, burst=300),
+    logins=Rate(each_second=0.5, burst=20),
+)
+"""Those of the administration API: people and their programs, not hosts."""
+
+Recognise = Callable[[SqliteCatalog, str, str, str, int], Awaitable[Administrator]]
+"""``(catalog, token, address, correlation, now)``: who has this token and what they may, or ``Unauthenticated``."""
+
+
+async def by_the_catalog(catalog: SqliteCatalog, token: str, address: str, correlation: str, now: int) -> Administrator:
+    """From the database, at each request."""
+    return await caller_of_token(catalog, token, now=now, address=address, correlation=correlation)
+
+
+@dataclass(slots=True, kw_only=True)
+class Premises:
+    """One running API."""
+
+    catalog: SqliteCatalog
+    back_office: BackOffice
+    recognise: Recognise = by_the_catalog
+    clock: Callable[[], int] = clock_of_the_system
+    """Milliseconds since 1970."""
+    bounds: Bounds = BOUNDS
+    hosts: Collection[str] = frozenset({"localhost", "127.0.0.1", "::1"})
+    """What the server is called: names and addresses in its certificate, lower case, without port."""
+    addresses: Floodgate = field(init=False)
+    callers: Floodgate = field(init=False)
+    strangers: Floodgate = field(init=False)
+    """Requests of one address whose token nobody has."""
+
+    def __post_init__(self) -> None:
+        """Set up the gates."""
+        self.addresses = Floodgate(self.bounds.per_address, time.monotonic)
+        self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
+        self.strangers = Floodgate(self.bounds.logins, time.monotonic)
