@@ -86,9 +86,7 @@ class Desk:
         self.meter.answered(timing, items)
         return answer
 
-    async def _items(
-        self, message: RequestMessage, peer: Peer, now: float, timing: Timing
-    ) -> list[ResponseBatchItem]:
+    async def _items(self, message: RequestMessage, peer: Peer, now: float, timing: Timing) -> list[ResponseBatchItem]:
         try:
             session = await self.sessions.of(peer, now)
         except NotAuthorised:
@@ -96,7 +94,7 @@ class Desk:
         except CatalogUnavailable:
             return [failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
         timing.instance = session.instance.name
-        return await Conversation(self, session, peer, message, now, timing).items()
+        return await Conversation(self, session, peer, message, now=now, timing=timing).items()
 
     async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
         """The items of a client whose certificate was removed since its handshake: it is told so, and recorded."""
@@ -133,7 +131,7 @@ class Conversation:
     __slots__ = ("_desk", "_message", "_now", "_peer", "_session", "_timing")
 
     def __init__(
-        self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, now: float, timing: Timing
+        self, desk: Desk, session: Session, peer: Peer, message: RequestMessage, *, now: float, timing: Timing
     ) -> None:
         """Everything that the items share."""
         self._desk = desk

@@ -37,6 +37,8 @@ from keyrack.ports.catalog import (
     NotAuthorised,
     Unit,
 )
+from keyrack.service.metering import Timing
+from keyrack.service.metering import now as metered_now
 from keyrack.service.sessions import Session
 from keyrack.service.vault.envelope import Vault, context_of
 from keyrack.service.vault.generation import generate
@@ -58,13 +60,21 @@ UNEXPECTED: Final = "the server could not do it; its log says why, under the tim
 class Execution:
     """One batch's way through the executor: who asks, in which version, when, and what its items hand on."""
 
-    __slots__ = ("now", "placeholder", "room", "session", "target", "version")
+    __slots__ = ("now", "placeholder", "room", "session", "target", "timing", "version")
 
-    def __init__(self, session: Session, version: ProtocolVersion, now: int, room: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        version: ProtocolVersion,
+        now: int,
+        room: int | None = None,
+        timing: Timing | None = None,
+    ) -> None:
         """Begin a batch; ``now`` is in seconds since 1970."""
         self.session = session
         self.version = version
         self.now = now
+        self.timing = timing or Timing()
         self.room = room
         """Bytes that are left of the Maximum Response Size; ``None`` where the client has set none."""
         self.placeholder: str | None = None
@@ -169,12 +179,13 @@ def _one(found: str | tuple[str, ...]) -> str | None:
 class ItemContext:
     """``operations.Context``, over a work, the catalog and the vault."""
 
-    __slots__ = ("_executor", "_work", "instance", "now", "version")
+    __slots__ = ("_executor", "_timing", "_work", "instance", "now", "version")
 
     def __init__(self, executor: Executor, execution: Execution, work: Work) -> None:
         """Surround one batch item."""
         self._executor = executor
         self._work = work
+        self._timing = execution.timing
         self.version: ProtocolVersion = execution.version
         self.now: int = execution.now
         self.instance: Instance = execution.session.instance
@@ -228,13 +239,17 @@ class ItemContext:
         self._work.secrets.append(material)
         self._work.instance = self.instance
         vault = self._executor.vault
+        began = metered_now()
         try:
             sealed = replace(managed, sealed=await vault.seal_new(self.instance, context_of(managed), material))
         except CryptographicFailure:
             await self._refuse_outdated()
             raise
+        finally:
+            self._timing.asked(began)
         if self.instance.storage is Storage.KEY_MANAGER:
             # What a crash between the key manager and the catalog leaves behind is found by this trace.
+            began = metered_now()
             await self._executor.catalog.commit(
                 Unit(
                     principal=self._work.principal,
@@ -243,8 +258,11 @@ class ItemContext:
                     entries=(self._intent(sealed),),
                 )
             )
+            self._timing.committed(began)
             self._work.intended[sealed.unique_identifier] = sealed
+            began = metered_now()
             standard_key = await vault.store(self.instance, sealed.sealed or b"", sealed.unique_identifier)
+            self._timing.asked(began)
             sealed = self._work.intended[sealed.unique_identifier] = replace(sealed, standard_key=standard_key)
         self._work.insert(sealed)
 
@@ -272,11 +290,17 @@ class ItemContext:
         if managed.withheld_at is not None:
             raise _withheld(managed, self.instance)
         vault = self._executor.vault
+        secret = vault.cached(self.instance, managed)
+        if secret is not None:
+            return secret
+        began = metered_now()
         try:
-            return vault.cached(self.instance, managed) or await vault.open(self.instance, managed)
+            return await vault.open(self.instance, managed)
         except CryptographicFailure:
             await self._refuse_outdated(managed)
             raise
+        finally:
+            self._timing.asked(began)
 
     async def _refuse_outdated(self, managed: ManagedObject | None = None) -> None:
         """Raise a kind of ``Conflict`` where what did not open is not there any more: keys move while they are used."""
