@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from json import loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +24,18 @@ class Entry:
     """Unique Identifier of the object, fingerprint of the certificate, or empty."""
     detail: Mapping[str, str | int] = field(default_factory=dict)
     """What else an auditor asks for: protocol version, batch position, message, names of changed attributes."""
+
+
+def read(text: str) -> Entry:
+    """The entry of a canonical text; raises :class:`ValueError` for what is none."""
+    try:
+        found = loads(text)
+        entry = Entry(**found)
+    except TypeError as error:
+        raise ValueError(f"not an entry of a journal: {error}") from None
+    for name in ("action", "outcome", "initiator", "address", "instance", "target"):
+        if not isinstance(found[name], str):
+            raise ValueError(f"not an entry of a journal: {name}")
+    if not isinstance(entry.at, int) or not isinstance(entry.detail, dict):
+        raise ValueError("not an entry of a journal: at or detail")
+    return entry
