@@ -46,6 +46,8 @@ class Person:
     """Seconds since 1970."""
     created_by: str = ""
     disabled_at: int | None = None
+    removed_at: int | None = None
+    """Since when the person is gone for good; then it is disabled too, and has no grants."""
     last_login_at: int | None = None
     revision: int = 1
     """Grows with each change of password, grants or standing: what was decided on an older one is decided anew."""

@@ -53,6 +53,8 @@ def _check_person(execute: Execute, person: Person) -> None:
     if (held.revision if held else 0) != person.revision - 1:
         raise Conflict("the person was changed meanwhile")
     if held is not None:
+        if held.removed_at is not None:
+            raise Conflict("whoever was removed stays so")
         if (held.name, held.source, held.subject) != (person.name, person.source, person.subject):
             raise Conflict("nobody gets another name, or comes from elsewhere")
         return
@@ -197,6 +199,7 @@ def person_columns(person: Person) -> tuple[Any, ...]:
         person.created_at,
         person.created_by,
         person.disabled_at,
+        person.removed_at,
         person.last_login_at,
         person.revision,
     )
@@ -204,8 +207,9 @@ def person_columns(person: Person) -> tuple[Any, ...]:
 
 def _changed_columns(person: Person) -> tuple[Any, ...]:
     """In the order of ``people_queries.CHANGE_PERSON``."""
-    changed = (person.password, person.display, _grants_text(person), person.disabled_at, person.last_login_at)
-    return (*changed, person.revision, person.identifier, person.name, person.source, person.subject)
+    changed = (person.password, person.display, _grants_text(person))
+    times = (person.disabled_at, person.removed_at, person.last_login_at)
+    return (*changed, *times, person.revision, person.identifier, person.name, person.source, person.subject)
 
 
 def _grants_text(person: Person) -> str:
@@ -215,7 +219,7 @@ def _grants_text(person: Person) -> str:
 def person_of(row: tuple[Any, ...]) -> Person:
     """The person of a row of ``people_queries.PERSON``."""
     identifier, name, source, subject, password, display, grants, created_at, created_by, *standing = row
-    disabled_at, last_login_at, revision = standing
+    disabled_at, removed_at, last_login_at, revision = standing
     return Person(
         identifier=identifier,
         name=name,
@@ -227,6 +231,7 @@ def person_of(row: tuple[Any, ...]) -> Person:
         created_at=created_at,
         created_by=created_by,
         disabled_at=disabled_at,
+        removed_at=removed_at,
         last_login_at=last_login_at,
         revision=revision,
     )

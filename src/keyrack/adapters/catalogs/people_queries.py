@@ -3,18 +3,19 @@
 from typing import Final
 
 PERSON: Final = (
-    "identifier, name, source, subject, password, display, grants, created_at, created_by, disabled_at, last_login_at,"
-    " revision"
+    "identifier, name, source, subject, password, display, grants, created_at, created_by, disabled_at, removed_at,"
+    " last_login_at, revision"
 )
 PERSONS: Final = f"SELECT {PERSON} FROM person ORDER BY name"
 ONE_PERSON: Final = f"SELECT {PERSON} FROM person WHERE identifier = ?"
 PERSON_CALLED: Final = f"SELECT {PERSON} FROM person WHERE name = ?"
 PERSON_MEANT: Final = f"SELECT {PERSON} FROM person WHERE source = ? AND subject = ? AND subject <> ''"
 REVISION: Final = "SELECT revision, disabled_at FROM person WHERE identifier = ?"
-ADD_PERSON: Final = f"INSERT INTO person ({PERSON}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_PERSON: Final = f"INSERT INTO person ({PERSON}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # Neither the name nor where somebody comes from ever changes.
 CHANGE_PERSON: Final = """
-    UPDATE person SET password = ?, display = ?, grants = ?, disabled_at = ?, last_login_at = ?, revision = ?
+    UPDATE person SET password = ?, display = ?, grants = ?, disabled_at = ?, removed_at = ?,
+        last_login_at = ?, revision = ?
     WHERE identifier = ? AND name = ? AND source = ? AND subject = ?"""
 NOTE_PERSON: Final = "UPDATE person SET last_login_at = ?, display = ? WHERE identifier = ?"
 

@@ -11,6 +11,7 @@ CREATE TABLE person (
     created_at     INTEGER NOT NULL,
     created_by     TEXT NOT NULL,
     disabled_at    INTEGER,
+    removed_at     INTEGER,
     last_login_at  INTEGER,
     revision       INTEGER NOT NULL
 );

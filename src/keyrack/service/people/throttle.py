@@ -1,0 +1,80 @@
+"""How often somebody may be wrong: counts by name and by address, in the catalog, so that all processes count as one.
+
+An attempt is counted before its password is looked at, and forgiven when it succeeds. A name that nobody has is counted
+like one that somebody has: the answers tell nothing.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from keyrack.domain.people import ADDRESS_PATIENCE, PERSON_PATIENCE, Attempts, Patience
+from keyrack.ports.catalog import Conflict, Unit
+from keyrack.ports.people import PeopleChanges
+from keyrack.service.office.refusals import TooManyAttempts
+from keyrack.service.people.register import Register
+
+TRIES: Final = 20
+"""How often a count is read anew when others count at the same time."""
+LOCAL: Final = "local"
+"""The address of whoever sits at the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """An attempt that was counted, under its name and from its address."""
+
+    names: tuple[str, ...]
+
+    async def forgiven(self, book: Register) -> tuple[Attempts, ...]:
+        """For the unit of a success: the name begins anew, the address has this one attempt less."""
+        held = [await book.attempts(name) for name in self.names]
+        return tuple(
+            each.forgiven(each.failures if each.of.startswith("name:") else 1) for each in held if each.version
+        )
+
+
+async def counted(book: Register, name: str, address: str, now: int) -> Counted:
+    """Count an attempt; raises :class:`TooManyAttempts` where it comes too early, and then it is not counted.
+
+    ``name`` as it was typed; ``address`` is host and port; ``now`` in seconds since 1970.
+    """
+    wanted = _wanted(name, address)
+    for _ in range(TRIES):
+        held = [await book.attempts(of) for of in wanted]
+        wait = max(each.free_at for each in held) - now
+        if wait > 0:
+            raise TooManyAttempts(
+                f"there were too many wrong attempts; the next one is looked at in {wait} seconds", wait=wait
+            )
+        added = tuple(each.counted(wanted[each.of], now) for each in held)
+        try:
+            await book.commit(Unit(entries=(), people=PeopleChanges(attempts=added)))
+        except Conflict:
+            continue
+        return Counted(tuple(wanted))
+    raise TooManyAttempts("too many log in at this moment; try again in a few seconds", wait=5)
+
+
+def _wanted(name: str, address: str) -> dict[str, Patience]:
+    """What is counted, and with how much patience. Of a name only a digest is kept: it may be a password, typed into
+    the wrong field."""
+    wanted = {f"name:{sha256(name.encode(errors='replace')).hexdigest()}": PERSON_PATIENCE}
+    if address != LOCAL:
+        wanted[f"address:{place_of(address)}"] = ADDRESS_PATIENCE
+    return wanted
+
+
+def place_of(address: str) -> str:
+    """The host of ``host:port``; of IPv6 the network of 64 bits, all of which one subscriber has."""
+    host = address.rpartition(":")[0].strip("[]") or address
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
