@@ -2,7 +2,7 @@
 
 - ``StatusEvent``: what can happen to an instance.
 - ``STATUSES``: from which status what leads where; what is not here is refused.
-- ``advance(status, event) -> InstanceStatus``: the next status, or :class:`WrongStatus`.
+- ``advance(status, event) -> InstanceStatus``: the next status, or :class:`ImpossibleStep`.
 - ``after(instance, event, reason) -> Instance``: the instance there, with its new reason.
 """
 
@@ -65,7 +65,7 @@ STATUSES: Final[Mapping[tuple[InstanceStatus, StatusEvent], InstanceStatus]] = {
 """Every legal step."""
 
 
-class WrongStatus(Exception):
+class ImpossibleStep(Exception):
     """There is no such step from the instance's status; the text names both."""
 
     def __init__(self, status: InstanceStatus, event: StatusEvent) -> None:
@@ -76,13 +76,13 @@ class WrongStatus(Exception):
 
 
 def advance(status: InstanceStatus, event: StatusEvent) -> InstanceStatus:
-    """The status that ``event`` leads to; raises :class:`WrongStatus`."""
+    """The status that ``event`` leads to; raises :class:`ImpossibleStep`."""
     try:
         return STATUSES[status, event]
     except KeyError:
-        raise WrongStatus(status, event) from None
+        raise ImpossibleStep(status, event) from None
 
 
 def after(instance: Instance, event: StatusEvent, reason: str = "") -> Instance:
-    """The instance after ``event``, which it is where it is for ``reason``; raises :class:`WrongStatus`."""
+    """The instance after ``event``, which it is where it is for ``reason``; raises :class:`ImpossibleStep`."""
     return replace(instance, status=advance(instance.status, event), reason=reason)

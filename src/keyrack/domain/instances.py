@@ -112,7 +112,7 @@ class Instance:
     @property
     def configured(self) -> bool:
         """Whether it has a key manager and a root key, that is, a home."""
-        return bool(self.key_manager)
+        return bool(self.root_key)
 
     @property
     def serves(self) -> bool:

@@ -13,6 +13,7 @@ from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus
 from keyrack.ports.catalog import Catalog, Listed
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.office.administration import Administration, Administrator, NotThere
+from keyrack.service.office.installing import install
 from keyrack.service.office.removal import destroy_key, remove_instance
 from keyrack.spec.enumerations import State
 
@@ -74,7 +75,7 @@ class Adapters:
             storage=Storage.KEY_MANAGER,
             created_at=self.now,
         )
-        return await self._administration.install(made, most=MOST_ADAPTERS)
+        return await install(self._administration, made, most=MOST_ADAPTERS)
 
     async def remove(self, adapter: Instance) -> None:
         """Remove an adapter, see :func:`keyrack.service.office.removal.remove_instance`."""

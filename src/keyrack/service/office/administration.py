@@ -5,12 +5,11 @@ happened, why, and what to do instead.
 """
 
 import re
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage, WrappingKey
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, Storage
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
@@ -27,7 +26,7 @@ from keyrack.ports.catalog import (
     Unit,
 )
 from keyrack.ports.key_manager import KeyManager
-from keyrack.service.office.founding import root_key_for, telling_of, wrapping_key_for
+from keyrack.service.office.installing import Wanted, check_instance_name, create
 from keyrack.service.office.refusals import (
     CertificateElsewhere,
     CertificateThere,
@@ -50,9 +49,8 @@ __all__ = [
     "NameTaken",
     "NotThere",
     "Refused",
+    "check_instance_name",
 ]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +68,6 @@ class Administrator:
     proved_at: int | None = None
     """When the person last proved to be there, in seconds since 1970; ``None`` where nobody could be asked again: at
     the machine, and for a program with an API key."""
-
-
-def check_instance_name(name: str) -> None:
-    """Raise :class:`Refused` for what cannot be the name of an instance."""
-    if not _NAME.fullmatch(name):
-        raise Refused(
-            f"{name!r} cannot be an instance's name; "
-            "use letters, digits, '.', '_' and '-', a letter or digit first, at most 63 in all"
-        )
 
 
 class Administration:
@@ -105,6 +94,21 @@ class Administration:
     def administrator(self) -> Administrator:
         """Who acts."""
         return self._administrator
+
+    @property
+    def catalog(self) -> Catalog:
+        """Where everything is kept."""
+        return self._catalog
+
+    @property
+    def key_managers(self) -> Mapping[str, KeyManager]:
+        """The key managers by their configured names; none in a process that holds none."""
+        return self._key_managers
+
+    @property
+    def vault(self) -> Vault | None:
+        """What wraps; ``None`` in a process that cannot."""
+        return self._vault
 
     @property
     def now(self) -> int:
@@ -159,77 +163,9 @@ class Administration:
         storage: Storage = Storage.CATALOG,
         hierarchy: Hierarchy = Hierarchy.DIRECT,
     ) -> Instance:
-        """Make an instance that is usable at once; without ``root_key`` the key manager makes a new one for it.
-
-        Nothing is entered before its root key was proved, and for two levels a wrapping key was made and kept.
-        """
-        check_instance_name(name)
-        if any(name == instance.name for instance in await self._catalog.instances()):
-            raise NameTaken(
-                f"there is an instance {name!r} already; choose another name, or look at it with 'instance show'"
-            )
-        manager_name, manager = self._key_manager(key_manager)
-        found = await root_key_for(manager_name, manager, root_key, name, storage)
-        instance = Instance(
-            identifier=str(uuid.uuid4()),
-            name=name,
-            status=InstanceStatus.INSTALLED,
-            key_manager=manager_name,
-            root_key=found,
-            storage=storage,
-            hierarchy=hierarchy,
-            created_at=self._clock() // 1000,
-        )
-        with telling_of(found if root_key is None else None):
-            if hierarchy is Hierarchy.DIRECT:
-                return await self.install(instance)
-            if self._vault is None:
-                raise Refused("an instance of two levels needs a wrapping key, and nothing here can wrap one")
-            return await self.install(instance, wrapping_key=await wrapping_key_for(self._vault, instance))
-
-    async def install(
-        self, instance: Instance, *, wrapping_key: WrappingKey | None = None, most: int | None = None
-    ) -> Instance:
-        """Enter an instance that was described whole, and answer it as it is kept; nothing of it is checked.
-
-        Raises :class:`NameTaken`, or :class:`LimitReached` where its key manager has ``most`` instances already.
-        """
-        made = replace(instance, created_by=self._administrator.initiator)
-        detail: dict[str, str | int] = {
-            "name": made.name,
-            "key_manager": made.key_manager,
-            "root_key": made.root_key,
-            "storage": str(made.storage),
-            "hierarchy": str(made.hierarchy),
-        }
-        wrapping_keys = (wrapping_key,) if wrapping_key is not None else ()
-        try:
-            await self.commit(
-                "instance.create",
-                made.identifier,
-                made.identifier,
-                detail,
-                instances=(made,),
-                wrapping_keys=wrapping_keys,
-                most_instances=most,
-            )
-        except AlreadyThere:
-            raise NameTaken(f"there is an instance {made.name!r} already; choose another name") from None
-        except TooMany:
-            raise LimitReached(
-                f"key manager {made.key_manager!r} has {most} instances, and more it may not have; remove one first"
-            ) from None
-        return made
-
-    def _key_manager(self, name: str | None) -> tuple[str, KeyManager]:
-        known = ", ".join(self._key_managers)
-        if name is None:
-            if len(self._key_managers) != 1:
-                raise Refused(f"there is more than one key manager ({known}); name one with --key-manager")
-            name = next(iter(self._key_managers))
-        if name not in self._key_managers:
-            raise Refused(f"no key manager {name!r} is configured; use one of: {known}")
-        return name, self._key_managers[name]
+        """Make an instance that is usable at once, see :func:`keyrack.service.office.installing.create`."""
+        wanted = Wanted(key_manager=key_manager, root_key=root_key, storage=storage, hierarchy=hierarchy)
+        return await create(self, name, wanted)
 
     async def certificates(self, instance: Instance | None = None) -> Sequence[ClientCertificate]:
         """The client certificates in force, of one instance or of all."""
@@ -330,11 +266,6 @@ class Administration:
         told = f"{len(found)} keys of {instance.name!r} begin" if found else f"no key of {instance.name!r} begins"
         raise Refused(f"{told} with {prefix!r}; see 'keyrack key list {instance.name}'")
 
-    async def last_fetches(self, instance: Instance) -> Mapping[str, int]:
-        """When each key of the instance was last handed out, in seconds since 1970, by Unique Identifier."""
-        fetched = await self._catalog.last_fetches(instance.identifier)
-        return {target: at // 1000 for target, at in fetched.items()}
-
     async def journal(self) -> AsyncIterator[JournalRecord]:
         """The whole journal, in the order it was written."""
         read = 0
@@ -348,25 +279,47 @@ class Administration:
         return (Touch(instance, self._clock() // 1000, self._administrator.initiator),)
 
     async def commit(
-        self, action: str, instance: str, target: str, detail: Mapping[str, str | int], **changes: Any
+        self,
+        action: str,
+        instance: str,
+        target: str,
+        detail: Mapping[str, str | int],
+        *,
+        outcome: str = "success",
+        **changes: Any,
     ) -> None:
         """Commit what ``changes``, fields of :class:`Unit`, say, with one entry in the journal.
 
         Raises what the catalog raises.
         """
+        await self.commit_all((self.entry(action, instance, target, detail, outcome),), **changes)
+
+    def entry(
+        self, action: str, instance: str, target: str, detail: Mapping[str, str | int], outcome: str = "success"
+    ) -> Entry:
+        """What the journal is to say of an act of this administrator's, now."""
         who = self._administrator
-        entry = Entry(
+        return Entry(
             at=self._clock(),
             action=action,
-            outcome="success",
+            outcome=outcome,
             initiator=who.initiator,
             address=who.address,
             instance=instance,
             target=target,
             detail={**detail, "correlation": who.correlation} if who.correlation else detail,
         )
+
+    async def commit_all(self, entries: Sequence[Entry], **changes: Any) -> None:
+        """As :meth:`commit`, with an entry for each thing that is changed, and one for each agreement in it."""
+        affairs = changes.get("key_affairs")
+        agreed = [each for each in affairs.approvals if each.agreed_at is not None] if affairs is not None else []
+        told = [
+            self.entry("approval.agree", each.instance, each.identifier, {"act": each.act, "asked_by": each.asked_by})
+            for each in agreed
+        ]
         try:
-            await self._catalog.commit(Unit(entries=(entry,), actor=who.actor, **changes))
+            await self._catalog.commit(Unit(entries=(*told, *entries), actor=self._administrator.actor, **changes))
         except RightsChanged:
             raise Forbidden(
                 "your rights, or what you have proved yourself with, were changed just now", hint="log in again"

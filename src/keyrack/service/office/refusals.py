@@ -102,6 +102,12 @@ class LimitReached(Refused):
     code = "limit-reached"
 
 
+class WrongStatus(Refused):
+    """The instance is not where it could be done."""
+
+    code = "wrong-status"
+
+
 class ChangedMeanwhile(Refused):
     """It is not as whoever asks has seen it."""
 
