@@ -51,7 +51,8 @@ fuzz: $(VENV)/.dev ## Feed mutated messages to the codec
 requirements: ## Write the hash-pinned lists anew (needs uv)
 	uv pip compile $(COMPILE) --upgrade pyproject.toml -o requirements/runtime.txt
 	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm -o requirements/hsm.txt
-	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm --group dev -o requirements/dev.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra otel -o requirements/otel.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm --extra otel --group dev -o requirements/dev.txt
 	uv pip compile $(COMPILE) --upgrade requirements/build.in -o requirements/build.txt
 
 clean: ## Remove the virtual environment and what tools left behind
