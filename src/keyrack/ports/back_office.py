@@ -4,10 +4,8 @@ Where there is no process between (the command line, a test) the same is answere
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-from keyrack.domain.people import Actor
 
 
 class BackOfficeUnavailable(Exception):
@@ -16,9 +14,10 @@ class BackOfficeUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnBehalf:
-    """Who asks. The serving process loads the person from the catalog and looks at the rights again."""
+    """Who asks, by what was shown: the serving process looks at it again, and takes nobody's word for it."""
 
-    actor: Actor
+    token: str = field(repr=False)
+    """The API key, or the token of the log-in."""
     address: str
     correlation: str = ""
 

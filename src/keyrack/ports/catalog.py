@@ -9,6 +9,7 @@ from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
 from keyrack.ports.admissions import AdmissionChanges
+from keyrack.ports.answers import AnswerChanges
 from keyrack.ports.journal import JournalChanges
 from keyrack.ports.key_affairs import KeyAffairs
 from keyrack.ports.people import PeopleChanges
@@ -191,6 +192,7 @@ class Unit:
     admissions: AdmissionChanges | None = None
     key_affairs: KeyAffairs | None = None
     journal: JournalChanges | None = None
+    answers: AnswerChanges | None = None
 
     @property
     def initiator(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import certificate_of, instance_of
 from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
+from keyrack.adapters.catalogs.answers import AnswerReads
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
@@ -53,7 +54,7 @@ _KEY_RAW: Final = int(KeyFormatType.RAW)
 _RAW: Final = Form(key_format_type=KeyFormatType.RAW)
 
 
-class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads):
+class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerReads):
     """``ports.Catalog`` over SQLite in WAL mode with ``synchronous=FULL``.
 
     It belongs to one event loop at a time. Any number of processes may have the same file open.

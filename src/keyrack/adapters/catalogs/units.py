@@ -6,7 +6,7 @@ from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
-from keyrack.adapters.catalogs import admissions, journaling, key_affairs, people, queries
+from keyrack.adapters.catalogs import admissions, answers, journaling, key_affairs, people, queries
 from keyrack.adapters.catalogs.administering import administer, check_administration, check_seen
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
@@ -18,7 +18,7 @@ from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceSealed, NotAuthorised, Unit
 
-ROOMS: Final = (people, admissions, key_affairs, journaling)
+ROOMS: Final = (people, admissions, key_affairs, journaling, answers)
 """The parts of the catalog that look after their own tables: ``concerns``, ``check`` and ``write`` of each."""
 
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.ports.back_office import BackOffice
+from keyrack.ports.back_office import BackOffice, OnBehalf
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Unauthenticated
 from keyrack.shell.rest.floodgate import home
@@ -41,8 +41,13 @@ class Visit:
     """Host and port of whoever calls, as the journal has it."""
     correlation: str
     """The identifier of the request."""
-    token: str
-    """What the caller has proved itself with: for ending that log-in, and for nothing else. Never log it."""
+    token: str = field(repr=False)
+    """What the caller has proved itself with: for ending that log-in. Never log it."""
+
+    @property
+    def on_behalf(self) -> OnBehalf:
+        """For :meth:`BackOffice.act`."""
+        return OnBehalf(token=self.token, address=self.address, correlation=self.correlation)
 
 
 async def visit_of(request: Request) -> Visit:

@@ -30,6 +30,8 @@ _BRACKETS: Final = re.compile(rb"[\[{\]}]")
 class OnceShown(JSONResponse):
     """An answer with a secret in it: it is never kept for a repetition under the same Idempotency-Key."""
 
+    once = True
+
 
 class Guarded(APIRoute):
     """A route for those who are known."""
