@@ -1,6 +1,5 @@
 """A catalog in memory: the same contract without a disk, for tests and for looking around."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -180,14 +179,6 @@ class MemoryCatalog:
     async def journal_heads(self) -> Mapping[str, int]:
         """The one chain."""
         return {record.chain: record.sequence for record in self._journal}
-
-    async def last_fetches(self, instance: str) -> Mapping[str, int]:
-        """From the texts of all records."""
-        fetched: dict[str, int] = {}
-        for entry in (json.loads(record.text) for record in self._journal):
-            if (entry["action"], entry["outcome"], entry["instance"]) == ("Get", "success", instance):
-                fetched[entry["target"]] = max(entry["at"], fetched.get(entry["target"], 0))
-        return fetched
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -339,10 +339,6 @@ class Catalog(Protocol):
         """The sequence of the last record of each chain."""
         ...
 
-    async def last_fetches(self, instance: str) -> Mapping[str, int]:
-        """When each object of the instance was last handed out by Get, in milliseconds since 1970, from the journal."""
-        ...
-
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""
         ...

@@ -205,7 +205,8 @@ async def _look(house: House, administration: Administration, shown: Shown, expe
     """See with the administrator's eyes whether the house holds what vCenter believes."""
     instance = await administration.instance(INSTANCE)
     shown.keys = await administration.keys(instance)
-    shown.fetched = await administration.last_fetches(instance)
+    fetches = await house.catalog.fetches(instance.identifier)
+    shown.fetched = {identifier: fetch.at // 1000 for identifier, fetch in fetches.items()}
     if all(step.ok for step in shown.steps):
         if len(shown.keys) != expected:
             shown.problems.append(f"vCenter made {expected} keys, and the catalog holds {len(shown.keys)}")

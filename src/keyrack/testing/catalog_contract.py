@@ -365,21 +365,6 @@ class CatalogContract:
 
         assert pages == [4, 4, 2]
 
-    async def test_catalog_tells_the_last_fetch_of_each_key(self, house: Catalog) -> None:
-        """Only a Get that succeeded, of this instance, counts; the latest one does."""
-        got = [
-            entry(at=1000),
-            entry(at=3000),
-            entry(at=2000),
-            entry(at=4000, outcome="Permission Denied"),
-            entry("Locate", at=5000),
-            entry(at=6000, instance=TWO),
-            entry(at=1500, target=OTHER_KEY),
-        ]
-        await house.commit(Unit(entries=got))
-
-        assert await house.last_fetches(ONE) == {KEY: 3000, OTHER_KEY: 1500}
-
     async def test_catalog_tells_where_each_chain_ends(self, house: Catalog) -> None:
         """The head is the sequence of the last record."""
         await house.commit(Unit(entries=[entry(str(n)) for n in range(9)]))

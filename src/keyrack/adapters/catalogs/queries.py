@@ -121,7 +121,7 @@ COUNT: Final = "SELECT count(*) FROM object WHERE instance = ?"
 AUTHOR_COLUMNS: Final = "created_by, changed_by, destroyed_by"
 LISTED: Final = f"SELECT {OBJECT_COLUMNS}, {AUTHOR_COLUMNS} FROM object WHERE identifier = ? AND instance = ?"
 # The state that the dates make of the one that was written down last, as domain.lifecycle.tick does.
-_STATE_NOW = """
+STATE_NOW: Final = """
     CASE WHEN state = 2 AND deactivation_date <= ? THEN 3
         WHEN state = 1 AND activation_date <= ? THEN CASE WHEN deactivation_date <= ? THEN 3 ELSE 2 END
         ELSE state END"""
@@ -159,12 +159,6 @@ JOURNAL: Final = "SELECT number, chain, sequence, text, hash FROM journal WHERE 
 
 
 JOURNAL_HEADS: Final = "SELECT chain, max(sequence) FROM journal GROUP BY chain"
-# Canonical texts begin with their action: most of a journal is told apart without parsing it.
-LAST_FETCHES: Final = (
-    "SELECT json_extract(text, '$.target'), max(json_extract(text, '$.at')) FROM journal"
-    " WHERE substr(text, 1, 16) = '{\"action\":\"Get\",' AND json_extract(text, '$.instance') = ?"
-    " AND json_extract(text, '$.outcome') = 'success' GROUP BY 1"
-)
 
 
 def search(columns: Sequence[str], attributes: int) -> str:
@@ -198,4 +192,4 @@ def count_listing(states: int) -> str:
 
 
 def _in_states(states: int) -> str:
-    return f"instance = ? AND {_STATE_NOW} IN ({', '.join('?' * states)})"
+    return f"instance = ? AND {STATE_NOW} IN ({', '.join('?' * states)})"

@@ -13,7 +13,6 @@ from keyrack.adapters.catalogs.administering import certificate_of, instance_of
 from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
 from keyrack.adapters.catalogs.answers import AnswerReads
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
-from keyrack.adapters.catalogs.encoding import StoredAttributes
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.journaling import JournalReads
 from keyrack.adapters.catalogs.key_affairs import KeyReads
@@ -21,11 +20,12 @@ from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
 from keyrack.adapters.catalogs.people import PeopleReads
 from keyrack.adapters.catalogs.reading import translated, unreadable
 from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
+from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.adapters.catalogs.units import Prepared, Versions
 from keyrack.adapters.catalogs.writer import DEADLINE, Writer
 from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.lifecycle import DESTROYED_STATES
-from keyrack.domain.objects import Form, ManagedObject
+from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import (
     CERTIFICATE_ID,
     Author,
@@ -37,7 +37,7 @@ from keyrack.ports.catalog import (
     Unit,
     Validation,
 )
-from keyrack.spec.enumerations import KeyFormatType, ObjectType, State
+from keyrack.spec.enumerations import State
 
 AT_ONCE: Final = 200
 """Objects that a search reads before it lets the loop breathe."""
@@ -47,11 +47,6 @@ SEARCHES_KEPT: Final = 4
 
 _STATE: Final = 3
 """Where the state stands in ``queries.OBJECT_COLUMNS``."""
-_OBJECT_TYPES: Final = {int(each): each for each in ObjectType}
-_STATES: Final = {int(each): each for each in State}
-_KEY_FORMAT_TYPES: Final = {int(each): each for each in KeyFormatType}
-_KEY_RAW: Final = int(KeyFormatType.RAW)
-_RAW: Final = Form(key_format_type=KeyFormatType.RAW)
 
 
 class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerReads):
@@ -102,7 +97,7 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         if row is None:
             return None
         *columns, changes = row
-        managed = _managed(columns)
+        managed = managed_of(columns)
         self._versions.learn(changes, unique_identifier, instance, managed.version)
         return managed
 
@@ -119,7 +114,7 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
             with translated():
                 cursor = connection.execute(sql, parameters)
                 while rows := cursor.fetchmany(AT_ONCE):
-                    found += [_managed(row) for row in rows]
+                    found += [managed_of(row) for row in rows]
                     if len(rows) == AT_ONCE:
                         await asyncio.sleep(0)
                 cursor.close()
@@ -136,7 +131,7 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         """One page, in the order of creation."""
         with translated():
             rows = self._read(queries.PAGE, (instance, after, instance, limit)).fetchall()
-        return [_managed(row) for row in rows]
+        return [managed_of(row) for row in rows]
 
     async def listing(
         self, instance: str, states: Collection[State], now: int, *, limit: int = 100, offset: int = 0
@@ -169,7 +164,7 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
 
         return [
             Listed(
-                managed=_managed(columns),
+                managed=managed_of(columns),
                 created_by=author(created_by),
                 changed_by=author(changed_by),
                 destroyed_by=author(destroyed_by) if columns[_STATE] in DESTROYED_STATES else None,
@@ -199,7 +194,7 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
     async def intents(self) -> Sequence[ManagedObject]:
         """In the order they were recorded."""
         with translated():
-            return [_managed(row) for row in self._read(queries.INTENTS).fetchall()]
+            return [managed_of(row) for row in self._read(queries.INTENTS).fetchall()]
 
     async def instances(self) -> Sequence[Instance]:
         """All instances, by name."""
@@ -255,43 +250,11 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         with translated():
             return dict(self._read(queries.JOURNAL_HEADS).fetchall())
 
-    async def last_fetches(self, instance: str) -> Mapping[str, int]:
-        """Reads the whole journal, about a microsecond a record: for an administrator's command, not for the server."""
-        with translated():
-            return dict(self._read(queries.LAST_FETCHES, (instance,)).fetchall())
-
     async def close(self) -> None:
         """Commit what waits, then close."""
         await self._writer.close()
         for connection in (self._reading, *self._searching):
             connection.close()
-
-
-def _managed(row: Sequence[Any]) -> ManagedObject:
-    """An object from a row of ``queries.OBJECT_COLUMNS``."""
-    identifier, instance, object_type, state, version, key_format, compression, subtype, wrapped, *kept = row
-    short, text, sealed, key, withheld = kept
-    if key_format == KeyFormatType.RAW and compression is None and subtype is None and not wrapped:
-        form = _RAW
-    else:
-        form = Form(
-            key_format_type=_KEY_FORMAT_TYPES.get(key_format, key_format),
-            key_compression_type=compression,
-            subtype=subtype,
-            wrapped=bool(wrapped),
-        )
-    return ManagedObject(
-        unique_identifier=identifier,
-        instance=instance,
-        object_type=_OBJECT_TYPES[object_type],
-        state=_STATES[state],
-        attributes=StoredAttributes(text, short),
-        form=form,
-        sealed=sealed,
-        standard_key=key,
-        withheld_at=withheld,
-        version=version,
-    )
 
 
 def _search(instance: str, candidates: Candidates) -> tuple[str, list[Any]]:

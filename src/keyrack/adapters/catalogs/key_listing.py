@@ -1,0 +1,208 @@
+"""Listings of keys for administrators: filtered, sorted and paged in the database, fit for a hundred thousand."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
+from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.rows import managed_of
+from keyrack.domain.objects import ManagedObject
+from keyrack.ports.key_affairs import Fetch, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
+
+_OBJECT: Final = ", ".join(f"object.{column.strip()}" for column in OBJECT_COLUMNS.split(","))
+_ROW: Final = (
+    f"{_OBJECT}, object.created_by, object.changed_by, object.destroyed_by,"
+    " fetch.unique_identifier, fetch.at, fetch.initiator, fetch.address, fetch.count"
+)
+_WITH_FETCH: Final = "LEFT JOIN fetch ON fetch.unique_identifier = object.identifier"
+_LABELS: Final = "SELECT object FROM attribute WHERE instance = ? AND name IN ({}) AND value LIKE ? ESCAPE '\\'"
+_LABELLED: Final = "SELECT object FROM attribute WHERE instance = ? AND name = 'x-Product'"
+# What vCenter called it, else the first of its Names; by object, so that it is asked for once and not for each key.
+_NAMES: Final = """
+    (SELECT object AS named, coalesce(max(CASE WHEN name = 'x-Name' THEN value END), min(value)) AS label
+        FROM attribute WHERE instance = ? AND name IN ('x-Name', 'Name') GROUP BY object)"""
+ROWS: Final = f"SELECT {_ROW} FROM object {_WITH_FETCH} WHERE object.instance = ? AND object.identifier IN "
+DESTROYED: Final = f"""
+    SELECT {OBJECT_COLUMNS} FROM object
+    WHERE state IN (5, 6) AND (sealed IS NOT NULL OR standard_key IS NOT NULL) AND identifier > ?
+    ORDER BY identifier LIMIT ?"""
+ADMITTED: Final = "SELECT added_by FROM admission WHERE instance = ? AND fingerprint = ?"
+
+_KEYS: Final = {
+    KeyOrder.CREATED: "object.initial_date",
+    KeyOrder.FETCHED: "coalesce(fetch.at, 0)",
+    KeyOrder.NAME: "coalesce(label, '')",
+}
+_AT_ONCE: Final = 500
+
+
+class ListingReads(Reads):
+    """The listings of ``ports.key_affairs.KeyBook``, over SQLite."""
+
+    async def key_page(
+        self,
+        instance: str,
+        wanted: KeyFilter,
+        now: int,
+        *,
+        order: KeyOrder = KeyOrder.CREATED,
+        descending: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> KeyPage:
+        """The page's places are found first, from narrow columns; then its rows are read."""
+        key, way = _KEYS[order], "DESC" if descending else "ASC"
+        question = _conditions(instance, wanted, now)
+        if cursor is not None:
+            last_key, last_number = _opened(cursor, order, descending)
+            question.say(f"({key}, object.number) {'<' if descending else '>'} (?, ?)", last_key, last_number)
+        names = f"LEFT JOIN {_NAMES} ON named = object.number" if order is KeyOrder.NAME else ""
+        fetches = _WITH_FETCH if question.fetches or order is KeyOrder.FETCHED else ""
+        places = (
+            f"SELECT object.number AS place, {key} AS sorted FROM object {fetches} {names}"
+            f" WHERE {question.text} ORDER BY sorted {way}, place {way} LIMIT ?"
+        )
+        sql = (
+            f"SELECT place, sorted, {_ROW} FROM ({places}) JOIN object ON object.number = place {_WITH_FETCH}"
+            f" ORDER BY sorted {way}, place {way}"
+        )
+        before = (instance,) if order is KeyOrder.NAME else ()
+        with translated():
+            rows = self._read(sql, (*before, *question.parameters, limit + 1)).fetchall()
+        more = len(rows) > limit
+        rows = rows[:limit]
+        following = _closed(order, descending, rows[-1][1], rows[-1][0]) if more else None
+        return KeyPage(rows=[_row(row[2:]) for row in rows], next=following)
+
+    async def count_keys(self, instance: str, wanted: KeyFilter, now: int) -> int:
+        """Looks at every key that the indexes leave."""
+        question = _conditions(instance, wanted, now)
+        fetches = _WITH_FETCH if question.fetches else ""
+        with translated():
+            sql = f"SELECT count(*) FROM object {fetches} WHERE {question.text}"
+            return int(self._read(sql, tuple(question.parameters)).fetchone()[0])
+
+    async def key_rows(self, instance: str, identifiers: Sequence[str]) -> Sequence[KeyRow]:
+        """By the index of identifiers."""
+        rows: list[tuple[Any, ...]] = []
+        with translated():
+            for begin in range(0, len(identifiers), _AT_ONCE):
+                some = identifiers[begin : begin + _AT_ONCE]
+                sql = f"{ROWS}({', '.join('?' * len(some))}) ORDER BY object.initial_date, object.number"
+                rows += self._read(sql, (instance, *some)).fetchall()
+        return [_row(row) for row in rows]
+
+    async def destroyed(self, after: str = "", limit: int = 100) -> Sequence[ManagedObject]:
+        """By the index of what is destroyed."""
+        with translated():
+            return [managed_of(row) for row in self._read(DESTROYED, (after, limit)).fetchall()]
+
+    async def admitted_by(self, instance: str, fingerprint: str) -> str:
+        """Certificates that are gone are still known."""
+        with translated():
+            found = self._read(ADMITTED, (instance, fingerprint)).fetchone()
+        return str(found[0]) if found else ""
+
+
+@dataclass(slots=True)
+class _Question:
+    """Conditions that must all hold, and their parameters in order."""
+
+    text: str = ""
+    parameters: list[Any] = field(default_factory=list)
+    fetches: bool = False
+    """Whether a condition is about fetches."""
+
+    def say(self, condition: str, *parameters: Any) -> None:
+        """One condition more."""
+        self.text += f" AND {condition}" if self.text else condition
+        self.parameters += parameters
+
+
+def _conditions(instance: str, wanted: KeyFilter, now: int) -> _Question:
+    question = _Question()
+    question.say("object.instance = ?", instance)
+    if wanted.states:
+        marks = ", ".join("?" * len(wanted.states))
+        question.say(f"{STATE_NOW} IN ({marks})", now, now, now, *sorted(map(int, wanted.states)))
+    if wanted.object_type is not None:
+        question.say("object.object_type = ?", int(wanted.object_type))
+    if wanted.prefix:
+        # Identifiers are lower-case hexadecimal digits and hyphens, all of which come before a tilde.
+        question.say("object.identifier >= ? AND object.identifier < ?", wanted.prefix, f"{wanted.prefix}~")
+    for condition, bound in (
+        ("object.initial_date >= ?", wanted.created_since),
+        ("object.initial_date < ?", wanted.created_before),
+    ):
+        if bound is not None:
+            question.say(condition, bound)
+    _say_labels(question, instance, wanted)
+    _say_fetches(question, wanted)
+    if wanted.withheld:
+        question.say("object.withheld_at IS NOT NULL")
+    if wanted.recoverable:
+        question.say("object.state IN (5, 6) AND object.sealed IS NOT NULL")
+    return question
+
+
+def _say_labels(question: _Question, instance: str, wanted: KeyFilter) -> None:
+    for names, part in (("'x-Name', 'x-Identifier', 'Name'", wanted.named), ("'x-Component'", wanted.component)):
+        if part:
+            question.say(f"object.number IN ({_LABELS.format(names)})", instance, f"%{_literal(part)}%")
+    if wanted.unlabelled:
+        question.say(f"object.number NOT IN ({_LABELLED})", instance)
+
+
+def _say_fetches(question: _Question, wanted: KeyFilter) -> None:
+    for condition, bound in (
+        ("fetch.at >= ?", wanted.fetched_since),
+        ("(fetch.at IS NULL OR fetch.at < ?)", wanted.not_fetched_since),
+    ):
+        if bound is not None:
+            question.fetches = True
+            question.say(condition, bound * 1000)
+    if wanted.never_fetched:
+        question.fetches = True
+        question.say("fetch.at IS NULL")
+
+
+def _literal(part: str) -> str:
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _closed(order: KeyOrder, descending: bool, key: str | int, number: int) -> str:
+    told = json.dumps([str(order), descending, key, number], separators=(",", ":"))
+    return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+
+
+def _opened(cursor: str, order: KeyOrder, descending: bool) -> tuple[str | int, int]:
+    try:
+        told = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        was, way, key, number = told
+    except (ValueError, binascii.Error, TypeError):
+        raise WrongCursor("it is not a cursor of this listing") from None
+    kind = str if order is KeyOrder.NAME else int
+    if (was, way) != (str(order), descending) or type(key) is not kind or type(number) is not int:
+        raise WrongCursor("it is a cursor of another listing than this one")
+    return key, number
+
+
+def fetch_of(row: Sequence[Any]) -> Fetch:
+    """The fetch of a row: identifier, time, initiator, address, count."""
+    identifier, at, initiator, address, count = row
+    return Fetch(unique_identifier=identifier, at=at, initiator=initiator, address=address, count=count)
+
+
+def _row(row: Sequence[Any]) -> KeyRow:
+    *columns, created_by, changed_by, destroyed_by = row[:-5]
+    return KeyRow(
+        managed=managed_of(columns),
+        fetch=fetch_of(row[-5:]) if row[-5] is not None else None,
+        created_by=created_by,
+        changed_by=changed_by,
+        destroyed_by=destroyed_by,
+    )
