@@ -185,58 +185,60 @@ ADMINISTRATION: Final[Mapping[str, Act]] = {
 """Administrative acts, and what Keyrack does by itself."""
 
 
-def _own(event: str, severity: Severity, target: str) -> tuple[str, Act]:
-    """An event of the embedded key manager, which is called in its journal as it is in IBM's."""
-    verb, noun = event.rpartition(".")[2], event.rpartition(".")[0].rpartition(".")[2]
-    return event, Act(event, severity, target, f"{verb.replace('-', ' ')} {noun.replace('-', ' ')}", data=False)
+def _verb_and_noun(event: str) -> str:
+    begin, _, verb = event.rpartition(".")
+    return f"{verb} {begin.rpartition('.')[2]}".replace("-", " ")
 
 
-KEY_MANAGER: Final[Mapping[str, Act]] = dict(
+_OWN: Final = (
     (
-        *(
-            _own(f"kms.{event}", _N, target)
-            for target, events in {
-                "kms/secrets": (
-                    "secrets.create secrets.list secrets.head secrets.read secrets.wrap secrets.unwrap secrets.rewrap"
-                    " secrets.patch secrets.purge secrets.default secrets-metadata.read secrets-key-versions.list"
-                    " secrets-event.ack secrets-with-policy-overrides.create secrets-alias.create"
-                    " secrets-alias.delete registrations.list"
-                ),
-                "kms/key-rings": "key-rings.create key-rings.delete key-rings.list",
-                "kms/policies": "policies.read instance-policies.read",
-                "kms/import-token": "import-token.create import-token.read",
-                "kms/kmip-management": (
-                    "kmip-management.create kmip-management.list kmip-management.read kmip-management.delete"
-                ),
-                "kms/instances": "instance.create",
-            }.items()
-            for event in events.split()
-        ),
-        *(
-            _own(f"kms.{event}", _W, "kms/secrets")
-            for event in (
-                "secrets.rotate secrets.restore secrets.enable secrets.disable secrets.setkeyfordeletion"
-                " secrets.unsetkeyfordeletion secrets.expire"
-            ).split()
-        ),
-        _own("kms.policies.write", _W, "kms/policies"),
-        _own("kms.instance-policies.write", _W, "kms/policies"),
-        _own("kms.secrets.delete", _C, "kms/secrets"),
-        _own("kms.database.accept", _C, "kms/instances"),
-        *(
-            _own(f"iam-identity.{event}", _W, "iam-identity/identities")
-            for event in (
-                "account-serviceid.create account-serviceid.delete account-serviceid.update serviceid-apikey.create"
-                " serviceid-apikey.delete signing-key.create signing-key.rotate"
-            ).split()
-        ),
-        _own("iam-identity.serviceid-apikey.login", _N, "iam-identity/identities"),
-        *(
-            _own(f"keyrack.keystore.{event}", _W, "keyrack/keystore")
-            for event in ("change-unlock", "export", "recover")
-        ),
-    )
+        "kms/secrets",
+        _N,
+        """kms.secrets.create kms.secrets.list kms.secrets.head kms.secrets.read kms.secrets.wrap kms.secrets.unwrap
+        kms.secrets.rewrap kms.secrets.patch kms.secrets.purge kms.secrets.default kms.secrets-metadata.read
+        kms.secrets-key-versions.list kms.secrets-event.ack kms.secrets-with-policy-overrides.create
+        kms.secrets-alias.create kms.secrets-alias.delete kms.registrations.list""",
+    ),
+    (
+        "kms/secrets",
+        _W,
+        """kms.secrets.rotate kms.secrets.restore kms.secrets.enable kms.secrets.disable kms.secrets.setkeyfordeletion
+        kms.secrets.unsetkeyfordeletion kms.secrets.expire""",
+    ),
+    ("kms/secrets", _C, "kms.secrets.delete"),
+    ("kms/key-rings", _N, "kms.key-rings.create kms.key-rings.delete kms.key-rings.list"),
+    ("kms/policies", _N, "kms.policies.read kms.instance-policies.read"),
+    ("kms/policies", _W, "kms.policies.write kms.instance-policies.write"),
+    ("kms/import-token", _N, "kms.import-token.create kms.import-token.read"),
+    (
+        "kms/kmip-management",
+        _N,
+        """kms.kmip-management.create kms.kmip-management.list kms.kmip-management.read
+        kms.kmip-management.delete""",
+    ),
+    ("kms/instances", _N, "kms.instance.create"),
+    ("kms/instances", _C, "kms.database.accept"),
+    (
+        "iam-identity/identities",
+        _W,
+        """iam-identity.account-serviceid.create iam-identity.account-serviceid.delete
+        iam-identity.account-serviceid.update iam-identity.serviceid-apikey.create
+        iam-identity.serviceid-apikey.delete iam-identity.signing-key.create iam-identity.signing-key.rotate""",
+    ),
+    ("iam-identity/identities", _N, "iam-identity.serviceid-apikey.login"),
+    (
+        "keyrack/keystore",
+        _W,
+        "keyrack.keystore.change-unlock keyrack.keystore.export keyrack.keystore.recover",
+    ),
 )
+"""Events of the embedded key manager, which are called in its journal as they are in IBM's."""
+
+KEY_MANAGER: Final[Mapping[str, Act]] = {
+    event: Act(event, severity, target, _verb_and_noun(event))
+    for target, severity, events in _OWN
+    for event in events.split()
+}
 """What the embedded key manager's journal tells of."""
 
 ACTS: Final[Mapping[str, Act]] = {**OPERATIONS, **ADMINISTRATION, **KEY_MANAGER}

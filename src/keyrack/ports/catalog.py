@@ -11,6 +11,7 @@ from keyrack.domain.people import Actor
 from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.answers import AnswerChanges
 from keyrack.ports.journal import JournalChanges
+from keyrack.ports.journal import JournalRecord as JournalRecord  # noqa: PLC0414 - it is had from here
 from keyrack.ports.key_affairs import KeyAffairs
 from keyrack.ports.people import PeopleChanges
 from keyrack.spec.enumerations import State
@@ -100,7 +101,7 @@ class Leftover:
     unique_identifier: str
     """The object that it was a copy of."""
     why: str
-    """``"rewrapped"``, ``"moved"``, ``"storage"``, ``"restored"`` or ``"undone"``."""
+    """``"rewrapped"``, ``"moved"``, ``"storage"``, ``"restored"``, ``"removed"`` or ``"undone"``."""
     at: int
     """Seconds since 1970."""
 
@@ -230,18 +231,6 @@ class Candidates:
     state: int | None = None
     equal: Sequence[tuple[str, Any]] = ()
     """Attribute name and exact value, for attributes that the catalog indexes (``INDEXED``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalRecord:
-    """A chained entry as it is kept: ``hash`` is SHA-256 over the previous hash and the canonical text."""
-
-    chain: str
-    sequence: int
-    text: str
-    hash: bytes
-    number: int = 0
-    """The place over all chains, in the order of writing; what ``after`` of :meth:`Catalog.journal` names."""
 
 
 class Catalog(Protocol):

@@ -1,41 +1,52 @@
 """The part of the catalog that proves and forwards the journal: checkpoints, cuts, and how far sinks have got."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from keyrack.domain.checkpoints import Head, JournalCut, SignedCheckpoint
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedCheckpoint:
-    """All chains' ends at one time, signed: whoever has a copy can tell what was changed before it."""
+__all__ = [
+    "Found",
+    "Head",
+    "JournalBook",
+    "JournalChanges",
+    "JournalCut",
+    "JournalQuery",
+    "JournalRecord",
+    "SignedCheckpoint",
+    "Signer",
+    "SinkState",
+    "Survey",
+]
 
-    number: int
-    at: int
-    """Milliseconds since 1970."""
-    text: str
-    """Canonical JSON: the heads, the count of keys, the digest of what was destroyed, and the hash of the checkpoint
-    before."""
-    key: str
-    """Which key has signed it: the SHA-256 of its public part, in hexadecimal."""
-    signature: bytes = field(repr=False)
-    """Ed25519 over the text in UTF-8."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalCut:
-    """Records of a chain that its retention has ended, and what proves that nothing else is missing."""
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """A chained entry as it is kept: ``hash`` is SHA-256 over the previous hash and the canonical text."""
 
     chain: str
-    through: int
-    """The sequence of the last record that is gone."""
+    sequence: int
+    text: str
     hash: bytes
-    """That record's hash, to which the first one that is there links."""
-    records: int
-    digest: bytes
-    """SHA-256 over the hashes of all records that went in this cut."""
-    at: int
-    """Milliseconds since 1970."""
-    by: str
+    number: int = 0
+    """The place over all chains, in the order of writing; what ``after`` of ``Catalog.journal`` names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkState:
+    """How far a sink has got, and what is in its way."""
+
+    number: int = 0
+    """The number, over all chains, of the last record that it has taken."""
+    checkpoint: int = 0
+    """The last checkpoint that it has taken."""
+    at: int = 0
+    """When this was written down, in milliseconds since 1970."""
+    trouble: str = ""
+    """Why it takes nothing now; empty where it does."""
+    since: int = 0
+    """Since when there is trouble, in milliseconds since 1970; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +54,108 @@ class JournalChanges:
     """What a unit changes of the journal beside adding entries."""
 
     checkpoints: Sequence[SignedCheckpoint] = ()
+    """Each is the one after the last; else ``Conflict``."""
     cuts: Sequence[JournalCut] = ()
     """Records up to these are removed; they must be there, and end as the cut says, else ``Conflict``."""
-    forwarded: Mapping[str, int] = field(default_factory=dict)
-    """By sink: the number of the last record that it has taken."""
+    sinks: Mapping[str, SinkState] = field(default_factory=dict)
+    """By sink; it never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a checkpoint says of the catalog, seen in one snapshot."""
+
+    through: int
+    """The number of the last record."""
+    records: int
+    """How many there are behind the one that was named."""
+    digest: bytes
+    """SHA-256 over their hashes, in the order of writing."""
+    heads: Sequence[Head]
+    """Of every chain that has ever been written, by its name."""
+    keys: int
+    destroyed: int
+    destroyed_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalQuery:
+    """Which records are wanted; every field narrows, and an empty one does not."""
+
+    since: int | None = None
+    until: int | None = None
+    """Milliseconds since 1970: from the one, and before the other."""
+    instances: Collection[str] | None = None
+    """Identifiers; ``None`` for all, and those of no instance with them."""
+    target: str = ""
+    """What the target begins with."""
+    actions: Collection[str] = ()
+    """As the journal names them."""
+    outcome: str = ""
+    """``"success"``, ``"failure"`` for all else, or one outcome as the journal names it."""
+    initiator: str = ""
+    """What the initiator begins with; a fingerprint is one without its ``CertificateID-`` too."""
+    text: str = ""
+    """What stands anywhere in the record, whatever its case in ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of a search, newest first."""
+
+    records: Sequence[JournalRecord]
+    before: int | None
+    """Where the next page begins; ``None`` where there is none."""
 
 
 class JournalBook(Protocol):
-    """Reads of checkpoints, cuts and sinks."""
+    """Reads of checkpoints, cuts, sinks and records."""
 
     async def checkpoints(self, after: int = 0, limit: int = 500) -> Sequence[SignedCheckpoint]:
         """Checkpoints in order, behind the one of this number."""
+        ...
+
+    async def last_checkpoint(self) -> SignedCheckpoint | None:
+        """The last one."""
+        ...
+
+    async def checkpoint_before(self, at: int, through: int) -> SignedCheckpoint | None:
+        """The last one that was made at or before ``at``, and covers no record behind ``through``."""
         ...
 
     async def cuts(self) -> Sequence[JournalCut]:
         """Every cut, oldest first."""
         ...
 
-    async def forwarded(self) -> Mapping[str, int]:
-        """By sink: the number of the last record that it has taken."""
+    async def sinks(self) -> Mapping[str, SinkState]:
+        """By the name of the sink."""
+        ...
+
+    async def journal_end(self) -> int:
+        """The number of the last record over all chains; 0 while there is none."""
+        ...
+
+    async def survey(self, after: int) -> Survey:
+        """Everything that a checkpoint says, of the records behind ``after``; not on the event loop."""
+        ...
+
+    async def doomed(self, checkpoint: int, through: int) -> Sequence[JournalCut]:
+        """What would go, chain by chain, if everything up to the record of this number went; by nobody yet."""
+        ...
+
+    async def find(self, query: JournalQuery, *, before: int | None = None, limit: int = 100) -> Found:
+        """Records newest first, from before the one of this number; not on the event loop."""
+        ...
+
+
+class Signer(Protocol):
+    """The key that signs checkpoints."""
+
+    @property
+    def public(self) -> str:
+        """Its public part, 32 bytes in hexadecimal."""
+        ...
+
+    def sign(self, text: str) -> bytes:
+        """Ed25519 over the text in UTF-8."""
         ...

@@ -1,12 +1,73 @@
-"""Checkpoints, cuts and sinks of the journal in the database: rows and values, a unit's changes, and reads."""
+"""Checkpoints, cuts and sinks of the journal in the database: rows and values, a unit's changes, and reads.
 
+What reads much runs on a connection of its own in a thread: a serving process must not stand still because somebody
+looks through its journal.
+"""
+
+import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
-from keyrack.adapters.catalogs.reading import Reads
-from keyrack.ports.catalog import Unit
+from keyrack.adapters.catalogs.journal_search import search
+from keyrack.adapters.catalogs.opening import READ_WAIT, connect
+from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.ports.catalog import Conflict, Unit
+from keyrack.ports.journal import Found, Head, JournalCut, JournalQuery, SignedCheckpoint, SinkState, Survey
 
 Execute = Callable[..., sqlite3.Cursor]
+Answer = TypeVar("Answer")
+
+LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM journal_checkpoint"
+ADD_CHECKPOINT: Final = (
+    "INSERT INTO journal_checkpoint (number, at, through, text, key, signature) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_CHECKPOINT: Final = "SELECT number, at, text, key, signature FROM journal_checkpoint"
+CHECKPOINTS: Final = f"{_CHECKPOINT} WHERE number > ? ORDER BY number LIMIT ?"
+LAST_CHECKPOINT: Final = f"{_CHECKPOINT} ORDER BY number DESC LIMIT 1"
+CHECKPOINT_BEFORE: Final = f"{_CHECKPOINT} WHERE at <= ? AND through <= ? ORDER BY number DESC LIMIT 1"
+
+RECORD_HASH: Final = "SELECT hash FROM journal WHERE chain = ? AND sequence = ?"
+COUNT_THROUGH: Final = "SELECT count(*) FROM journal WHERE chain = ? AND sequence <= ?"
+ADD_CUT: Final = (
+    "INSERT INTO journal_cut (checkpoint, chain, through, hash, records, digest, at, by)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+CUT: Final = "DELETE FROM journal WHERE chain = ? AND sequence <= ?"
+CUTS: Final = (
+    "SELECT checkpoint, chain, through, hash, records, digest, at, by FROM journal_cut ORDER BY checkpoint, chain"
+)
+# Where a chain of which every record was cut goes on.
+CUT_HEAD: Final = "SELECT through, hash FROM journal_cut WHERE chain = ? ORDER BY through DESC LIMIT 1"
+
+PUT_SINK: Final = """
+    INSERT INTO sink (name, number, checkpoint, at, trouble, since) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET number = max(number, excluded.number),
+        checkpoint = max(checkpoint, excluded.checkpoint), at = excluded.at, trouble = excluded.trouble,
+        since = excluded.since"""
+SINKS: Final = "SELECT name, number, checkpoint, at, trouble, since FROM sink ORDER BY name"
+END: Final = "SELECT coalesce(max(number), 0) FROM journal"
+
+HASHES: Final = "SELECT hash FROM journal WHERE number > ? AND number <= ? ORDER BY number"
+# The index is jumped along from chain to chain, however long each of them is.
+HEADS: Final = """
+    WITH RECURSIVE written (chain) AS (
+        SELECT min(chain) FROM journal
+        UNION ALL SELECT (SELECT min(chain) FROM journal WHERE chain > written.chain) FROM written
+            WHERE written.chain IS NOT NULL),
+    named (chain) AS (SELECT chain FROM written WHERE chain IS NOT NULL UNION SELECT chain FROM journal_cut)
+    SELECT chain,
+        coalesce((SELECT max(sequence) FROM journal WHERE journal.chain = named.chain),
+            (SELECT max(through) FROM journal_cut WHERE journal_cut.chain = named.chain)),
+        coalesce(
+            (SELECT hash FROM journal WHERE journal.chain = named.chain ORDER BY sequence DESC LIMIT 1),
+            (SELECT hash FROM journal_cut WHERE journal_cut.chain = named.chain ORDER BY through DESC LIMIT 1))
+    FROM named ORDER BY chain"""
+OBJECTS: Final = "SELECT count(*) FROM object"
+DESTROYED: Final = "SELECT identifier FROM object WHERE state IN (5, 6) ORDER BY identifier"
+DOOMED: Final = "SELECT chain, sequence, hash FROM journal WHERE number <= ? ORDER BY chain, sequence"
 
 
 def concerns(unit: Unit) -> bool:
@@ -16,11 +77,157 @@ def concerns(unit: Unit) -> bool:
 
 def check(execute: Execute, unit: Unit) -> None:
     """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit."""
+    changes = unit.journal
+    if changes is None:
+        return
+    if changes.checkpoints:
+        (last,) = execute(LAST_NUMBER).fetchone()
+        for number, signed in enumerate(changes.checkpoints, last + 1):
+            if signed.number != number:
+                raise Conflict("another checkpoint was made meanwhile")
+    for cut in changes.cuts:
+        found = execute(RECORD_HASH, (cut.chain, cut.through)).fetchone()
+        (there,) = execute(COUNT_THROUGH, (cut.chain, cut.through)).fetchone()
+        if found is None or found[0] != cut.hash or there != cut.records:
+            raise Conflict("the journal is not as the cut says: something else has cut it meanwhile")
 
 
 def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
+    changes = unit.journal
+    if changes is None:
+        return
+    for signed in changes.checkpoints:
+        through = signed.statement.through
+        execute(ADD_CHECKPOINT, (signed.number, signed.at, through, signed.text, signed.key, signed.signature))
+    for cut in changes.cuts:
+        execute(
+            ADD_CUT,
+            (cut.checkpoint, cut.chain, cut.through, cut.hash, cut.records, cut.digest, cut.at, cut.by),
+        )
+        execute(CUT, (cut.chain, cut.through))
+    for name, state in changes.sinks.items():
+        execute(PUT_SINK, (name, state.number, state.checkpoint, state.at, state.trouble, state.since))
 
 
 class JournalReads(Reads):
     """``ports.journal.JournalBook`` over SQLite."""
+
+    _path: Path
+
+    async def checkpoints(self, after: int = 0, limit: int = 500) -> Sequence[SignedCheckpoint]:
+        """In the order of their numbers."""
+        with translated():
+            return [_checkpoint_of(row) for row in self._read(CHECKPOINTS, (after, limit)).fetchall()]
+
+    async def last_checkpoint(self) -> SignedCheckpoint | None:
+        """By its number."""
+        with translated():
+            row = self._read(LAST_CHECKPOINT).fetchone()
+        return _checkpoint_of(row) if row else None
+
+    async def checkpoint_before(self, at: int, through: int) -> SignedCheckpoint | None:
+        """From the last one backwards."""
+        with translated():
+            row = self._read(CHECKPOINT_BEFORE, (at, through)).fetchone()
+        return _checkpoint_of(row) if row else None
+
+    async def cuts(self) -> Sequence[JournalCut]:
+        """In the order of the checkpoints up to which they go."""
+        with translated():
+            return [_cut_of(row) for row in self._read(CUTS).fetchall()]
+
+    async def sinks(self) -> Mapping[str, SinkState]:
+        """Every sink that was ever written down, also one that is not configured any more."""
+        with translated():
+            rows = self._read(SINKS).fetchall()
+        return {
+            name: SinkState(number=number, checkpoint=checkpoint, at=at, trouble=trouble, since=since)
+            for name, number, checkpoint, at, trouble, since in rows
+        }
+
+    async def journal_end(self) -> int:
+        """From the end of the table."""
+        with translated():
+            return int(self._read(END).fetchone()[0])
+
+    async def survey(self, after: int) -> Survey:
+        """In one snapshot: half a second for each million of records."""
+        return await self._apart(lambda execute: _survey(execute, after))
+
+    async def doomed(self, checkpoint: int, through: int) -> Sequence[JournalCut]:
+        """A microsecond for each record that would go."""
+        return await self._apart(lambda execute: _doomed(execute, checkpoint, through))
+
+    async def find(self, query: JournalQuery, *, before: int | None = None, limit: int = 100) -> Found:
+        """From the newest backwards until the page is full."""
+        return await self._apart(lambda execute: search(execute, query, before, limit))
+
+    async def _apart(self, read: Callable[[Execute], Answer]) -> Answer:
+        """Read in a thread, in one snapshot, on a connection that nobody else uses."""
+
+        def visit() -> Answer:
+            with translated():
+                connection = connect(self._path, wait=READ_WAIT)
+                try:
+                    connection.execute("BEGIN")
+                    return read(connection.execute)
+                finally:
+                    connection.close()
+
+        return await asyncio.to_thread(visit)
+
+
+def _checkpoint_of(row: Sequence[Any]) -> SignedCheckpoint:
+    number, at, text, key, signature = row
+    return SignedCheckpoint(number=number, at=at, text=text, key=key, signature=signature)
+
+
+def _cut_of(row: Sequence[Any]) -> JournalCut:
+    checkpoint, chain, through, digest, records, all_of_them, at, by = row
+    return JournalCut(
+        checkpoint=checkpoint,
+        chain=chain,
+        through=through,
+        hash=digest,
+        records=records,
+        digest=all_of_them,
+        at=at,
+        by=by,
+    )
+
+
+def _survey(execute: Execute, after: int) -> Survey:
+    (through,) = execute(END).fetchone()
+    records, hashes = 0, sha256()
+    for (each,) in execute(HASHES, (after, through)):
+        records += 1
+        hashes.update(each)
+    heads = [Head(*row) for row in execute(HEADS)]
+    (keys,) = execute(OBJECTS).fetchone()
+    destroyed, gone = 0, sha256()
+    for (identifier,) in execute(DESTROYED):
+        destroyed += 1
+        gone.update(f"{identifier}\n".encode())
+    return Survey(through, records, hashes.digest(), heads, keys, destroyed, gone.digest())
+
+
+def _doomed(execute: Execute, checkpoint: int, through: int) -> Sequence[JournalCut]:
+    gathered: dict[str, tuple[int, bytes, int, Any]] = {}
+    for chain, sequence, digest in execute(DOOMED, (through,)):
+        _, _, records, hashes = gathered.get(chain) or (0, b"", 0, sha256())
+        hashes.update(digest)
+        gathered[chain] = sequence, digest, records + 1, hashes
+    return [
+        JournalCut(
+            checkpoint=checkpoint,
+            chain=chain,
+            through=sequence,
+            hash=digest,
+            records=records,
+            digest=hashes.digest(),
+            at=0,
+            by="",
+        )
+        for chain, (sequence, digest, records, hashes) in gathered.items()
+    ]

@@ -46,13 +46,15 @@ KEY_QUOTA: Final = """
     SELECT instance.quota_keys, coalesce(living.objects, 0) FROM instance
     LEFT JOIN living ON living.instance = instance.identifier WHERE instance.identifier = ?"""
 CERTIFICATE_QUOTA: Final = """
-    SELECT quota_certificates, (SELECT count(*) FROM certificate WHERE instance = ?) FROM instance
-    WHERE identifier = ?"""
+    SELECT quota_certificates, (SELECT count(*) FROM certificate WHERE instance = ?)
+        + (SELECT count(*) FROM authority WHERE instance = ?)
+    FROM instance WHERE identifier = ?"""
 # What a destroyed object still has sealed can be taken back.
 HANGS: Final = """
     SELECT 1 FROM object WHERE instance = ? AND (sealed IS NOT NULL OR state NOT IN (5, 6))
     UNION ALL SELECT 1 FROM intent WHERE instance = ?
-    UNION ALL SELECT 1 FROM certificate WHERE instance = ? LIMIT 1"""
+    UNION ALL SELECT 1 FROM certificate WHERE instance = ?
+    UNION ALL SELECT 1 FROM authority WHERE instance = ? LIMIT 1"""
 REMOVE_LEFTOVERS: Final = "DELETE FROM leftover WHERE instance = ?"
 # In an order that leaves no reference without its row.
 REMOVE_INSTANCE: Final = (
@@ -156,9 +158,6 @@ INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY rowid"
 
 ADD_RECORD: Final = "INSERT INTO journal (chain, sequence, text, hash) VALUES (?, ?, ?, ?)"
 JOURNAL: Final = "SELECT number, chain, sequence, text, hash FROM journal WHERE number > ? ORDER BY number LIMIT ?"
-
-
-JOURNAL_HEADS: Final = "SELECT chain, max(sequence) FROM journal GROUP BY chain"
 
 
 def search(columns: Sequence[str], attributes: int) -> str:

@@ -14,7 +14,7 @@ from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
 from keyrack.adapters.catalogs.answers import AnswerReads
 from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
-from keyrack.adapters.catalogs.journaling import JournalReads
+from keyrack.adapters.catalogs.journaling import HEADS, JournalReads
 from keyrack.adapters.catalogs.key_affairs import KeyReads
 from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
 from keyrack.adapters.catalogs.people import PeopleReads
@@ -37,6 +37,7 @@ from keyrack.ports.catalog import (
     Unit,
     Validation,
 )
+from keyrack.ports.sinks import Gate
 from keyrack.spec.enumerations import State
 
 AT_ONCE: Final = 200
@@ -62,6 +63,8 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         """
         prepare(path)
         self._path = path
+        self.gate: Gate | None = None
+        """Where a sink is required: what every unit with entries has to pass."""
         self._reading = connect(path, wait=READ_WAIT)
         self._read = self._reading.cursor().execute
         self._searching: list[sqlite3.Connection] = []
@@ -102,8 +105,13 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         return managed
 
     async def commit(self, unit: Unit) -> None:
-        """Durable when it returns."""
+        """Durable when it returns; where a sink is required, in the sink too."""
+        if self.gate is None or not unit.entries:
+            await self._writer.submit(Prepared(unit))
+            return
+        await self.gate.check()
         await self._writer.submit(Prepared(unit))
+        await self.gate.passed()
 
     async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
         """One snapshot; the loop breathes every :data:`AT_ONCE` objects."""
@@ -246,9 +254,9 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         ]
 
     async def journal_heads(self) -> Mapping[str, int]:
-        """From the index of chains and sequences."""
+        """From the index of chains and sequences; a chain that was cut off whole still has its end."""
         with translated():
-            return dict(self._read(queries.JOURNAL_HEADS).fetchall())
+            return {chain: sequence for chain, sequence, _ in self._read(HEADS).fetchall()}
 
     async def close(self) -> None:
         """Commit what waits, then close."""

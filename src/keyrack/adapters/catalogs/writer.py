@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.checkpoint import Checkpointer
+from keyrack.adapters.catalogs.journaling import CUT_HEAD
 from keyrack.adapters.catalogs.pace import Pace
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
 from keyrack.domain.journal_chain import genesis
@@ -184,7 +185,10 @@ class Writer:
 
     def _journal(self, texts: Sequence[str]) -> None:
         """Chain the texts to what this process, or another under the same name, has written last."""
-        chain, sequence, head = self._chain, self._sequence or 0, self._head or self._genesis
+        chain, sequence, head = self._chain, self._sequence, self._head
+        if sequence is None:
+            # The chain is new, or everything of it was cut: then it goes on where it was.
+            sequence, head = self._execute(CUT_HEAD, (chain,)).fetchone() or (0, self._genesis)
         rows = []
         for text in texts:
             sequence += 1

@@ -1,0 +1,114 @@
+"""Searching the journal in SQLite: backwards from the newest, narrowed by the texts themselves, decided by what they
+say.
+
+Canonical texts have their names in one order and escape every quote inside a value, so that most records are passed
+over by a look at a few characters. Whatever passes is parsed, and that decides.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any, Final
+
+from keyrack.domain.journal import Entry, read
+from keyrack.ports.journal import Found, JournalQuery, JournalRecord
+
+DAY: Final = 86_400_000
+"""Milliseconds. Records stand in the order of their commits, which is not quite that of their times: a search goes on
+for a day before ``since``, in which clocks may have been set."""
+AT_ONCE: Final = 200
+CERTIFICATE: Final = "CertificateID-"
+
+_AT: Final = "CAST(substr(text, instr(text, '\"at\":') + 5, 14) AS INTEGER)"
+
+
+def search(execute: Callable[..., sqlite3.Cursor], query: JournalQuery, before: int | None, limit: int) -> Found:
+    """One page, newest first."""
+    where, parameters = _where(query, before)
+    if query.since is not None:
+        where, parameters = f"{where} AND number >= ?", [*parameters, _first(execute, query.since - DAY)]
+    sql = f"SELECT chain, sequence, text, hash, number FROM journal WHERE {where} ORDER BY number DESC"
+    found: list[JournalRecord] = []
+    for record in _records(execute(sql, parameters)):
+        entry = _entry(record.text)
+        # What cannot be read was written by nobody of ours, and is shown to whoever may see all.
+        if not (matches(query, entry, record.text) if entry is not None else query.instances is None):
+            continue
+        if len(found) == limit:
+            return Found(found, found[-1].number)
+        found.append(record)
+    return Found(found, None)
+
+
+def _first(execute: Callable[..., sqlite3.Cursor], at: int) -> int:
+    """The number of a record before which, by halving, there was none as late as ``at``."""
+    low, high = execute("SELECT coalesce(min(number), 0), coalesce(max(number), 0) + 1 FROM journal").fetchone()
+    while low < high:
+        middle = (low + high) // 2
+        (seen,) = execute(f"SELECT {_AT} FROM journal WHERE number >= ? LIMIT 1", (middle,)).fetchone()
+        if seen < at:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low)
+
+
+def matches(query: JournalQuery, entry: Entry, text: str) -> bool:
+    """Whether a record is wanted; the text is the record's own."""
+    return (
+        (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at < query.until)
+        and (query.instances is None or entry.instance in query.instances)
+        and entry.target.startswith(query.target)
+        and (not query.actions or entry.action in query.actions)
+        and _outcome(query.outcome, entry.outcome)
+        and (entry.initiator.startswith(query.initiator) or entry.initiator.startswith(CERTIFICATE + query.initiator))
+        and _said(query.text).lower() in text.lower()
+    )
+
+
+def _said(text: str) -> str:
+    """As it stands within a canonical text."""
+    return quoted(text)[1:-1]
+
+
+def _outcome(wanted: str, outcome: str) -> bool:
+    good = outcome in ("success", "completed", "ended")
+    return {"": True, "success": good, "failure": not good}.get(wanted, outcome == wanted)
+
+
+def _records(cursor: sqlite3.Cursor) -> Iterator[JournalRecord]:
+    while rows := cursor.fetchmany(AT_ONCE):
+        yield from (JournalRecord(*row) for row in rows)
+
+
+def _entry(text: str) -> Entry | None:
+    try:
+        return read(text)
+    except ValueError:
+        return None
+
+
+def _where(query: JournalQuery, before: int | None) -> tuple[str, list[Any]]:
+    """Necessary conditions that cost little, and their parameters."""
+    made: list[tuple[str, Any]] = [] if before is None else [("number < ?", before)]
+    if query.actions:
+        # Texts begin with their action.
+        begins = [f'{{"action":{quoted(action)},' for action in query.actions]
+        told = " OR ".join(f"substr(text, 1, {len(begin)}) = ?" for begin in begins)
+        made.append((f"({told})", begins))
+    if query.instances is not None and len(query.instances) == 1:
+        made.append(("instr(text, ?)", f'"instance":{quoted(*query.instances)}'))
+    if query.outcome not in ("", "success", "failure"):
+        made.append(("instr(text, ?)", f'"outcome":{quoted(query.outcome)}'))
+    if query.target:
+        made.append(("instr(text, ?)", f'"target":{quoted(query.target)[:-1]}'))
+    if query.initiator:
+        made.append(("instr(text, ?)", _said(query.initiator)))
+    if query.until is not None:
+        made.append((f"{_AT} < ?", query.until))
+    if query.text:
+        escaped = _said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        made.append(("text LIKE ? ESCAPE '\\'", f"%{escaped}%"))
+    parameters = [each for _, value in made for each in (value if isinstance(value, list) else [value])]
+    return " AND ".join(condition for condition, _ in made) or "1", parameters
