@@ -23,11 +23,16 @@ from keyrack.service.office.seals import Seals
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.doorkeeping import Doorkeeping
 from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
+from keyrack.shell.metrics.calls import metered
+from keyrack.shell.metrics.serving import serving
 from keyrack.shell.office import open_catalog, open_key_managers
 from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.taken import Taken
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
+from keyrack.shell.tracing import metering
 from keyrack.shell.trusted import Trusted
 from keyrack.shell.vaulting import vault_of
 
@@ -49,6 +54,7 @@ class House:
     trusted: Trusted
     seals: Seals
     server: KmipServer
+    doorkeeping: Doorkeeping
 
     async def watch_trust(self) -> None:
         """Act on changed certificates and instances, for ever."""
@@ -89,9 +95,24 @@ class House:
     def _seconds(self) -> Mapping[str, float]:
         return {name: table.lease.existence_seconds for name, table in self.config.key_managers.items()}
 
+    def metrics(self, process: str) -> str:
+        """What this process has counted, in the text form of Prometheus; ``process`` is its name."""
+        return serving(
+            process,
+            meter=self.desk.meter,
+            listener=self.server,
+            managers=self.key_managers,
+            memory=self.vault,
+        ).text()
+
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
-        self.server.drop(gone)
+        self.doorkeeping.changed(gone)
+
+    async def watch_certificate(self) -> None:
+        """Show the server's certificate as its files hold it, for ever."""
+        kmip = self.config.kmip
+        await self.doorkeeping.watch_files(self.config.path(kmip.certificate), self.config.path(kmip.key))
 
 
 @asynccontextmanager
@@ -100,16 +121,20 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
     async with AsyncExitStack() as stack:
         managers = open_key_managers(config, ask)
         stack.push_async_callback(managers.close)
+        meter = stack.enter_context(metering(config, f"kmip-{worker}"))
+        managers.watch(metered(meter))
         catalog = open_catalog(config, chain=f"kmip-{worker}")
         stack.push_async_callback(catalog.close)
         vault = vault_of(config, managers, catalog)
         stack.callback(vault.close)
-        desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items)
+        desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items, meter=meter)
         trusted = Trusted(catalog)
         await trusted.refresh()
         seals = Seals(catalog, vault)
         await seals.look()
-        yield House(config, catalog, managers, vault, desk, trusted, seals, _server(config, desk, trusted))
+        server = _server(config, desk, trusted)
+        doorkeeping = Doorkeeping(catalog, server, trusted, Taken(config.run_directory))
+        yield House(config, catalog, managers, vault, desk, trusted, seals, server, doorkeeping)
 
 
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:
@@ -121,7 +146,7 @@ def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:
         legacy_rsa_kx=kmip.legacy_rsa_kx,
     )
     try:
-        return KmipServer(desk, trusted, tls, limits_of(kmip))
+        return KmipServer(desk, trusted, tls, limits_of(kmip), trusted)
     except TlsError as error:
         raise ConfigError(
             [

@@ -158,7 +158,12 @@ class Connection:
     def _open(self, tls: SSL.Connection, verdict: Verdict) -> None:
         assert verdict.fingerprint is not None
         self._around.deadlines.disarm(self)
-        self.peer = Peer(fingerprint=verdict.fingerprint, address=self.address, tls=tls.get_protocol_version_name())
+        self.peer = Peer(
+            fingerprint=verdict.fingerprint,
+            address=self.address,
+            tls=tls.get_protocol_version_name(),
+            admittance=verdict.admittance,
+        )
         self.stage = Stage.OPEN
         self._move(self._around.house, READ, self._ready)
         self._around.observer.established(self, verdict)

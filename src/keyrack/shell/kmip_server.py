@@ -7,16 +7,18 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
+from keyrack.domain.instances import Admittance, SeenCertificate
 from keyrack.shell.connection import Connection, Desk, Surroundings
 from keyrack.shell.deadlines import Deadlines
 from keyrack.shell.limits import Admission, Full, Limits
 from keyrack.shell.poller import Poller, make_poller
+from keyrack.shell.reasons import count_reason
 from keyrack.shell.readiness import READ
 from keyrack.shell.strangers import Stranger, Strangers
-from keyrack.shell.tls import TlsSettings, Trust, TrustPlane
+from keyrack.shell.tls import Authorities, TlsSettings, Trust, TrustPlane
 from keyrack.shell.verdicts import Verdict
 
 log = logging.getLogger(__name__)
@@ -42,15 +44,18 @@ class KmipServer:
         trust: Trust,
         tls: TlsSettings,
         limits: Limits | None = None,
+        authorities: Authorities | None = None,
     ) -> None:
-        """Raises :class:`~keyrack.shell.tls.TlsError` for files of no use."""
+        """Raises :class:`~keyrack.shell.tls.TlsError` for files of no use. Without ``authorities`` pins alone count."""
         self._desk = desk
-        self._plane = TrustPlane(tls, trust)
+        self._plane = TrustPlane(tls, trust, authorities)
         self._limits = limits or Limits()
         self._strangers = Strangers()
         self._admission: Admission[Connection] = Admission(self._limits, time.monotonic)
         self._known: dict[str, set[Connection]] = {}
         """Open connections by the fingerprint of their certificate."""
+        self._admitted: dict[Connection, Verdict] = {}
+        """Those of them that an authority let in, with what it was judged by."""
         self._poller: Poller | None = None
         self._said: dict[str, float] = {}
         self._listening: list[socket.socket] = []
@@ -118,6 +123,11 @@ class KmipServer:
         """
         self._plane.reload()
 
+    @property
+    def certificate(self) -> str:
+        """SHA-256 of the server's certificate that new connections are shown."""
+        return self._plane.certificate
+
     # Trust ----------------------------------------------------------------------------------------------------------
 
     def drop(self, fingerprints: Iterable[str]) -> int:
@@ -127,9 +137,28 @@ class KmipServer:
             connection.abort("certificate in force no more")
         return len(doomed)
 
+    def drop_misfits(self) -> int:
+        """Close all connections that an authority let in and would not let in again just so; how many there were."""
+        judged: dict[tuple[str | None, tuple[bytes, ...], Admittance | None], bool] = {}
+        doomed = []
+        for connection, verdict in self._admitted.items():
+            # Many hosts show one certificate: each is judged once.
+            key = verdict.fingerprint, verdict.sent, verdict.admittance
+            if key not in judged:
+                judged[key] = self._plane.still_admits(verdict)
+            if not judged[key]:
+                doomed.append(connection)
+        for connection in doomed:
+            connection.abort("certificate in force no more")
+        return len(doomed)
+
     def strangers(self) -> tuple[Stranger, ...]:
         """Certificates that were refused, the last seen first."""
         return self._strangers.all()
+
+    def seen(self) -> Sequence[SeenCertificate]:
+        """What knocked since this was asked last, refused or let in by an authority; to be written down now."""
+        return self._strangers.take()
 
     @property
     def connections(self) -> int:
@@ -210,7 +239,13 @@ class KmipServer:
         self.counts["established"] += 1
         self._admission.established(connection)
         self._known.setdefault(verdict.fingerprint, set()).add(connection)
-        self._strangers.forget(verdict.fingerprint)
+        if verdict.admittance is None:
+            self._strangers.forget(verdict.fingerprint)
+        else:
+            self._admitted[connection] = verdict
+            self._strangers.admitted(
+                verdict.fingerprint, verdict.der, verdict.admittance, address=connection.host, at=int(time.time())
+            )
         if verdict.outdated and self._says(f"outdated {verdict.fingerprint}"):
             log.warning(
                 "the certificate %s, in use from %s, is expired or not yet valid: accepted, but to be renewed",
@@ -221,11 +256,14 @@ class KmipServer:
     def refused(self, connection: Connection, verdict: Verdict) -> None:
         """A client is kept out: ordinary life, so no error and no ban."""
         self.counts["refused"] += 1
+        count_reason(self.counts, "refused: ", verdict.reason)
         if verdict.fingerprint is None:
             if self._says(f"refused {connection.host}"):
                 log.info("%s: handshake refused: %s", connection.address, verdict.reason)
             return
-        stranger = self._strangers.remember(verdict.fingerprint, verdict.der)
+        stranger = self._strangers.remember(
+            verdict.fingerprint, verdict.der, address=connection.host, reason=verdict.reason, at=int(time.time())
+        )
         if self._says(f"refused {verdict.fingerprint}"):
             log.info(
                 "%s: handshake refused: %s: %s %s (seen %d times)",
@@ -241,6 +279,7 @@ class KmipServer:
         assert self._empty is not None
         self.counts[f"ended: {why}"] += 1
         self._admission.leave(connection)
+        self._admitted.pop(connection, None)
         if connection.peer is not None:
             others = self._known[connection.peer.fingerprint]
             others.discard(connection)

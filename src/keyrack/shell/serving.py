@@ -120,12 +120,15 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
     duties = [house.watch_trust(), house.watch_withdrawals(), house.watch_seals(), house.hear()]
+    duties += [house.doorkeeping.note_seen(), house.watch_certificate()]
     if chores:
         duties += [house.reconcile(), house.care(), keep_schedule(house.key_managers)]
+    house.doorkeeping.open()
     tasks = [asyncio.create_task(duty) for duty in duties]
     try:
         yield
     finally:
+        house.doorkeeping.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,10 +3,12 @@
 TLS proves that the client holds the private key of its certificate. Whether that very certificate is trusted is asked
 of :class:`Trust`, by fingerprint, in OpenSSL's verify callback and again when the handshake is over; no certificate
 store takes part, so nothing a trusted certificate has signed is ever trusted for it (``docs/adr/0002-trust-plane.md``).
+Only where an administrator trusts a certificate authority, one that is not pinned is let through to the end of the
+handshake, and then judged by its chain before anything is read from it (``docs/adr/0020-trusted-authorities.md``).
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi, lib
 
+from keyrack.domain.instances import Admittance
 from keyrack.domain.secret import wipe
-from keyrack.shell.verdicts import DATES, DEPTH_LIMIT, FORGIVEN, Verdict
+from keyrack.shell.verdicts import DATES, DEPTH_LIMIT, FORGIVEN, NotAdmitted, Verdict
 
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -74,6 +77,18 @@ class Trust(Protocol):
         ...
 
 
+class Authorities(Protocol):
+    """Which certificate authorities are trusted now; called as :class:`Trust` is."""
+
+    def any(self) -> bool:
+        """Whether there is one at all; only then is somebody let through who is not pinned."""
+        ...
+
+    def admit(self, fingerprint: str, leaf: bytes, sent: Sequence[bytes]) -> Admittance:
+        """By which of them a client is let in whose certificate (DER) came with others; raises ``NotAdmitted``."""
+        ...
+
+
 class Refused(Exception):
     """The client is not let in; the verdict says why."""
 
@@ -91,15 +106,22 @@ def fingerprint_of(der: bytes) -> str:
 class TrustPlane:
     """Makes the TLS end of each connection, and decides who may pass."""
 
-    def __init__(self, settings: TlsSettings, trust: Trust) -> None:
-        """Read the certificate and key; raises :class:`TlsError`."""
+    def __init__(self, settings: TlsSettings, trust: Trust, authorities: Authorities | None = None) -> None:
+        """Read the certificate and key; raises :class:`TlsError`. Without ``authorities`` pins alone count."""
         self._settings = settings
         self._trust = trust
+        self._authorities = authorities
         self._context = make_context(settings, self._verify)
 
     def reload(self) -> None:
         """Read the files again, for connections to come; raises :class:`TlsError` and keeps what was."""
         self._context = make_context(self._settings, self._verify)
+
+    @property
+    def certificate(self) -> str:
+        """SHA-256 of the server's certificate that new connections are shown."""
+        shown = SSL.Connection(self._context).get_certificate()
+        return fingerprint_of(_der(shown)) if shown is not None else ""
 
     def accept(self, sock: Any) -> SSL.Connection:
         """The server's end of a new handshake on a non-blocking socket (anything with a ``fileno``)."""
@@ -120,10 +142,41 @@ class TrustPlane:
         der = _der(certificate)
         verdict = Verdict(fingerprint=fingerprint_of(der), der=der, outdated=noted.outdated)
         self._judge(verdict)
-        if not (verdict.known and noted.known and verdict.fingerprint == noted.fingerprint):
-            verdict.reason = verdict.reason or noted.reason or "not asked about in this handshake"
-            raise Refused(verdict)
-        return verdict
+        if verdict.fingerprint == noted.fingerprint:
+            if verdict.known and noted.known:
+                return verdict
+            if noted.provisional and not verdict.known:
+                sent = tuple(each for each in map(_der, tls.get_peer_cert_chain() or ()) if each != der)
+                self._admit(verdict, sent)
+                if verdict.admittance is not None:
+                    return verdict
+        verdict.reason = verdict.reason or noted.reason or "not asked about in this handshake"
+        raise Refused(verdict)
+
+    def still_admits(self, verdict: Verdict) -> bool:
+        """Whether a client that an authority has let in would be let in again just so, or is pinned now."""
+        assert verdict.fingerprint is not None
+        again = Verdict(fingerprint=verdict.fingerprint, der=verdict.der)
+        self._judge(again)
+        if again.known:
+            return True
+        self._admit(again, verdict.sent)
+        return again.admittance is not None and again.admittance == verdict.admittance
+
+    def _admit(self, verdict: Verdict, sent: tuple[bytes, ...]) -> None:
+        """Ask the authorities; whatever goes wrong, it is no."""
+        assert verdict.fingerprint is not None
+        if self._authorities is None:
+            return
+        try:
+            admittance = self._authorities.admit(verdict.fingerprint, verdict.der, sent)
+        except NotAdmitted as refusal:
+            verdict.reason = str(refusal)
+        except Exception as failure:
+            verdict.reason = f"the check of its chain failed: {type(failure).__name__}"
+        else:
+            if isinstance(admittance, Admittance):
+                verdict.admittance, verdict.sent, verdict.reason = admittance, sent, ""
 
     def _verify(self, tls: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
         """OpenSSL's question at each error and each certificate of the chain. Whatever goes wrong in here, it is no."""
@@ -134,13 +187,17 @@ class TrustPlane:
             if verdict.fingerprint is None:
                 verdict.der = _der(certificate)
                 verdict.fingerprint = fingerprint_of(verdict.der)
-                self._judge(verdict)
+                asked = self._judge(verdict)
+                verdict.provisional = asked and not verdict.known and self._has_authorities()
             if error not in FORGIVEN:
                 self._object(verdict, error)
         except Exception as failure:
             tls.set_app_data(Verdict(reason=f"the check failed: {type(failure).__name__}"))
             return False
-        return verdict.known
+        return verdict.known or verdict.provisional
+
+    def _has_authorities(self) -> bool:
+        return self._authorities is not None and self._authorities.any() is True
 
     def _object(self, verdict: Verdict, error: int) -> None:
         """An objection of OpenSSL's that a pin does not overrule, or only as the policy says."""
@@ -149,19 +206,21 @@ class TrustPlane:
             if self._settings.outdated is Outdated.REFUSE and verdict.known:
                 verdict.known = False
                 verdict.reason = "certificate expired or not yet valid"
-        elif verdict.known:
-            verdict.known = False
+        elif verdict.known or verdict.provisional:
+            verdict.known = verdict.provisional = False
             verdict.reason = f"certificate unfit (OpenSSL verify error {error})"
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _judge(self, verdict: Verdict) -> bool:
+        """Ask whether it is pinned; answers whether that could be asked."""
         assert verdict.fingerprint is not None
         try:
             verdict.known = self._trust.known(verdict.fingerprint) is True
         except Exception as failure:
             verdict.known = False
             verdict.reason = f"trust could not be asked: {type(failure).__name__}"
-        else:
-            verdict.reason = "" if verdict.known else "certificate not trusted"
+            return False
+        verdict.reason = "" if verdict.known else "certificate not trusted"
+        return True
 
 
 class Intake:

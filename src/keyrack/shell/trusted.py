@@ -1,11 +1,14 @@
-"""Which client certificates are in force, kept in memory for handshakes and kept fresh from the catalog."""
+"""Who is let in, in memory for handshakes and kept fresh from the catalog: pinned certificates, and authorities."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
+from keyrack.domain.instances import Admittance, TrustedAuthority
 from keyrack.ports.catalog import Catalog, CatalogUnavailable
+from keyrack.shell.anchors import Anchors
+from keyrack.shell.verdicts import NotAdmitted
 
 log = logging.getLogger(__name__)
 
@@ -16,18 +19,51 @@ Changed = Callable[[frozenset[str]], Awaitable[None]]
 """Told after each change, with the fingerprints that are in force no more."""
 
 
-class Trusted:
-    """Implements ``shell.tls.Trust``. It only opens the door: each request is authorised by the catalog as well."""
+class Source(Catalog, Protocol):
+    """A catalog that knows authorities as well."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
+        """As ``ports.admissions.Admissions`` has it."""
+        ...
+
+    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
+        """As ``ports.admissions.Admissions`` has it."""
+        ...
+
+
+class Trusted:
+    """Implements ``shell.tls.Trust`` and ``shell.tls.Authorities``.
+
+    It only opens the door: each request is authorised by the catalog as well.
+    """
+
+    def __init__(self, catalog: Source) -> None:
         """Know nobody until :meth:`refresh`."""
         self._catalog = catalog
         self._generation = -1
         self._known: frozenset[str] = frozenset()
+        self._pinned: frozenset[str] = frozenset()
+        self._trust: tuple[Sequence[TrustedAuthority], Sequence[tuple[str, str]]] = ((), ())
+        self._anchors = Anchors()
+
+    @property
+    def generation(self) -> int:
+        """The catalog's generation at the last look."""
+        return self._generation
 
     def known(self, fingerprint: str) -> bool:
         """Whether this certificate is in force, as far as the last look has shown."""
         return fingerprint in self._known
+
+    def any(self) -> bool:
+        """Whether an authority is trusted by an instance that serves."""
+        return bool(self._anchors)
+
+    def admit(self, fingerprint: str, leaf: bytes, sent: Sequence[bytes]) -> Admittance:
+        """By which authority a client is let in; raises ``NotAdmitted``. A pin wins always."""
+        if fingerprint in self._pinned:
+            raise NotAdmitted("it is pinned for an instance that does not serve now")
+        return self._anchors.admit(fingerprint, leaf, sent)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -37,13 +73,14 @@ class Trusted:
         generation = await self._catalog.generation()
         if generation == self._generation:
             return None
-        installed = {
-            instance.identifier
-            for instance in await self._catalog.instances()
-            if instance.serves
-        }
+        serving = {instance.identifier for instance in await self._catalog.instances() if instance.serves}
         held = await self._catalog.certificates()
-        before, self._known = self._known, frozenset(each.fingerprint for each in held if each.instance in installed)
+        authorities = [each for each in await self._catalog.authorities() if each.instance in serving]
+        trust = (authorities, await self._catalog.barred())
+        if trust != self._trust:
+            self._anchors, self._trust = Anchors(*trust), trust
+        before, self._known = self._known, frozenset(each.fingerprint for each in held if each.instance in serving)
+        self._pinned = frozenset(each.fingerprint for each in held)
         self._generation = generation
         return before - self._known
 

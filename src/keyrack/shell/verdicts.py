@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from keyrack.domain.instances import Admittance
+
 DEPTH_LIMIT: Final = 4
 """Certificates above the leaf that OpenSSL looks at; they decide nothing, so the work on them is bounded."""
 
@@ -53,6 +55,10 @@ A list of what is allowed: an error that is not here, one of a later OpenSSL too
 """
 
 
+class NotAdmitted(Exception):
+    """No authority lets this client in; the text says why, for an administrator."""
+
+
 @dataclass(slots=True)
 class Verdict:
     """What is known of the client of one handshake; filled in as OpenSSL asks."""
@@ -65,3 +71,9 @@ class Verdict:
     """The certificate is expired or not yet valid, by this machine's clock."""
     reason: str = ""
     """Why it is refused, in words for an administrator; empty where it is not."""
+    provisional: bool = False
+    """It is not pinned, and an authority may let it in: that is judged once the handshake is over, by its chain."""
+    admittance: Admittance | None = None
+    """By which authority it is let in that is not pinned."""
+    sent: tuple[bytes, ...] = ()
+    """The certificates that came with it, in DER; kept where an authority lets it in, which is judged again later."""

@@ -1,0 +1,114 @@
+"""What each serving process does for its door beside letting clients in: it follows what administrators change."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from keyrack.domain.instances import SeenCertificate
+from keyrack.ports.admissions import AdmissionChanges
+from keyrack.ports.catalog import Catalog, CatalogUnavailable, Unit
+from keyrack.shell.kmip_server import KmipServer
+from keyrack.shell.taken import Taken
+from keyrack.shell.tls import TlsError
+from keyrack.shell.trusted import Trusted
+
+log = logging.getLogger(__name__)
+
+SEEN_EVERY: Final = 1.0
+"""Seconds between two batches of certificates that knocked."""
+SEEN_AT_MOST: Final = 512
+"""Certificates that are kept while the catalog cannot be written; older ones are let go."""
+FILES_EVERY: Final = 0.25
+"""Seconds between two looks at the server's certificate and key."""
+HALF_WRITTEN: Final = 8
+"""Looks after which a pair that does not fit together is no longer taken for one that is just being written."""
+
+
+class Doorkeeping:
+    """The duties of one process; each runs for ever, on the event loop."""
+
+    def __init__(self, catalog: Catalog, server: KmipServer, trusted: Trusted, taken: Taken) -> None:
+        """For this door; what it has taken of changes is told through ``taken``."""
+        self._catalog = catalog
+        self._server = server
+        self._trusted = trusted
+        self._taken = taken
+        self._unwritten: tuple[SeenCertificate, ...] = ()
+
+    def open(self) -> None:
+        """Be heard of as a process that serves; raises ``OSError``."""
+        self._taken.open()
+        self._taken.tell(generation=self._trusted.generation, certificate=self._server.certificate)
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._taken.close()
+
+    def changed(self, gone: frozenset[str]) -> None:
+        """Trust was changed: let those go that are trusted no more, then say that this is done."""
+        self._server.drop(gone)
+        self._server.drop_misfits()
+        self._taken.tell(generation=self._trusted.generation)
+
+    async def note_seen(self) -> None:
+        """Write down who knocked, about each second."""
+        while True:
+            await asyncio.sleep(SEEN_EVERY)
+            await self.write_seen()
+
+    async def write_seen(self) -> None:
+        """One batch; what the catalog does not take now comes with the next."""
+        waiting = (*self._unwritten, *self._server.seen())[-SEEN_AT_MOST:]
+        self._unwritten = ()
+        if waiting:
+            try:
+                await self._catalog.commit(Unit(entries=(), admissions=AdmissionChanges(seen=waiting)))
+            except CatalogUnavailable as error:
+                self._unwritten = waiting
+                log.debug("certificates that knocked are written down later: %s", error)
+
+    async def watch_files(self, *files: Path) -> None:
+        """Show new connections the server's certificate that its files hold now, whoever has replaced them."""
+
+        def read_again() -> None:
+            self._server.reload()
+            self._taken.tell(certificate=self._server.certificate)
+
+        await watch_files(files, read_again)
+
+
+async def watch_files(files: Sequence[Path], reload: Callable[[], None]) -> None:
+    """Call ``reload`` whenever one of the files is another one, for ever; a pair of no use is told once."""
+    known, failures = _marks(files), 0
+    while True:
+        await asyncio.sleep(FILES_EVERY)
+        marks = _marks(files)
+        if marks == known and not 0 < failures < HALF_WRITTEN:
+            continue
+        failures = 0 if marks != known else failures
+        known = marks
+        try:
+            reload()
+        except TlsError as error:
+            # Two files cannot be replaced at one moment: the next look finds them both.
+            failures += 1
+            if failures == HALF_WRITTEN:
+                log.error("the server's certificate stays the old one: %s", error)
+        else:
+            failures = 0
+            log.info("the server's certificate is read again, for new connections")
+
+
+def _marks(files: Sequence[Path]) -> tuple[tuple[int, int, int] | None, ...]:
+    """What tells a file from the one that was there before; ``None`` where there is none."""
+    marks: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(marks)
