@@ -9,9 +9,10 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.testing.administration_contract import AdministrationContract
 from keyrack.testing.care_contract import CareContract
 from keyrack.testing.catalog_contract import CatalogContract
+from keyrack.testing.people_contract import PeopleContract
 
 
-class TestSqliteCatalog(CareContract, AdministrationContract, CatalogContract):
+class TestSqliteCatalog(PeopleContract, CareContract, AdministrationContract, CatalogContract):
     """All suites over :class:`SqliteCatalog`."""
 
     @pytest.fixture
