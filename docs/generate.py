@@ -99,6 +99,8 @@ def _kind(field: FieldInfo) -> str:
     annotation = _bare(field.annotation)
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(f'`"{choice}"`' for choice in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple:
+        return "list of texts"
     name = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}[annotation]
     bounds = {
         kind: _number(getattr(rule, kind))
@@ -123,6 +125,8 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return "`[" + ", ".join(f'"{each}"' for each in value) + "]`"
     return f"`{value}`" if isinstance(value, int | float) else f'`"{value}"`'
 
 

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from keyrack.shell.config_ibm import HpcsTable, IbmTable, KeyProtectTable
 from keyrack.shell.config_key_managers import Credential, EmbeddedKeyManagerTable, KeyManagerTable, Name, Table
 from keyrack.shell.config_problems import ConfigError, Problem, mistake, problems_of
+from keyrack.shell.config_telemetry import Metrics, Tracing
 
 CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
@@ -208,6 +209,8 @@ class Config(Table):
     cache: Cache = Field(default_factory=Cache)
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     log: Log = Field(default_factory=Log)
+    metrics: Metrics = Field(default_factory=Metrics)
+    tracing: Tracing = Field(default_factory=Tracing)
 
     @model_validator(mode="after")
     def _integrity_is_somewhere(self) -> "Config":

@@ -1,7 +1,7 @@
 """The key managers of a deployment by the names that instances bear: ``embedded``, ``embedded/<instance>``, ``kp``."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
@@ -28,6 +28,13 @@ class KeyManagers(Mapping[str, Configured]):
     def __init__(self, configured: Mapping[str, Configured]) -> None:
         self._configured = configured
         self._views: dict[str, EmbeddedKeyManager] = {}
+        self._watch: Callable[[str, Configured], None] | None = None
+
+    def watch(self, watch: Callable[[str, Configured], None]) -> None:
+        """Have ``watch`` see each key manager with its name, now and whenever another one is viewed."""
+        self._watch = watch
+        for name, manager in self._configured.items():
+            watch(name, manager)
 
     def __getitem__(self, name: str) -> Configured:
         configured, _, instance = name.partition(SEPARATOR)
@@ -40,6 +47,8 @@ class KeyManagers(Mapping[str, Configured]):
             return first
         if name not in self._views:
             self._views[name] = first.other(instance)
+            if self._watch is not None:
+                self._watch(name, self._views[name])
         return self._views[name]
 
     def __iter__(self) -> Iterator[str]:

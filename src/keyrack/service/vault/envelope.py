@@ -27,7 +27,6 @@ from keyrack.service.vault.lease import Lease, Terms
 from keyrack.service.vault.presence import Presence
 from keyrack.service.vault.sealing import Integrity
 from keyrack.service.vault.single_flight import SingleFlight
-from keyrack.service.vault.standard_keys import NotKept
 from keyrack.service.vault.wrapping import Wrapping
 from keyrack.spec.enumerations import CryptographicAlgorithm, ObjectType
 from keyrack.spec.types import Vanishing
@@ -83,6 +82,7 @@ class Vault:
         self._wrapping_keys = wrapping_keys
         self._entry_seconds = entry_seconds
         self._cache = Cache(most_entries=most_entries, most_bytes=most_bytes)
+        self.kept, self.lease_ages = self._cache.__len__, self._homes.ages
         self.presence = Presence(clock)
         self._opening: SingleFlight[Secret] = SingleFlight()
         self._purges = 0
@@ -132,7 +132,7 @@ class Vault:
             )
         try:
             return await self._homes.asked(home, standard_keys.put(self._homes.manager(home.key_manager), uid, blob))
-        except NotKept as error:
+        except standard_keys.NotKept as error:
             raise CryptographicFailure(str(error)) from error
 
     async def stored(self, instance: Instance, managed: ManagedObject) -> str | None:

@@ -1,6 +1,6 @@
 """Where keys are wrapped: key managers by their names, leases on their root keys, and their two kinds of failure."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -59,6 +59,14 @@ class Homes:
     def leases(self, root_key: str | None = None) -> Collection[Lease]:
         """The leases on a root key, in whatever key manager, or all."""
         return [lease for home, lease in self._leases.items() if root_key in (None, home.root_key)]
+
+    def ages(self) -> Mapping[str, Sequence[float]]:
+        """Seconds since the proof of each root key that was ever proved, by configured name of its key manager."""
+        found: dict[str, list[float]] = {}
+        for home, lease in self._leases.items():
+            if (age := lease.age) is not None:
+                found.setdefault(home.key_manager.partition("/")[0], []).append(age)
+        return found
 
     def _end(self, home: Home) -> None:
         self._denied(self._leases[home])

@@ -74,6 +74,11 @@ class Lease:
             self.until = at + self._terms.lease
             self.renew_at = at + self._terms.lease / 2
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the proof that counts began; ``None``: there is none."""
+        return None if self._proof == NEVER else self._clock() - self._proof
+
     def deny(self) -> None:
         """End the lease: nothing that is cached may be served, and no grace bridges it."""
         self._denied_at = self._clock()
