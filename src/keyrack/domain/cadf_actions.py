@@ -105,6 +105,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
             "create": _N, "configure": _N, "change": _N, "rename": _N, "describe": _N, "activate": _W,
             "deactivate": _W, "quotas": _W, "credential": _W, "dual-control": _W, "seal": _W, "unseal": _W,
             "storage": _W, "root-key": _W, "validate": _N, "removing": _W, "remove": _C, "rebuild": _W,
+            "configuring": _N, "throttle": _W,
         },
     ),
     "certificate": (
@@ -158,6 +159,8 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
 
 _TELLING: Final[Mapping[str, str]] = {
     "instance.removing": "begin to remove instance",
+    "instance.configuring": "begin to configure instance",
+    "instance.throttle": "refuse requests beyond quota of instance",
     "instance.root-key": "change root key of instance",
     "instance.quotas": "change quotas of instance",
     "instance.credential": "change credential of instance",
