@@ -24,6 +24,7 @@ from keyrack.service.identity import Peer
 from keyrack.service.moves.walk import Outcome
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.founding import wrapping_key_for
+from keyrack.service.office.installing import install
 from keyrack.service.vault.envelope import Vault
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.conversation import Client, create, name
@@ -111,7 +112,7 @@ class Site:
         )
         two_level = hierarchy is Hierarchy.TWO_LEVEL
         wrapping_key = await wrapping_key_for(self.vault, made) if two_level else None
-        await self.administration.install(made, wrapping_key=wrapping_key)
+        await install(self.administration, made, wrapping_key=wrapping_key)
         await self.admit(made, title)
         return replace(made, created_by=BY.initiator)
 

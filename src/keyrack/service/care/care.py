@@ -98,6 +98,8 @@ class Care:
             self._begin_to_rewrap(instance, kept[instance.identifier])
 
     def _is_cared_for_by(self, instance: Instance, name: str) -> bool:
+        if not instance.configured:
+            return False
         configured = instance.key_manager.partition("/")[0]
         # Those whose key manager is not configured any more are found out by the first.
         return configured == name or (configured not in self._key_managers and name == next(iter(self._key_managers)))

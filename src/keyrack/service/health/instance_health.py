@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keyrack.domain.instances import Instance, Storage, WrappingKey
+from keyrack.domain.instances import Instance, InstanceStatus, Storage, WrappingKey
 from keyrack.ports.catalog import Leftover, Validation
 from keyrack.ports.key_manager import Reason
 from keyrack.service.care.validation import UNLISTED, Look
@@ -38,6 +38,9 @@ class Known:
 
 def findings(known: Known, at: int) -> Iterator[Finding]:
     """Everything about one instance; ``at`` is seconds since 1970."""
+    yield from _status(known)
+    if not known.instance.configured:
+        return
     yield root_key(known, at)
     yield from _sealed(known, at)
     yield from _withheld(known, at)
@@ -45,6 +48,21 @@ def findings(known: Known, at: int) -> Iterator[Finding]:
     yield from _behind(known, at)
     yield from _strangers(known)
     yield from _leftovers(known, at)
+
+
+def _status(known: Known) -> Iterator[Finding]:
+    """Nothing of an instance that is Installed; of any other, why it is where it is."""
+    instance = known.instance
+    if instance.status is InstanceStatus.INSTALLED or instance.former is not None:
+        return
+    act = {
+        InstanceStatus.INACTIVE: f"'keyrack instance activate {instance.name}' puts it into service",
+        InstanceStatus.REMOVING: "remove it again: what was begun goes on",
+    }.get(instance.status, "if nobody does that any more, configure it anew, or remove it")
+    if not instance.configured:
+        act = f"'keyrack instance configure {instance.name}' gives it a key manager and a root key"
+    told = f"{instance.status}, and its clients are not served" + (f": {instance.reason}" if instance.reason else "")
+    yield Finding(f"instance {instance.name}", Level.WARNING, told, act)
 
 
 def root_key(known: Known, at: int) -> Finding:

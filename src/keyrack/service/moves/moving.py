@@ -11,6 +11,7 @@ from typing import Final
 from uuid import uuid4
 
 from keyrack.domain.errors import KmipError
+from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Hierarchy, Home, Instance, InstanceStatus, Storage, WrappingKey
 from keyrack.ports.catalog import InstanceChanged, Leftover
 from keyrack.ports.key_manager import KeyManager
@@ -18,6 +19,7 @@ from keyrack.service.moves.completion import Completed, complete
 from keyrack.service.moves.storage import is_at_home, refuse_too_long, too_long
 from keyrack.service.moves.successors import Change, Ground, Overtaken, Successors
 from keyrack.service.moves.walk import Report, silently
+from keyrack.service.office.changing import as_moving, step
 from keyrack.service.office.founding import keeps_standard_keys, root_key_for
 from keyrack.service.office.refusals import Refused
 from keyrack.service.vault.envelope import Sealed, Vault
@@ -92,8 +94,8 @@ async def _moved(ground: Ground, instance: Instance, rate: float | None, report:
 
 async def _switched(ground: Ground, instance: Instance, home: Home, manager: KeyManager) -> Instance:
     """The instance with its new home, committed, once everything was proved that can be proved before."""
-    if instance.status is not InstanceStatus.INSTALLED:
-        raise Refused(f"instance {instance.name!r} is {instance.status}; only an installed one moves")
+    if not instance.serves:
+        raise Refused(f"instance {instance.name!r} is {instance.status}; only one that serves its clients moves")
     if instance.former not in {None, home}:
         assert instance.former is not None
         raise Refused(
@@ -102,6 +104,7 @@ async def _switched(ground: Ground, instance: Instance, home: Home, manager: Key
             "or turn it back, by naming the one or the other"
         )
     moving = replace(instance, key_manager=home.key_manager, root_key=home.root_key, former=instance.home)
+    moving = step(moving, StatusEvent.MOVE, as_moving(moving))
     leftovers = await _proved(ground, instance, moving, manager)
     await _commit(ground, instance, moving, "begun", leftovers)
     return moving
@@ -128,6 +131,8 @@ async def _proved(ground: Ground, instance: Instance, moving: Instance, manager:
 async def _let_go(ground: Ground, instance: Instance) -> Instance:
     """Nothing is left where the keys come from, and nothing can come there any more: the commit compares."""
     moved = replace(instance, former=None)
+    if instance.status is InstanceStatus.CONFIGURING:
+        moved = step(moved, StatusEvent.READY)
     await _commit(ground, instance, moved, "ended", ())
     return moved
 
