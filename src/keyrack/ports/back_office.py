@@ -49,15 +49,15 @@ class RootKeyTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """The last real unwrap of one instance's key by one serving process."""
+    """The last real unwrap with one root key by one serving process."""
 
-    instance: str
     key_manager: str
+    root_key: str
     at: int
     """When, in seconds since 1970."""
     milliseconds: float
     told: str = ""
-    """What went wrong; empty where the key came out as it went in."""
+    """What went wrong; empty where what was wrapped came out as it went in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,13 @@ class WorkerHealth:
 
     worker: int
     listening: bool
+    """Whether it takes KMIP connections."""
     committing: bool
     """Whether the catalog takes a commit."""
+    at: int
+    """When it was looked, in seconds since 1970."""
     trials: Sequence[Trial] = ()
+    """One for each root key in use that was tried, the last ones."""
 
 
 class BackOffice(Protocol):
