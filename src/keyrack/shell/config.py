@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from keyrack.shell.config_api import Api, Host
 from keyrack.shell.config_ibm import HpcsTable, IbmTable, KeyProtectTable
 from keyrack.shell.config_key_managers import Credential, EmbeddedKeyManagerTable, KeyManagerTable, Name, Table
 from keyrack.shell.config_problems import ConfigError, Problem, mistake, problems_of
@@ -23,13 +24,9 @@ from keyrack.shell.config_telemetry import Metrics, Tracing
 CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
 API_ADDRESS_FILE = "key-manager.address"
-"""Names of the files in the run directory that hold host and port, of a running KMIP server and of a running API."""
-
-
-def _no_wildcard(host: str) -> str:
-    if not host or any(character.isspace() for character in host) or "*" in host:
-        raise PydanticCustomError("host", "it is neither an address nor a host name")
-    return host
+WEB_ADDRESS_FILE = "api.address"
+"""Names of the files in the run directory that hold host and port, of a running KMIP server, of a running key
+manager's API and of a running administration API."""
 
 
 def _sqlite_url(url: str) -> str:
@@ -40,7 +37,6 @@ def _sqlite_url(url: str) -> str:
     return url
 
 
-Host = Annotated[str, AfterValidator(_no_wildcard)]
 CatalogUrl = Annotated[str, AfterValidator(_sqlite_url)]
 
 
@@ -208,6 +204,7 @@ class Config(Table):
     integrity: Integrity | None = Field(default=None, description="The deployment's integrity root.")
     cache: Cache = Field(default_factory=Cache)
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
+    api: Api = Field(default_factory=Api)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     tracing: Tracing = Field(default_factory=Tracing)
