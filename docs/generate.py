@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.domain import lifecycle as table
+from keyrack.domain import rights as people_rights
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
@@ -267,6 +268,34 @@ def _right(right: Right) -> str:
     return f"| `{right}`{mark} | {' | '.join(_yes(right in MATRIX[role]) for role in Role)} |"
 
 
+def rights() -> str:
+    """Which role lets a person do what."""
+    return (
+        "\n".join(
+            [
+                "# Rights",
+                "",
+                "What people may do, on the command line of another machine, over REST and in the console, by the roles that",
+                "they are granted. Roles add up; what no role gives is refused. Who works on the machine itself with the",
+                "deployment's files may everything: nothing could be withheld there.",
+                "",
+                "A role is granted over one instance (`keyrack person grant anna operator --instance prod`) or everywhere. Rights",
+                "over the deployment come with a role everywhere alone. An instance over which somebody has no role is not",
+                "there: it answers as one that never was.",
+                "",
+                "Nobody changes the own roles, and the last administrator who can log in stays. Whoever adds people can let",
+                "somebody in who destroys keys, and so can a second person of the own choice: the journal tells of it, and",
+                "dual control wants two who log in for acts that stop machines. An API key has its person's rights, or fewer.",
+                "",
+                "Rights marked with * want a proof within a log-in that is older than five minutes: the password again.",
+                "",
+                people_rights.markdown().rstrip(),
+            ]
+        )
+        + "\n"
+    )
+
+
 def _sentence(thing: Any) -> str:
     return " ".join((thing.__doc__ or "").split("\n\n")[0].split())
 
@@ -276,6 +305,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "operations.md": operations,
     "attributes.md": attributes,
     "lifecycle.md": lifecycle,
+    "rights.md": rights,
     "roles.md": roles,
     "key-manager-outcomes.md": outcome_page.page,
 }

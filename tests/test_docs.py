@@ -10,7 +10,15 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("configuration.md", "operations.md", "attributes.md", "lifecycle.md", "roles.md", "key-manager-outcomes.md")
+PAGES = (
+    "configuration.md",
+    "operations.md",
+    "attributes.md",
+    "lifecycle.md",
+    "rights.md",
+    "roles.md",
+    "key-manager-outcomes.md",
+)
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "requirements").glob("*.md"))

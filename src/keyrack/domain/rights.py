@@ -28,7 +28,7 @@ class Role(StrEnum):
 ROLE_MEANING: Final[Mapping[Role, str]] = {
     Role.VIEWER: "sees instances, certificates and keys, and changes nothing",
     Role.AUDITOR: "sees all that a viewer sees, the journal and who has which role, and proves the journal",
-    Role.OPERATOR: "lets clients in and keeps instances going; ends nothing that holds keys",
+    Role.OPERATOR: "lets clients in and keeps instances going; ends nothing, and brings no key back",
     Role.SECURITY_OFFICER: "decides about keys, seals and trusted authorities; agrees to what needs two",
     Role.ADMINISTRATOR: "makes, changes and removes instances, people and the server's own settings; destroys no key",
 }
@@ -95,7 +95,6 @@ ROLES: Final[Mapping[Role, frozenset[Right]]] = {
         Right.INSTANCE_CHANGE,
         Right.CERTIFICATE_ADD,
         Right.KEY_ACTIVATE,
-        Right.KEY_RESTORE,
     },
     Role.SECURITY_OFFICER: _AUDIT
     | {
@@ -195,11 +194,16 @@ EVERYTHING: Final = Grants(everything=True)
 
 
 def markdown() -> str:
-    """The table in Markdown: a row for each right, a column for each role."""
-    lines = ["| right | lets somebody | scope | " + " | ".join(Role) + " |", "|---|---|---" + "|:-:" * len(Role) + "|"]
+    """The roles, and the table in Markdown: a row for each right, a column for each role."""
+    lines = [f"- **{role}** {ROLE_MEANING[role]}." for role in Role]
+    lines += [
+        "",
+        "| right | lets somebody | over | " + " | ".join(Role) + " |",
+        "|---|---|---" + "|:-:" * len(Role) + "|",
+    ]
     for right in Right:
         marks = ("✓" if right in ROLES[role] else "" for role in Role)
         scope = "instance" if right.scoped else "deployment"
-        lines.append(f"| `{right.title}` | {right.meaning} | {scope} | " + " | ".join(marks) + " |")
-    lines += ["", *(f"- **{role}** {ROLE_MEANING[role]}." for role in Role)]
+        again = " *" if right in PROVED_AGAIN else ""
+        lines.append(f"| `{right.title}`{again} | {right.meaning} | {scope} | " + " | ".join(marks) + " |")
     return "\n".join(lines) + "\n"

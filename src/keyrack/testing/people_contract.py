@@ -112,8 +112,9 @@ class PeopleContract:
     @pytest.mark.parametrize("field", ["name", "source", "subject"])
     async def test_nobody_becomes_somebody_else(self, shelf: Shelf, field: str) -> None:
         """The journal knows people by name."""
+        changed: dict[str, Any] = {field: "other", "revision": 2}
         with pytest.raises(Conflict):
-            await change(shelf, persons=(replace(person(revision=2), **{field: "other"}),))
+            await change(shelf, persons=(person(**changed),))
 
     async def test_whoever_was_removed_stays_so(self, shelf: Shelf) -> None:
         """And the name stays taken."""
