@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from keyrack.domain.instances import Admittance, TrustedAuthority
 from keyrack.service.identity import Peer
+from keyrack.shell.anchors import Anchors
 from keyrack.shell.connection import Desk
 from keyrack.shell.kmip_server import KmipServer, bound
 from keyrack.shell.limits import Limits
-from keyrack.shell.tls import Outdated, TlsSettings, Trust
+from keyrack.shell.tls import Authorities, Outdated, TlsSettings, Trust
 from keyrack.testing.certificates import Algorithm, Identity
 from keyrack.testing.certificates import server as server_identity
 
@@ -31,6 +33,39 @@ class Pins:
     def known(self, fingerprint: str) -> bool:
         """Whether it is one of them."""
         return fingerprint in self.fingerprints
+
+
+class Trusting:
+    """Trusts authorities for instances, as they stand now; tests may change :attr:`anchors` at any time."""
+
+    def __init__(self, *authorities: TrustedAuthority, barred: Sequence[tuple[str, str]] = ()) -> None:
+        """Trust these, except for the leaves that are barred from instances."""
+        self.anchors = Anchors(authorities, barred)
+
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.anchors)
+
+    def admit(self, fingerprint: str, leaf: bytes, sent: Sequence[bytes]) -> Admittance:
+        """As ``shell.anchors`` judges."""
+        return self.anchors.admit(fingerprint, leaf, sent)
+
+
+def trusted(identity: Identity, instance: str = "one", *, number: int = 1, **patterns: str) -> TrustedAuthority:
+    """Trust of one instance in an authority; ``patterns``: ``subject_pattern`` and ``san_pattern``."""
+    certificate = identity.certificate
+    return TrustedAuthority(
+        fingerprint=identity.fingerprint,
+        instance=instance,
+        name=f"authority {number}",
+        subject=certificate.subject.rfc4514_string(),
+        not_before=int(certificate.not_valid_before_utc.timestamp()),
+        not_after=int(certificate.not_valid_after_utc.timestamp()),
+        der=identity.der,
+        added_at=0,
+        number=number,
+        **patterns,
+    )
 
 
 class EchoDesk:
@@ -113,6 +148,7 @@ def listening(
     outdated: Outdated = Outdated.WARN,
     legacy_rsa_kx: bool = False,
     host: str = "127.0.0.1",
+    authorities: Authorities | None = None,
     sabotage: Iterable[Callable[[KmipServer], None]] = (),
 ) -> Iterator[Listener]:
     """A listener on a free port of a loopback address; its PEM files go to ``directory``.
@@ -122,7 +158,7 @@ def listening(
     identity = server_identity(None, algorithm=algorithm)
     certificate, key = identity.write(directory, "server")
     settings = TlsSettings(certificate=certificate, key=key, outdated=outdated, legacy_rsa_kx=legacy_rsa_kx)
-    server = KmipServer(desk or EchoDesk(), trust, settings, limits)
+    server = KmipServer(desk or EchoDesk(), trust, settings, limits, authorities)
     for act in sabotage:
         act(server)
     loop = asyncio.new_event_loop()
