@@ -1,9 +1,9 @@
 """The configuration's table of the administration API."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from keyrack.shell.config_key_managers import Table
@@ -15,7 +15,13 @@ def _no_wildcard(host: str) -> str:
     return host
 
 
+def _listed(value: Any) -> Any:
+    """An environment variable has no lists: there the names stand with commas between them."""
+    return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+
 Host = Annotated[str, AfterValidator(_no_wildcard)]
+Hosts = Annotated[tuple[Host, ...], BeforeValidator(_listed)]
 
 
 class Api(Table):
@@ -37,7 +43,7 @@ class Api(Table):
     key: Path | None = Field(
         default=None, description="Its private key in PEM, without passphrase, mode 0600; without it `kmip.key`."
     )
-    hosts: tuple[Host, ...] = Field(
+    hosts: Hosts = Field(
         default=(),
         description="Names by which it is called, beside those in its certificate. Another name is refused.",
     )

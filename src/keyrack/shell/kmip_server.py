@@ -70,6 +70,11 @@ class KmipServer:
 
     # Life -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def listening(self) -> bool:
+        """Whether connections are taken just now."""
+        return self._accepting
+
     async def start(self, *sockets: socket.socket) -> None:
         """Listen on bound sockets (see :func:`bound`), which the server owns from now on."""
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrack.ports.catalog import CatalogUnavailable
@@ -53,11 +54,14 @@ class Ready:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | None = None) -> int:
+def serve(
+    config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | None = None, *, file: Path | None = None
+) -> int:
     """Serve with as many processes as configured until SIGTERM or SIGINT; the exit code.
 
     Before that the server is sealed, where the configuration says so, until a person has brought what opens it.
-    ``ready`` is called in the first process once it takes connections. Raises what keeps a server from starting.
+    ``ready`` is called in the first process once it takes connections. ``file`` is where the configuration comes from,
+    for the web process, which reads it for itself; ``None`` starts none. Raises what keeps a server from starting.
     """
     keep_memory_private()
     check_health()
@@ -71,14 +75,27 @@ def serve(config: Config, ready: Callable[[Ready], None], ask: AskPassphrase | N
         once.ask_all(config)
         kmip = config.kmip
         return run_workers(
-            lambda worker: _run(config, worker, ready, once.answers), host=kmip.host, port=kmip.port, count=kmip.workers
+            lambda worker: _run(_Start(config, ready, once.answers, file), worker),
+            host=kmip.host,
+            port=kmip.port,
+            count=kmip.workers,
         )
 
 
-def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> int:
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What each process starts with."""
+
+    config: Config
+    ready: Callable[[Ready], None]
+    ask: AskPassphrase | None
+    file: Path | None
+
+
+def _run(start: _Start, worker: Worker) -> int:
     """One process's work. Where it is one of several, nobody above it could tell what it raises."""
     try:
-        asyncio.run(_work(config, worker, ready, ask))
+        asyncio.run(_work(start, worker))
     except (ConfigError, CatalogUnavailable) as error:
         if worker.lifeline is None:
             raise
@@ -87,19 +104,20 @@ def _run(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: As
     return 0
 
 
-async def _work(config: Config, worker: Worker, ready: Callable[[Ready], None], ask: AskPassphrase | None) -> None:
+async def _work(start: _Start, worker: Worker) -> None:
     first = worker.index == 0
     async with contextlib.AsyncExitStack() as stack:
-        house = await stack.enter_async_context(open_house(config, ask, worker=worker.index))
+        house = await stack.enter_async_context(open_house(start.config, start.ask, worker=worker.index))
         await stack.enter_async_context(_watching(house, chores=first))
         api = await stack.enter_async_context(_beside(house)) if first else None
+        web = await stack.enter_async_context(_administered(house, worker.index, start.file))
 
         def begun() -> None:
             if first:
-                ready(stack.enter_context(_announced(house, api)))
+                start.ready(stack.enter_context(_announced(house, api)))
                 notify("READY=1")
 
-        reloads = () if api is None else (api.reload,)
+        reloads = (web,) if api is None else (api.reload, web)
         await serve_worker(house.server, worker, grace=GRACE, ready=begun, reloads=reloads)
     log.info("stopped", extra={"worker": worker.index})
 
@@ -145,6 +163,18 @@ async def _beside(house: House) -> AsyncIterator["Open | None"]:
 
     async with key_manager_api(house.config, house.key_managers, house.catalog, forget=house.vault.forget) as api:
         yield api
+
+
+@asynccontextmanager
+async def _administered(house: House, worker: int, file: Path | None) -> AsyncIterator[Callable[[], None]]:
+    """What the administration API needs of a serving process, where the configuration wants it; see ``shell/web``."""
+    if not house.config.api.enabled:
+        yield lambda: None
+        return
+    from keyrack.shell.web.beside import administered  # noqa: PLC0415
+
+    async with administered(house, worker, file) as reload:
+        yield reload
 
 
 @contextmanager

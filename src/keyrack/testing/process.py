@@ -24,6 +24,10 @@ READY_WITHIN = 20.0
 """Seconds that a server may take to say that it is ready; a loaded test machine is slow."""
 
 
+_WITHOUT_API = {"KEYRACK_API__ENABLED": "false", "KEYRACK_API__PORT": "0"}
+"""Who does not test the administration API does not wait for its process; ``environment`` switches it on."""
+
+
 class DidNotStart(AssertionError):
     """The server ended, or said nothing, instead of getting ready; the text is the end of its log."""
 
@@ -159,7 +163,7 @@ class Deployment:
     def served_environment(self) -> dict[str, str]:
         """The environment of its processes: this one's without ``KEYRACK_…``, with loopback and a free port."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYRACK_")}
-        return {**kept, "KEYRACK_KMIP__PORT": "0", "KEYRACK_KMIP__HOST": "127.0.0.1", **self.environment}
+        return {**kept, "KEYRACK_KMIP__PORT": "0", "KEYRACK_KMIP__HOST": "127.0.0.1", **_WITHOUT_API, **self.environment}
 
 
 @dataclass(slots=True, kw_only=True)

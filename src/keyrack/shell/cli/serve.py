@@ -36,10 +36,11 @@ def serve(
     from keyrack.shell.serving import serve as run
 
     environ = dict(os.environ) | ({"KEYRACK_KMIP__PORT": str(port)} if port is not None else {})
-    loaded = load(find(config), environ)
+    file = find(config)
+    loaded = load(file, environ)
     telemetry.configure(loaded.log.level, loaded.log.format)
     ask = ask_passphrase if sys.stdin.isatty() else None
-    raise typer.Exit(run(loaded, lambda ready: _show(ready, json), ask))
+    raise typer.Exit(run(loaded, lambda ready: _show(ready, json), ask, file=file.absolute()))
 
 
 def _show(ready: "Ready", json: bool) -> None:

@@ -55,12 +55,11 @@ async def visit_of(request: Request) -> Visit:
     premises: Premises = request.app.state.premises
     address = address_of(request)
     token = _token(request)
-    now = premises.clock() // 1000
     stranger = home(address.rpartition(":")[0])
     if wait := premises.strangers.wait(stranger):
         raise too_many(wait)
     try:
-        who = await premises.recognise(premises.catalog, token, address, request.state.correlation, now)
+        who = await premises.recognise(token, address, request.state.correlation)
     except Unauthenticated:
         premises.strangers.take(stranger)
         raise
@@ -71,7 +70,7 @@ async def visit_of(request: Request) -> Visit:
         administration=Administration(premises.catalog, {}, who, premises.clock),
         catalog=premises.catalog,
         back_office=premises.back_office,
-        now=now,
+        now=premises.clock() // 1000,
         address=address,
         correlation=request.state.correlation,
         token=token,

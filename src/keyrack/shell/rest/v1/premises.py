@@ -1,14 +1,15 @@
 """What every call of the administration API works with: the catalog, the way to a serving process, and the bounds."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.ports.back_office import BackOffice
 from keyrack.service.office.administration import Administrator
-from keyrack.service.people.door import caller_of_token
+from keyrack.service.people.door import USUAL, Ends, caller_of_token
+from keyrack.shell.config import Config
 from keyrack.shell.office import clock as clock_of_the_system
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate
@@ -24,14 +25,6 @@ BOUNDS: Final = Bounds(
 )
 """Those of the administration API: people and their programs, not hosts."""
 
-Recognise = Callable[[SqliteCatalog, str, str, str, int], Awaitable[Administrator]]
-"""``(catalog, token, address, correlation, now)``: who has this token and what they may, or ``Unauthenticated``."""
-
-
-async def by_the_catalog(catalog: SqliteCatalog, token: str, address: str, correlation: str, now: int) -> Administrator:
-    """From the database, at each request."""
-    return await caller_of_token(catalog, token, now=now, address=address, correlation=correlation)
-
 
 @dataclass(slots=True, kw_only=True)
 class Premises:
@@ -39,7 +32,10 @@ class Premises:
 
     catalog: SqliteCatalog
     back_office: BackOffice
-    recognise: Recognise = by_the_catalog
+    ends: Ends = USUAL
+    """When log-ins are over."""
+    config: Config | None = None
+    """Of the deployment; ``None`` where there is none, in a test."""
     clock: Callable[[], int] = clock_of_the_system
     """Milliseconds since 1970."""
     bounds: Bounds = BOUNDS
@@ -55,3 +51,9 @@ class Premises:
         self.addresses = Floodgate(self.bounds.per_address, time.monotonic)
         self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
         self.strangers = Floodgate(self.bounds.logins, time.monotonic)
+
+    async def recognise(self, token: str, address: str, correlation: str) -> Administrator:
+        """Who has this token and what they may, from the database; raises ``Unauthenticated``."""
+        return await caller_of_token(
+            self.catalog, token, now=self.clock() // 1000, address=address, ends=self.ends, correlation=correlation
+        )
