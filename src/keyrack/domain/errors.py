@@ -140,5 +140,9 @@ class NotExtractable(KmipError):
     reason = ResultReason.NOT_EXTRACTABLE
 
 
+class Throttled(KmipError):
+    """More was asked than the instance's quota of requests lets it ask: nothing was looked at."""
+
+
 class GeneralFailure(KmipError):
     """The server could not do it; the cause is in its log, not in the answer."""

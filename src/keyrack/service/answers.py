@@ -42,6 +42,17 @@ def refused_by_seal(instance: Instance) -> PermissionDenied:
     return refusal
 
 
+def beyond_quota(instance: Instance, held: int) -> PermissionDenied:
+    """What clients of an instance hear that has as many keys as its quota lets it have."""
+    quota = instance.quotas.keys
+    refusal = PermissionDenied(
+        f"instance {instance.name!r} has {held} keys, and its quota is {quota}: destroy some, or have an administrator "
+        f"raise it with 'keyrack instance quota {quote(instance.name)} --keys NUMBER'"
+    )
+    refusal.cause = f"quota of {quota} keys"
+    return refusal
+
+
 def written(
     version: ProtocolVersion, now: float, items: list[ResponseBatchItem], correlation: str | None = None
 ) -> bytearray:

@@ -14,6 +14,7 @@ from keyrack.domain.errors import (
     InvalidField,
     KmipError,
     ResponseTooLarge,
+    Throttled,
 )
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import (
@@ -24,14 +25,17 @@ from keyrack.ports.catalog import (
     InstanceChanged,
     InstanceSealed,
     NotAuthorised,
+    QuotaReached,
     Unit,
 )
-from keyrack.service.answers import failed, refused_by_seal, unreadable, written
+from keyrack.service.answers import beyond_quota, failed, refused_by_seal, unreadable, written
+from keyrack.service.credentials import Credentials, wipe_credentials
 from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
 from keyrack.service.metering import Meter, Timing
 from keyrack.service.metering import now as metered_now
 from keyrack.service.sessions import Session, Sessions
+from keyrack.service.throttling import Refusals, Throttle
 from keyrack.service.vault.envelope import Vault
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultStatus
@@ -72,6 +76,9 @@ class Desk:
         self._batch_limit = batch_limit
         self.meter = meter or Meter()
         self.sessions = Sessions(catalog)
+        self.throttle = Throttle()
+        self.credentials = Credentials()
+        self._refusals = Refusals(catalog, clock)
 
     async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:
         """The response to a request message; ``None`` where none can be made and the connection must go."""
@@ -81,7 +88,11 @@ class Desk:
         except WireError as error:
             return unreadable(error, int(now))
         header = message.request_header
-        items = await self._items(message, peer, now, timing)
+        try:
+            items = await self._items(message, peer, now, timing)
+        finally:
+            if header.authentication is not None:
+                wipe_credentials(message)
         answer = written(header.protocol_version, now, items, header.client_correlation_value)
         self.meter.answered(timing, items)
         return answer
@@ -94,6 +105,14 @@ class Desk:
         except CatalogUnavailable:
             return [failed(item, GeneralFailure(BUSY)) for item in message.batch_items]
         timing.instance = session.instance.name
+        try:
+            self.throttle.check(session.instance, len(message.batch_items))
+            if session.instance.credential is not None:
+                await self.credentials.check(session, session.instance.credential, message)
+        except KmipError as error:
+            title = "instance.throttle" if isinstance(error, Throttled) else _title(message.batch_items[0].operation)
+            await self._refusals.note(title, session, peer, error)
+            return [failed(item, error) for item in message.batch_items]
         return await Conversation(self, session, peer, message, now=now, timing=timing).items()
 
     async def refuse(self, items: Sequence[RequestBatchItem], peer: Peer, now: float) -> list[ResponseBatchItem]:
@@ -184,10 +203,13 @@ class Conversation:
             if self._session.instance.sealed_at is None:
                 try:
                     return await self._repeated(items, execution)
+                except QuotaReached as error:
+                    refusal = beyond_quota(self._session.instance, error.held)
+                    return await self._turned_away(items, execution, refusal)
                 except InstanceSealed:
                     # The session was remembered from before the seal.
                     self._session = execution.session = await self._desk.sessions.again(self._peer, self._now)
-            return await self._sealed(items, execution)
+            return await self._turned_away(items, execution, refused_by_seal(self._session.instance))
         except NotAuthorised:
             return await self._desk.refuse(items, self._peer, self._now)
         except CatalogUnavailable:
@@ -211,19 +233,20 @@ class Conversation:
                 # The session was remembered from before the change; its keys move, or are kept elsewhere.
                 await self._abandon(work)
                 self._session = execution.session = await self._desk.sessions.again(self._peer, self._now)
-            except (Conflict, AlreadyThere):
-                await self._abandon(work)
-            except (NotAuthorised, InstanceSealed):
+            except (NotAuthorised, InstanceSealed, QuotaReached):
                 await self._abandon(work)
                 raise
+            except (Conflict, AlreadyThere):
+                await self._abandon(work)
             finally:
                 work.wipe()
         return [failed(item, GeneralFailure(CONTESTED)) for item in items]
 
-    async def _sealed(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
-        """The items of a client whose instance is sealed: it is told so, and recorded; nothing else happens."""
-        desk, refusal = self._desk, refused_by_seal(self._session.instance)
-        entries = []
+    async def _turned_away(
+        self, items: Sequence[RequestBatchItem], execution: Execution, refusal: KmipError
+    ) -> list[ResponseBatchItem]:
+        """The items of a client whose instance is sealed or full: it is told so, and recorded; nothing else happens."""
+        desk, entries = self._desk, []
         for item in items:
             execution.target = desk.executor.asked(item, execution)
             entries.append(self._entry(item, execution, error=refusal))

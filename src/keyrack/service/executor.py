@@ -37,6 +37,7 @@ from keyrack.ports.catalog import (
     NotAuthorised,
     Unit,
 )
+from keyrack.service.answers import beyond_quota
 from keyrack.service.metering import Timing
 from keyrack.service.metering import now as metered_now
 from keyrack.service.sessions import Session
@@ -238,6 +239,7 @@ class ItemContext:
         """Seal and insert, in the order of the design: nothing is answered before both copies are durable."""
         self._work.secrets.append(material)
         self._work.instance = self.instance
+        await self._refuse_beyond_quota()
         vault = self._executor.vault
         began = metered_now()
         try:
@@ -265,6 +267,12 @@ class ItemContext:
             self._timing.asked(began)
             sealed = self._work.intended[sealed.unique_identifier] = replace(sealed, standard_key=standard_key)
         self._work.insert(sealed)
+
+    async def _refuse_beyond_quota(self) -> None:
+        """Before a key manager is asked for anything; the commit counts again, and nobody passes it."""
+        held = await self._executor.catalog.living(self.instance.identifier)
+        if held + len(self._work.inserted) >= self.instance.quotas.keys:
+            raise beyond_quota(self.instance, held)
 
     def _intent(self, managed: ManagedObject) -> Entry:
         return Entry(
