@@ -163,7 +163,13 @@ class Deployment:
     def served_environment(self) -> dict[str, str]:
         """The environment of its processes: this one's without ``KEYRACK_…``, with loopback and a free port."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEYRACK_")}
-        return {**kept, "KEYRACK_KMIP__PORT": "0", "KEYRACK_KMIP__HOST": "127.0.0.1", **_WITHOUT_API, **self.environment}
+        return {
+            **kept,
+            "KEYRACK_KMIP__PORT": "0",
+            "KEYRACK_KMIP__HOST": "127.0.0.1",
+            **_WITHOUT_API,
+            **self.environment,
+        }
 
 
 @dataclass(slots=True, kw_only=True)

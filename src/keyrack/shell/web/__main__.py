@@ -1,4 +1,4 @@
-"""``python -m keyrack.shell.web CONFIGURATION``, as ``keyrack serve`` starts it; it ends when its standard input does."""
+"""``python -m keyrack.shell.web CONFIGURATION``, as ``keyrack serve`` starts it: it ends with its standard input."""
 
 import logging
 import sys
