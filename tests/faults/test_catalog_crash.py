@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import JournalRecord
 from keyrack.testing.catalog_child import commit, made, prepared
 from keyrack.testing.catalog_values import ONE

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.testing.catalog_child import made, prepared
 from keyrack.testing.catalog_values import ONE
 from keyrack.testing.power import Disk, disks, strace, traced

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import JournalRecord
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import Promise, broken

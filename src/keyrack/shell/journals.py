@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from keyrack.adapters.journals.chain import Checkpoint, Flaw, Verdict
-from keyrack.adapters.journals.chain import verify as walk
+from keyrack.domain.checkpoints import Head
+from keyrack.service.journal.chain import Flaw, Verdict
+from keyrack.service.journal.chain import verify as walk
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.house import House
 from keyrack.embedded.store.reading import JournalEnd, Reading
@@ -34,7 +35,7 @@ def records(reading: Reading) -> Iterator[JournalRecord]:
         after = page[-1].number
 
 
-def verify(key_manager: str, house: House, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+def verify(key_manager: str, house: House, checkpoints: Iterable[Head] = ()) -> Verdict:
     """Walk the journal of an open key manager, and compare its end; ``checkpoints`` are of any chain."""
     name = chain_of(key_manager)
     kept = [replace(each, chain=CHAIN) for each in checkpoints if each.chain == name]

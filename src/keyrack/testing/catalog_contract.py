@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.domain.instances import InstanceStatus, Principal
 from keyrack.domain.objects import Form
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, NotAuthorised, Unit

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyrack.adapters.journals.chain import Checkpoint, verify
+from keyrack.domain.checkpoints import Head
+from keyrack.service.journal.chain import verify
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.ports.catalog import JournalRecord
@@ -168,4 +169,4 @@ def test_one_edit_is_told_once() -> None:
 
 def test_a_checkpoint_is_a_plain_value() -> None:
     """It compares, so that it may be kept as text and read again."""
-    assert Checkpoint("cli", 1, b"x") == Checkpoint("cli", 1, b"x")
+    assert Head("cli", 1, b"x") == Head("cli", 1, b"x")

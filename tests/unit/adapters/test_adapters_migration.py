@@ -11,7 +11,7 @@ from keyrack.adapters.catalogs import migrator
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.migrator import UnfitDatabase, migrate, migrations
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Author, NotAuthorised, Unit

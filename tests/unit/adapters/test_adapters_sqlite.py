@@ -15,7 +15,7 @@ from keyrack.adapters.catalogs.opening import connect, prepare
 from keyrack.adapters.catalogs.sqlite import AT_ONCE, SqliteCatalog
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions
 from keyrack.adapters.catalogs.writer import Writer
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,

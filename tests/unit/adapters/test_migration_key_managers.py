@@ -12,7 +12,7 @@ from keyrack.adapters.catalogs.administering import certificate_columns, instanc
 from keyrack.adapters.catalogs.migrator import migrations
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.catalogs.units import Row
-from keyrack.adapters.journals.chain import verify
+from keyrack.service.journal.chain import verify
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Author, Candidates, InstanceSealed, Unit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.journals.chain import Flaw, Verdict
+from keyrack.service.journal.chain import Flaw, Verdict
 from keyrack.domain.journal_chain import genesis, link
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.house import House

@@ -16,7 +16,8 @@ from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.options import ConfigFile, ask_passphrase, in_office
 
 if TYPE_CHECKING:
-    from keyrack.adapters.journals.chain import Checkpoint, Verdict
+    from keyrack.domain.checkpoints import Head
+    from keyrack.service.journal.chain import Verdict
     from keyrack.domain.instances import Instance
     from keyrack.embedded.house import House
     from keyrack.ports.catalog import JournalRecord
@@ -51,7 +52,7 @@ def verify(
     """
     import asyncio
 
-    from keyrack.adapters.journals.chain import verify as walk
+    from keyrack.service.journal.chain import verify as walk
     from keyrack.shell import journals
 
     checkpoints = _checkpoints(against)
@@ -196,14 +197,14 @@ def _records(office: "Office", loop: Any) -> "Iterator[JournalRecord]":
         after = page[-1].number
 
 
-def _checkpoints(file: Path | None) -> "list[Checkpoint]":
-    from keyrack.adapters.journals.chain import Checkpoint
+def _checkpoints(file: Path | None) -> "list[Head]":
+    from keyrack.domain.checkpoints import Head
 
     if file is None:
         return []
     try:
         heads = jsonlib.loads(file.read_text(encoding="utf-8"))["heads"]
-        return [Checkpoint(head["chain"], int(head["sequence"]), bytes.fromhex(head["hash"])) for head in heads]
+        return [Head(head["chain"], int(head["sequence"]), bytes.fromhex(head["hash"])) for head in heads]
     except (ValueError, KeyError, TypeError):
         raise WrongUse(f"{file} does not hold heads; make it with 'keyrack audit verify --json > FILE'") from None
 

@@ -2,23 +2,15 @@
 
 Each chain is written by one name (a process: ``"kmip-0"``, ``"cli"``). Its first record follows a hash made of that
 name, so that a record can be moved neither inside its chain nor into another. What the links cannot show, that the end
-of a chain was cut off or that all of it was computed anew, a :class:`Checkpoint` kept elsewhere shows.
+of a chain was cut off or that all of it was computed anew, heads kept elsewhere show, or signed checkpoints (``proof``).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from keyrack.domain.checkpoints import Head
 from keyrack.domain.journal_chain import genesis, link
 from keyrack.ports.catalog import JournalRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The end of a chain as it once was, kept where the journal's keeper cannot change it."""
-
-    chain: str
-    sequence: int
-    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,7 @@ class Verdict:
     """What :func:`verify` has found; sound when there is no flaw."""
 
     records: int
-    heads: tuple[Checkpoint, ...]
+    heads: tuple[Head, ...]
     """The end of each chain, to be kept as the checkpoints of the next time."""
     flaws: tuple[Flaw, ...] = ()
 
@@ -49,7 +41,7 @@ class _Walk:
     expected: dict[int, bytes] = field(default_factory=dict)
 
 
-def verify(records: Iterable[JournalRecord], checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+def verify(records: Iterable[JournalRecord], checkpoints: Iterable[Head] = ()) -> Verdict:
     """Walk whole chains, from their first record, in the order they were written, and report each place of a flaw.
 
     After a flaw the walk goes on from what is there: one edit is told once, and what follows it is still checked.
@@ -68,7 +60,7 @@ def verify(records: Iterable[JournalRecord], checkpoints: Iterable[Checkpoint] =
             for sequence in sorted(walk.expected)
             if sequence > walk.sequence
         ]
-    heads = tuple(Checkpoint(name, walk.sequence, walk.hash) for name, walk in chains.items() if walk.sequence)
+    heads = tuple(Head(name, walk.sequence, walk.hash) for name, walk in chains.items() if walk.sequence)
     return Verdict(count, heads, tuple(flaws))
 
 

@@ -1,0 +1,1 @@
+"""The journal proved, kept and handed on: checkpoints, cuts, exports, sinks."""
