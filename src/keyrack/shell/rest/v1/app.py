@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.shell.rest.serving import Open
-from keyrack.shell.rest.v1 import health, instances
+from keyrack.shell.rest.v1 import health, instances, metrics
 from keyrack.shell.rest.v1.door import Door
 from keyrack.shell.rest.v1.openapi import described
 from keyrack.shell.rest.v1.premises import Premises
@@ -61,6 +61,7 @@ def _made(premises: Premises) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=ROOT)
     app.include_router(health.opened)
+    app.include_router(metrics.opened)
 
     # Written once, while nobody waits: anybody may ask for it, without a token.
     document = Response(json.dumps(described(app), separators=(",", ":")).encode(), media_type=JSON)

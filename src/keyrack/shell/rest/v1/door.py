@@ -61,7 +61,10 @@ class Door:
             answer = unforeseen(correlation, error)
             if not sent.status:
                 await answer(scope, receive, sent)
-        _tell(scope, sent.status, time.perf_counter() - began)
+        took = time.perf_counter() - began
+        route = getattr(scope.get("route"), "path", "")
+        self._premises.meter.answered(scope["method"], route, sent.status, took)
+        _tell(scope, sent.status, took)
 
     def _turned_away(self, scope: Scope) -> Response | None:
         """The answer to what does not even come to the routes."""

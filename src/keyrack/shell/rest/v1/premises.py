@@ -10,6 +10,7 @@ from keyrack.ports.back_office import BackOffice
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.shell.config import Config
+from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate
@@ -41,13 +42,18 @@ class Premises:
     bounds: Bounds = BOUNDS
     hosts: Collection[str] = frozenset({"localhost", "127.0.0.1", "::1"})
     """What the server is called: names and addresses in its certificate, lower case, without port."""
+    meter: WebMeter = field(default_factory=WebMeter)
+    scrape: Scrape | None = None
+    """What answers ``/metrics``; made where there is a configuration."""
     addresses: Floodgate = field(init=False)
     callers: Floodgate = field(init=False)
     strangers: Floodgate = field(init=False)
     """Requests of one address whose token nobody has."""
 
     def __post_init__(self) -> None:
-        """Set up the gates."""
+        """Set up the gates, and what tells of the metrics."""
+        if self.config is not None and self.scrape is None:
+            self.scrape = Scrape.of(self.config, self.catalog, self.back_office, self.meter)
         self.addresses = Floodgate(self.bounds.per_address, time.monotonic)
         self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
         self.strangers = Floodgate(self.bounds.logins, time.monotonic)
