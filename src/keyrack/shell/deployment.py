@@ -34,6 +34,9 @@ class Plan:
     """What seals the embedded key manager's keystore. ``None``: no keystore is made, and an integrity root is."""
     authority_key: pki.KeyKind = "rsa-2048"
     log_format: str = "auto"
+    api_host: str = "127.0.0.1"
+    api_port: int = 8443
+    """Where the administration API listens."""
 
     @property
     def certified(self) -> list[str]:
@@ -100,6 +103,8 @@ def configuration(plan: Plan) -> str:
         host=plan.host,
         port=plan.port,
         key_manager=plan.key_manager.strip(),
+        api_host=plan.api_host,
+        api_port=plan.api_port,
         format=plan.log_format,
     )
 
@@ -121,6 +126,11 @@ key = "tls/server.key"
 url = "sqlite:///catalog.db"
 
 {key_manager}
+
+[api]
+enabled = true
+host = "{api_host}"
+port = {api_port}
 
 [log]
 level = "info"

@@ -36,9 +36,10 @@ def command() -> Any:
         status,
         unseal,
         verify,
+        web,
     )
 
-    for room in (demo, init, serve, unseal, status, doctor, verify, rebuild):
+    for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild):
         room.register(app)
     for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit):
         app.add_typer(room.app)

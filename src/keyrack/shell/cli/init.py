@@ -46,6 +46,10 @@ def init(
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "0.0.0.0",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.", show_default=False)] = None,
+    api_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address that the administration API listens on.")
+    ] = "127.0.0.1",
+    api_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port.")] = 8443,
     key_manager: Annotated[
         Literal["embedded", "key-protect", "hpcs"] | None,
         typer.Option(
@@ -128,6 +132,8 @@ def init(
         names=listed,
         host=host,
         port=chosen_port,
+        api_host=api_host,
+        api_port=api_port,
         key_manager=_tables(keeping),
         opener=keeping.opener if isinstance(keeping, Protection) else None,
     )
@@ -234,6 +240,8 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
                 "names": plan.certified,
                 "host": plan.host,
                 "port": plan.port,
+                "api_host": plan.api_host,
+                "api_port": plan.api_port,
                 "server_certificate_sha256": made.server.fingerprint,
                 "key_manager": "embedded" if here else ibm.NAME,
             }
@@ -249,6 +257,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
             *([] if here else [("  integrity root", plan.directory / "integrity.key")]),
             ("  certificates", plan.directory / "tls"),
             ("  server names", ", ".join(plan.certified)),
+            ("  administration", f"https://{_written(plan.api_host)}:{plan.api_port}/api/v1"),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )
@@ -259,6 +268,10 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     usual = [f"keyrack {words}{option}" for words in ("serve", "instance create prod", "cert add prod vcenter.pem")]
     for step in keeping.next_steps(option) if isinstance(keeping, ibm.IbmChoice) else usual:
         screen.say(f"  {step}")
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _searched() -> list[Path]:
