@@ -5,13 +5,45 @@ nothing is done and the exit code is 2.
 """
 
 import sys
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 import typer
 
 from keyrack.shell.cli.failures import WrongUse
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where nobody is at a terminal.")]
+
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm",
+        metavar="WORDS",
+        help="The words that are asked for, where the act may stop machines.",
+        show_default=False,
+    ),
+]
+Answer = TypeVar("Answer")
+
+
+async def confirmed(act: Callable[[str | None], Awaitable[Answer]], words: str | None) -> Answer:
+    """Do what may stop machines: a person is told what, and types the words; a script has to say them.
+
+    ``act`` takes the words, and raises ``ConfirmationNeeded`` without them.
+    """
+    from keyrack.service.office.refusals import ConfirmationNeeded
+    from keyrack.shell.cli.screen import printable
+
+    try:
+        return await act(words)
+    except ConfirmationNeeded as needed:
+        if not sys.stdin.isatty():
+            raise WrongUse(
+                f"{needed}; say --confirm {needed.confirmation} if that is meant. Nothing was changed"
+            ) from None
+        print(printable(str(needed)), file=sys.stderr)
+        typed = typer.prompt(f"Type {needed.confirmation} if that is meant", err=True)
+        return await act(typed.strip())
 
 
 def consent(act: str, question: str, *, yes: bool) -> None:
