@@ -101,7 +101,8 @@ class Leftover:
     unique_identifier: str
     """The object that it was a copy of."""
     why: str
-    """``"rewrapped"``, ``"moved"``, ``"storage"``, ``"restored"``, ``"removed"`` or ``"undone"``."""
+    """``"rewrapped"``, ``"moved"``, ``"storage"``, ``"restored"``, ``"removed"``, ``"purged"`` or
+    ``"undone"``."""
     at: int
     """Seconds since 1970."""
 

@@ -15,6 +15,8 @@ from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.batch import Desk
 from keyrack.service.care.care import Care
+from keyrack.service.care.endings import Endings
+from keyrack.service.care.purging import Purging
 from keyrack.service.care.reconcile import reconcile
 from keyrack.service.care.validation import Heard, every
 from keyrack.service.care.withdrawals import Withdrawals
@@ -28,7 +30,7 @@ from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.serving import serving
-from keyrack.shell.office import open_catalog, open_key_managers
+from keyrack.shell.office import open_catalog, open_key_managers, windows_of
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.taken import Taken
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
@@ -53,6 +55,7 @@ class House:
     desk: Desk
     trusted: Trusted
     seals: Seals
+    endings: Endings
     server: KmipServer
     doorkeeping: Doorkeeping
 
@@ -74,6 +77,14 @@ class House:
     async def watch_withdrawals(self) -> None:
         """Let go of keys that the key manager has taken out of use, for ever."""
         await Withdrawals(self.vault, self.key_managers).watch()
+
+    async def watch_endings(self) -> None:
+        """Let go of what was destroyed or purged, by whomever, for ever."""
+        await self.endings.watch()
+
+    async def purge(self) -> None:
+        """Purge what was destroyed long ago, for ever; one process of a deployment is enough."""
+        await Purging(self.catalog, windows_of(self.config)).watch()
 
     async def watch_seals(self) -> None:
         """Let go of what an administrator has sealed, for ever."""
@@ -132,9 +143,11 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         await trusted.refresh()
         seals = Seals(catalog, vault)
         await seals.look()
+        endings = Endings(catalog, vault)
+        await endings.look()
         server = _server(config, desk, trusted)
         doorkeeping = Doorkeeping(catalog, server, trusted, Taken(config.run_directory))
-        yield House(config, catalog, managers, vault, desk, trusted, seals, server, doorkeeping)
+        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping)
 
 
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:

@@ -131,6 +131,20 @@ class Cache(Table):
     most_keys: int = Field(default=200_000, ge=1, le=10_000_000, description="Most unwrapped keys at one time.")
 
 
+class Keys(Table):
+    """What becomes of destroyed keys. A client cannot tell whether one is still to be had back."""
+
+    destroy_days: int = Field(
+        default=30,
+        ge=7,
+        le=90,
+        description="Days for which a destroyed key can be recovered; then the server purges it for good.",
+    )
+    purge_hours: float = Field(
+        default=4, ge=0, le=168, description="Hours after its destruction before which nobody can purge a key."
+    )
+
+
 class Integrity(Table):
     """The deployment's integrity root: what wrapped keys are authenticated with, whichever root key wraps them.
     Exactly one of the two. Without this table it is derived from the first embedded key manager.
@@ -203,6 +217,7 @@ class Config(Table):
     )
     integrity: Integrity | None = Field(default=None, description="The deployment's integrity root.")
     cache: Cache = Field(default_factory=Cache)
+    keys: Keys = Field(default_factory=Keys)
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     api: Api = Field(default_factory=Api)
     log: Log = Field(default_factory=Log)

@@ -18,6 +18,7 @@ from keyrack.adapters.key_managers.registry import Configured, KeyManagers
 from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.house import DAY, House, Waits
 from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.office.keys import Windows
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config
 from keyrack.shell.config_ibm import IbmTable
@@ -77,6 +78,11 @@ async def open_office(
             stack.callback(vault.close)
         administration = Administration(catalog, managers, administrator, clock, vault)
         yield Office(config, catalog, managers, administration, vault)
+
+
+def windows_of(config: Config) -> Windows:
+    """For how long destroyed keys are kept, as configured."""
+    return Windows(destroyed=config.keys.destroy_days * DAY, purge=int(config.keys.purge_hours * 3600))
 
 
 def clock() -> int:

@@ -137,10 +137,10 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 @asynccontextmanager
 async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
-    duties = [house.watch_trust(), house.watch_withdrawals(), house.watch_seals(), house.hear()]
+    duties = [house.watch_trust(), house.watch_withdrawals(), house.watch_seals(), house.watch_endings(), house.hear()]
     duties += [house.doorkeeping.note_seen(), house.watch_certificate()]
     if chores:
-        duties += [house.reconcile(), house.care(), keep_schedule(house.key_managers)]
+        duties += [house.reconcile(), house.care(), house.purge(), keep_schedule(house.key_managers)]
     house.doorkeeping.open()
     tasks = [asyncio.create_task(duty) for duty in duties]
     try:

@@ -1,4 +1,4 @@
-"""Leftovers: standard keys that a key has had before, remembered in the catalog until they are deleted.
+"""Leftovers: standard keys that a key has had before it was wrapped anew, or purged; remembered until they are deleted.
 
 These alone does Keyrack ever delete by itself. One whose deletion is refused, as the role Writer is, stays remembered.
 """

@@ -161,3 +161,27 @@ class SecondPersonNeeded(Refused):
     def more(self) -> Mapping[str, Any]:
         """What to agree to."""
         return {"approval": self.approval.identifier, "expires_at": self.approval.expires_at}
+
+
+class WrongState(Refused):
+    """The key's state, or what is left of it, does not allow the act."""
+
+    code = "wrong-state"
+
+
+class TooEarly(Refused):
+    """It can be done, and not yet."""
+
+    code = "too-early"
+
+
+class ApprovalOver(Refused):
+    """What was asked for does not wait any more: it was done, withdrawn, or has expired."""
+
+    code = "approval-over"
+
+
+class SamePerson(Refused):
+    """Whoever agrees is the one who has asked, or may be."""
+
+    code = "same-person"

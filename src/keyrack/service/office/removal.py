@@ -16,6 +16,7 @@ from keyrack.ports.catalog import Catalog, Conflict, InstanceChanged, StillUsed
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused
 from keyrack.service.moves.walk import things
 from keyrack.service.office.administration import Administration, NotThere, Refused
+from keyrack.service.office.refusals import Forbidden
 from keyrack.spec.enumerations import RevocationReasonCode, State
 from keyrack.spec.structures import RevocationReason
 
@@ -39,8 +40,14 @@ async def destroy_key(
     """Destroy one object of the instance: from now on no client gets its material.
 
     With ``force`` an active one is deactivated first, and one that was destroyed before is left as it is; without it
-    both raise :class:`NotDestroyable`. Raises :class:`NotThere` for an object that the instance does not have.
+    both raise :class:`NotDestroyable`. Raises :class:`NotThere` for an object that the instance does not have, and
+    ``Forbidden`` where the instance is under dual control: nobody is here who could agree.
     """
+    if instance.dual_control_at is not None:
+        raise Forbidden(
+            f"instance {instance.name!r} is under dual control: no one person, and no program, destroys its keys",
+            hint="use 'keyrack key destroy', where a second person agrees",
+        )
     for _ in range(ATTEMPTS):
         found = await catalog.load(instance.identifier, identifier)
         if found is None:
