@@ -142,7 +142,14 @@ def test_reasons_of_refusals_stay_few_and_name_nobody() -> None:
     assert 200 == counts["refused: not one of its names"]
 
 
-class Moody(MemoryKeyManager):
+class Configured(MemoryKeyManager):
+    """One that stands in a configuration."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Moody(Configured):
     """Refuses to unwrap."""
 
     async def unwrap(self, *arguments: Any) -> Any:
@@ -169,7 +176,7 @@ async def test_calls_to_key_managers_are_counted_and_keep_their_powers() -> None
 
 
 async def test_a_call_that_is_given_up_is_told_apart() -> None:
-    class Slow(MemoryKeyManager):
+    class Slow(Configured):
         async def probe(self, root_key: str) -> None:
             await asyncio.sleep(60)
 
