@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.shell.rest.serving import Open
-from keyrack.shell.rest.v1 import health, instances, metrics
+from keyrack.shell.rest.v1 import health, instances, key_managers, metrics
 from keyrack.shell.rest.v1.door import Door
 from keyrack.shell.rest.v1.openapi import described
 from keyrack.shell.rest.v1.premises import Premises
@@ -19,7 +19,11 @@ from keyrack.shell.rest.v1.routing import JSON
 
 ROOT: Final = "/api/v1"
 DOCUMENT: Final = f"{ROOT}/openapi.json"
-ROUTERS: Final = (instances.router,)
+ROUTERS: Final = (
+    instances.router,
+    key_managers.router,
+    health.router,
+)
 """Each a file for one noun; a new one goes in here, in the order of the document."""
 
 

@@ -14,6 +14,7 @@ from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate
+from keyrack.shell.rest.v1.readiness import Looking
 
 BOUNDS: Final = Bounds(
     body=1_048_576,
@@ -50,10 +51,14 @@ class Premises:
     strangers: Floodgate = field(init=False)
     """Requests of one address whose token nobody has."""
 
+    looking: Looking = field(init=False)
+    """For the health, at most once a second."""
+
     def __post_init__(self) -> None:
         """Set up the gates, and what tells of the metrics."""
         if self.config is not None and self.scrape is None:
             self.scrape = Scrape.of(self.config, self.catalog, self.back_office, self.meter)
+        self.looking = Looking(self.back_office, self.config.api.readiness_seconds if self.config else 15)
         self.addresses = Floodgate(self.bounds.per_address, time.monotonic)
         self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
         self.strangers = Floodgate(self.bounds.logins, time.monotonic)

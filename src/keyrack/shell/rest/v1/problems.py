@@ -79,6 +79,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "internal": Kind(500, "Something went wrong that nobody foresaw"),
     "unavailable": Kind(503, "It does not work now"),
     "key-manager-unavailable": Kind(503, "The key manager cannot be reached"),
+    "not-ready": Kind(503, "Keys are not handed out"),
     "back-office-unavailable": Kind(503, "No serving process answers"),
     "second-person-needed": Kind(202, "It waits for a second person"),
 }
