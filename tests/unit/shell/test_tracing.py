@@ -52,8 +52,6 @@ def configured(directory: Path, **tracing: Any) -> Config:
     path = directory / "keyrack.toml"
     told = {name: str(value).lower() if isinstance(value, bool) else repr(value) for name, value in tracing.items()}
     lines = [f"{name} = {value}" for name, value in told.items()]
-        f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for name, value in tracing.items()
-    ]
     path.write_text(
         '[deployment]\nid = "keyrack-1"\n[key_managers.embedded]\ntype = "embedded"\n'
         'unlock = { key_file = "k" }\n[tracing]\n' + "\n".join(lines)
