@@ -318,7 +318,7 @@ class MemoryCatalog:
         for identifier in unit.bare:
             if identifier not in self._instances:
                 raise Conflict("an instance is not there any more")
-            kept = (o for o in self._objects.values() if o.sealed is not None or o.state not in DESTROYED_STATES)
+            kept = (o for o in self._objects.values() if o.sealed or o.standard_key or o.state not in DESTROYED_STATES)
             owners = {each.instance for each in (*kept, *self._intents.values())}
             if identifier in owners | {each.instance for each in self._certificates.values()}:
                 raise StillHangs("something hangs on the instance")

@@ -49,9 +49,10 @@ CERTIFICATE_QUOTA: Final = """
     SELECT quota_certificates, (SELECT count(*) FROM certificate WHERE instance = ?)
         + (SELECT count(*) FROM authority WHERE instance = ?)
     FROM instance WHERE identifier = ?"""
-# What a destroyed object still has sealed can be taken back.
+# What a destroyed object still has sealed can be taken back; what it still has in a key manager is purged with it.
 HANGS: Final = """
-    SELECT 1 FROM object WHERE instance = ? AND (sealed IS NOT NULL OR state NOT IN (5, 6))
+    SELECT 1 FROM object WHERE instance = ?
+        AND (sealed IS NOT NULL OR standard_key IS NOT NULL OR state NOT IN (5, 6))
     UNION ALL SELECT 1 FROM intent WHERE instance = ?
     UNION ALL SELECT 1 FROM certificate WHERE instance = ?
     UNION ALL SELECT 1 FROM authority WHERE instance = ? LIMIT 1"""

@@ -8,9 +8,11 @@ from keyrack.domain.instances import Credential, Instance, Quotas
 from keyrack.domain.people import Person
 from keyrack.domain.rights import Right
 from keyrack.domain.secret import Secret
+from keyrack.ports.key_affairs import KeyBook
 from keyrack.ports.people import PeopleBook
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.changing import change
+from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed
+from keyrack.service.office.changing import change, changed
 from keyrack.service.office.refusals import Refused, Unusable
 from keyrack.service.people.passwords import Passwords
 
@@ -139,6 +141,30 @@ async def require_two(
         seen=seen,
         detail=lambda before, after: {"on": 1},
     )
+
+
+async def let_one_decide(
+    administration: Administration, catalog: KeyBook, name: str, *, consent: Consent = ALONE
+) -> tuple[Instance, bool]:
+    """From now on one person is enough again: the last thing that two must want.
+
+    Raises ``Refused``, and ``SecondPersonNeeded`` as long as nobody else has agreed.
+    """
+    found = await administration.instance(name)
+    allowed(administration, Right.INSTANCE_QUOTA, found.identifier, consent)
+    if found.dual_control_at is None:
+        return found, False
+    wish = Wish(
+        act="instance.dual-control",
+        instance=found.identifier,
+        target=found.identifier,
+        arguments={"on": 0},
+        told=f"let one person alone end keys of instance {found.name!r}",
+    )
+    affairs = await agreed(administration, catalog, wish, needed=True, consent=consent)
+    ended = replace(found, dual_control_at=None)
+    await changed(administration, "instance.dual-control", found, ended, {"on": 0}, key_affairs=affairs)
+    return ended, True
 
 
 def eligible_for(instance: str, people: Sequence[Person]) -> Sequence[Person]:

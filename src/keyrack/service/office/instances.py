@@ -59,8 +59,8 @@ async def _confirm(catalog: Catalog, instance: Instance, given: str | None) -> N
     if given is not None:
         raise Unusable(f"the confirmation is not the instance's name, {instance.name!r}", field="confirmation")
     raise ConfirmationNeeded(
-        f"deactivating instance {instance.name!r} turns away its {certificates} client certificates; machines and hosts"
-        f" that restart get none of its {keys} keys until it is activated again",
+        f"deactivating instance {instance.name!r} turns its clients away (client certificates: {certificates}); machines "
+        f"and hosts that restart get none of its keys (keys: {keys}) until it is activated again",
         instance.name,
         {"keys": keys, "certificates": certificates},
     )

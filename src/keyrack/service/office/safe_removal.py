@@ -4,7 +4,7 @@ Nothing is destroyed with it. What hangs on it is told by name and number, each 
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Instance
@@ -13,7 +13,9 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.rights import Right
 from keyrack.ports.admissions import Admissions
 from keyrack.ports.catalog import Catalog, Conflict, Leftover, StillUsed
+from keyrack.ports.key_affairs import KeyBook
 from keyrack.service.office.administration import Administration
+from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed
 from keyrack.service.office.changing import changed_meanwhile, step
 from keyrack.service.office.refusals import NotThere, Refused, StillHanging
 
@@ -22,24 +24,46 @@ NAMED: Final = 3
 _PAGE: Final = 500
 
 
+class RemovalCatalog(Catalog, Admissions, KeyBook, Protocol):
+    """What a removal needs of the catalog."""
+
+
+async def check(catalog: RemovalCatalog, instance: Instance) -> None:
+    """Return where the instance can be removed; raises what :func:`remove` raises of it."""
+    step(instance, StatusEvent.REMOVE)
+    hanging = await hanging_on(catalog, instance)
+    if hanging:
+        told = "\n  ".join((f"instance {instance.name!r} is not removed, since this hangs on it:", *hanging))
+        raise StillHanging(told, hanging)
+
+
 async def remove(
     administration: Administration,
-    catalog: Catalog,
-    admissions: Admissions,
+    catalog: RemovalCatalog,
     name: str,
     *,
     seen: Instance | None = None,
+    consent: Consent = ALONE,
 ) -> Instance:
     """Remove an instance on which nothing hangs; answers it as it was. The journal keeps its entries.
 
-    Raises :class:`StillHanging` with everything that is in the way, and ``Refused`` while it is not deactivated.
+    Raises :class:`StillHanging` with everything that is in the way, ``Refused`` while it is not deactivated, and
+    ``SecondPersonNeeded`` where two people must want it.
     """
     found = await administration.instance(name)
-    administration.require(Right.INSTANCE_REMOVE, found.identifier)
+    allowed(administration, Right.INSTANCE_REMOVE, found.identifier, consent)
     if seen is not None and not found.is_as(seen):
         raise changed_meanwhile(found)
-    step(found, StatusEvent.REMOVE)
-    await refuse_hanging(catalog, admissions, found)
+    await check(catalog, found)
+    wish = Wish(
+        act="instance.remove",
+        instance=found.identifier,
+        target=found.identifier,
+        arguments={"name": found.name, "status": str(found.status)},
+        told=f"remove instance {found.name!r}",
+    )
+    two = found.dual_control_at is not None
+    affairs = await agreed(administration, catalog, wish, needed=two, consent=consent)
     try:
         await administration.commit(
             "instance.remove",
@@ -50,9 +74,10 @@ async def remove(
             bare=(found.identifier,),
             removed_instances=(found.identifier,),
             leftovers=await _left_behind(catalog, found, administration.now),
+            key_affairs=affairs,
         )
     except StillUsed:
-        await refuse_hanging(catalog, admissions, found)
+        await check(catalog, found)
         raise Refused(f"something came to instance {found.name!r} just now; look at it, and try again") from None
     except Conflict:
         if any(each.identifier == found.identifier for each in await catalog.instances()):
@@ -61,22 +86,13 @@ async def remove(
     return found
 
 
-async def refuse_hanging(catalog: Catalog, admissions: Admissions, instance: Instance) -> None:
-    """Return where nothing hangs on the instance; raises :class:`StillHanging`."""
-    hanging = await hanging_on(catalog, admissions, instance)
-    if hanging:
-        raise StillHanging(
-            "\n  ".join((f"instance {instance.name!r} is not removed, since this hangs on it:", *hanging)), hanging
-        )
-
-
-async def hanging_on(catalog: Catalog, admissions: Admissions, instance: Instance) -> Sequence[str]:
+async def hanging_on(catalog: RemovalCatalog, instance: Instance) -> Sequence[str]:
     """Everything that keeps the instance from being removed, in the order in which to end it."""
     name = instance.name
     living, restorable = await _kept_keys(catalog, instance)
     under_way = [each for each in await catalog.intents() if each.instance == instance.identifier]
     certificates = await catalog.certificates(instance.identifier)
-    authorities = await admissions.authorities(instance.identifier)
+    authorities = await catalog.authorities(instance.identifier)
     told = [
         (len(living), "key that is not destroyed", living, f"keyrack key destroy {name} KEY"),
         (len(restorable), "destroyed key that can still be taken back", restorable, f"keyrack key purge {name} KEY"),
@@ -115,7 +131,7 @@ async def _kept_keys(catalog: Catalog, instance: Instance) -> tuple[list[str], l
         for managed in page:
             if managed.state not in DESTROYED_STATES:
                 living.append(_called(managed))
-            elif managed.sealed is not None:
+            elif managed.sealed is not None or managed.standard_key is not None:
                 restorable.append(_called(managed))
         after = page[-1].unique_identifier
     return living, restorable

@@ -1,14 +1,16 @@
 """``keyrack instance``: create an instance, list all, show one."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keyrack.shell.cli import adopt, instance_moves, instance_seals, screen
+from keyrack.shell.cli import adopt, instance_life, instance_moves, instance_rules, instance_seals, screen
+from keyrack.shell.cli.failures import WrongUse
+from keyrack.shell.cli.instance_life import HierarchyName, KeyManagerName, StorageName, usual_storage
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
-    from keyrack.domain.instances import Storage
+    from keyrack.service.office import installing
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="instance", help="Instances, each with its root key.", no_args_is_help=True)
@@ -16,53 +18,58 @@ app = typer.Typer(name="instance", help="Instances, each with its root key.", no
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new instance, for example prod.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name of the new instance, for example prod; else it gets kmip-xx."),
+    ] = None,
     root_key: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Identifier of a root key of the key manager; a new one is made without it."),
     ] = None,
-    key_manager: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The key manager, if more than one is configured.")
-    ] = None,
-    storage: Annotated[
-        Literal["catalog", "key_manager"] | None,
-        typer.Option(
-            help="Keep wrapped keys in the catalog alone, or in the key manager as standard keys too. Without it: "
-            "key_manager with IBM's, catalog with an embedded one.",
-            show_default=False,
-        ),
-    ] = None,
-    hierarchy: Annotated[
-        Literal["direct", "two-level"],
-        typer.Option(
-            help="The root key wraps each key; or it wraps one wrapping key, which wraps each key and is unwrapped "
-            "once: for thousands of keys, or a slow key manager."
-        ),
-    ] = "direct",
+    key_manager: KeyManagerName = None,
+    storage: StorageName = None,
+    hierarchy: HierarchyName = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.", show_default=False)] = "",
+    inactive: Annotated[
+        bool, typer.Option("--inactive", help="Without key manager and root key: 'instance configure' gives them.")
+    ] = False,
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
     """Create an instance; it is usable at once.
 
-    Before anything is written, its root key wraps and unwraps something.
+    Before it serves, its root key wraps and unwraps something.
     """
-    from keyrack.domain.instances import Hierarchy
+    from keyrack.domain.instances import Hierarchy, Storage
+    from keyrack.service.office import installing
+
+    if inactive and (root_key, key_manager, storage, hierarchy) != (None, None, None, None):
+        raise WrongUse("--inactive makes an instance without a home: give that to 'keyrack instance configure'")
+
+    def wanted(office: "Office") -> "installing.Wanted":
+        return installing.Wanted(
+            key_manager=key_manager,
+            root_key=root_key,
+            storage=Storage(storage) if storage else usual_storage(office, key_manager),
+            hierarchy=Hierarchy(hierarchy) if hierarchy else None,
+        )
 
     made = in_office(
         config,
-        lambda office: office.administration.create_instance(
-            name,
-            key_manager=key_manager,
-            root_key=root_key,
-            storage=_storage(office, key_manager, storage),
-            hierarchy=Hierarchy(hierarchy),
+        lambda office: installing.create(
+            office.administration, name, None if inactive else wanted(office), description=description
         ),
-        root_keys=True,
+        root_keys=not inactive,
     )
     if json:
         screen.as_json(instance_json(made))
         return
     screen.say(f"Instance {made.name} is {made.status}.")
+    option = f" --config {config}" if config else ""
+    if inactive:
+        screen.say("Next, give it a root key, which the terminal shows:")
+        screen.say(f"  keyrack instance configure {made.name}{option}")
+        return
     screen.pairs(
         [
             ("identifier", made.identifier),
@@ -73,21 +80,9 @@ def create(
         ]
     )
     screen.say()
-    option = f" --config {config}" if config else ""
     screen.say("Next, let a client in, by the certificate that vCenter shows, or by a pair that is made here:")
     screen.say(f"  keyrack cert add {made.name} FILE{option}")
     screen.say(f"  keyrack cert issue {made.name} --out DIR{option}")
-
-
-def _storage(office: "Office", key_manager: str | None, wanted: str | None) -> "Storage":
-    """Where wrapped keys are kept if nobody says it: in IBM's key managers the customer wants to see them."""
-    from keyrack.domain.instances import Storage
-
-    if wanted is not None:
-        return Storage(wanted)
-    of_ibm, every = office.config.of_ibm, list(office.config.key_managers)
-    name = key_manager or (every[0] if len(every) == 1 else None)
-    return Storage.KEY_MANAGER if name in of_ibm else Storage.CATALOG
 
 
 @app.command("list")
@@ -118,6 +113,9 @@ def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
             for row in found
         ]
         screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in cells])
+        for row in found:
+            if row["reason"]:
+                screen.note(screen.printable(f"{row['name']}: {row['reason']}"))
 
 
 @app.command()
@@ -125,11 +123,12 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
     """Show one instance: root key, certificates, keys by state."""
     from collections import Counter
 
-    async def look(office: "Office") -> dict[str, object]:
+    async def look(office: "Office") -> dict[str, Any]:
         found = await office.administration.instance(instance)
         certificates = await office.administration.certificates(found)
         states = Counter(key.state.title for key in await office.administration.keys(found))
         return instance_json(found) | {
+            "usage": await instance_rules.usage(office, found.identifier),
             "certificates": [{"fingerprint": c.fingerprint, "subject": c.subject} for c in certificates],
             "keys": dict(states),
             **await _care(office, found.identifier),
@@ -139,19 +138,23 @@ def show(instance: InstanceName, config: ConfigFile = None, json: screen.Json = 
     if json:
         screen.as_json(found)
         return
-    certificates, keys = found.pop("certificates"), found.pop("keys")
-    assert isinstance(certificates, list)
-    assert isinstance(keys, dict)
-    if isinstance(former := found["moving_from"], dict):
-        found["moving_from"] = f"{former['root_key']} of {former['key_manager']}"
-    rows = [(name.replace("_", " "), value) for name, value in found.items() if value is not None]
-    rows.append(("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none"))
-    rows += [("certificate", f"{c['fingerprint'][:16]}  {c['subject']}") for c in certificates] or [
-        ("certificates", "none")
-    ]
-    screen.pairs(rows)
-    if "trouble" in dict(rows):
+    screen.pairs(_rows(found))
+    if found["trouble"] is not None:
         screen.note("Its root key cannot be used; 'keyrack doctor' says why, and what to do.")
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What JSON tells of an instance, for people: what is not there is left out."""
+    certificates, keys, used, quotas = (found.pop(each) for each in ("certificates", "keys", "usage", "quotas"))
+    if former := found["moving_from"]:
+        found["moving_from"] = f"{former['root_key']} of {former['key_manager']}"
+    if credential := found["credential"]:
+        found["credential"] = f"{credential['username']}, {'required' if credential['required'] else 'if it is sent'}"
+    rows = [(name.replace("_", " "), value) for name, value in found.items() if value not in (None, "")]
+    rows += instance_rules.quota_rows(quotas, used)
+    rows.append(("keys", ", ".join(f"{count} {state}" for state, count in keys.items()) or "none"))
+    rows += [("certificate", f"{each['fingerprint'][:16]}  {each['subject']}") for each in certificates]
+    return rows if certificates else [*rows, ("certificates", "none")]
 
 
 async def _care(office: "Office", identifier: str) -> dict[str, object]:
@@ -169,6 +172,8 @@ async def _care(office: "Office", identifier: str) -> dict[str, object]:
 
 
 # What is done first stands first in the help.
+instance_life.register(app)
+instance_rules.register(app)
 instance_seals.register(app)
 instance_moves.register(app)
 adopt.register(app)

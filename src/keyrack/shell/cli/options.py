@@ -108,18 +108,25 @@ def ask_passphrase(question: "Question") -> "Passphrase":
 
 def instance_json(instance: "Instance") -> dict[str, object]:
     """An instance as JSON."""
+    from dataclasses import asdict
+
     from keyrack.shell.cli.screen import instant
 
-    former = instance.former
+    former, credential = instance.former, instance.credential
     return {
         "identifier": instance.identifier,
         "name": instance.name,
+        "description": instance.description,
         "status": str(instance.status),
-        "key_manager": instance.key_manager,
-        "root_key": instance.root_key,
+        "reason": instance.reason,
+        "key_manager": instance.key_manager or None,
+        "root_key": instance.root_key or None,
         "storage": str(instance.storage),
         "hierarchy": str(instance.hierarchy),
         "moving_from": {"key_manager": former.key_manager, "root_key": former.root_key} if former else None,
         "sealed_at": instant(instance.sealed_at),
+        "quotas": asdict(instance.quotas),
+        "credential": {"username": credential.username, "required": credential.required} if credential else None,
+        "dual_control_at": instant(instance.dual_control_at),
         "created_at": instant(instance.created_at),
     }
