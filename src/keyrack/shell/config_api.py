@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from keyrack.shell.config_key_managers import Table
+from keyrack.shell.config_oidc import Oidc
 
 
 def _no_wildcard(host: str) -> str:
@@ -57,3 +58,4 @@ class Api(Table):
         le=300,
         description="Oldest unwrap that `/health/ready` counts: each serving process tries one when asked.",
     )
+    oidc: Oidc | None = Field(default=None, description="Log-in by OpenID Connect.")

@@ -1,5 +1,6 @@
 """Makes a new deployment: directory, authority, server certificate, keystore, catalog and configuration, or nothing."""
 
+import asyncio
 import json
 import shutil
 import socket
@@ -11,7 +12,10 @@ from pathlib import Path
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded.root_keys.unlock import KeyFile, Unlock
+from keyrack.service.office.administration import Administrator
 from keyrack.shell import pki
+from keyrack.shell.config import load
+from keyrack.shell.first_person import enter_first_person
 
 INTEGRITY_KEY = "integrity.key"
 """The file of the integrity root, of a deployment without an embedded key manager."""
@@ -34,6 +38,10 @@ class Plan:
     """What seals the embedded key manager's keystore. ``None``: no keystore is made, and an integrity root is."""
     authority_key: pki.KeyKind = "rsa-2048"
     log_format: str = "auto"
+    first_person: str | None = None
+    """Name of the first person; without it there is nobody yet."""
+    by: Administrator = Administrator("local-user-unknown")
+    """Who makes it, as the journal names it."""
     api_host: str = "127.0.0.1"
     api_port: int = 8443
     """Where the administration API listens."""
@@ -55,6 +63,8 @@ class Made:
 
     server: pki.Pair
     authority: pki.Pair
+    link: str | None = None
+    """With which the first person sets a password, once; told this one time."""
 
 
 def server_key_of_own() -> pki.PrivateKey:
@@ -92,7 +102,10 @@ def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -
     server = pki.issue_server(authority, plan.certified, now=now, key=server_key())
     server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
     pki.write_private(plan.config, configuration(plan).encode())
-    return Made(server, authority)
+    link = None
+    if plan.first_person is not None:
+        link = asyncio.run(enter_first_person(load(plan.config), plan.first_person, plan.by))
+    return Made(server, authority, link)
 
 
 def configuration(plan: Plan) -> str:

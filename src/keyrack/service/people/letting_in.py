@@ -13,7 +13,7 @@ from keyrack.service.people import tokens
 from keyrack.service.people.logins import Visitor, compare, forgiving
 from keyrack.service.people.passwords import Passwords, check, normal
 from keyrack.service.people.register import Register
-from keyrack.service.people.throttle import counted
+from keyrack.service.people.throttle import counted, of_name
 
 LINK_LASTS: Final = 86_400
 """Seconds."""
@@ -115,7 +115,7 @@ async def set_password(
     _refuse_without_password(who)
     changed = await _with_password(passwords, who, new)
     ended = (who.identifier,)
-    attempt = await book.attempts(f"name:{tokens.digest(who.name).hex()}")
+    attempt = await book.attempts(of_name(who.name))
     forgotten = (attempt.forgiven(attempt.failures),) if attempt.version else ()
     try:
         await administration.commit(

@@ -11,7 +11,7 @@ from typing import Final
 
 from keyrack.domain.people import ADDRESS_PATIENCE, PERSON_PATIENCE, Attempts, Patience
 from keyrack.ports.catalog import Conflict, Unit
-from keyrack.ports.people import PeopleChanges
+from keyrack.ports.people import PeopleBook, PeopleChanges
 from keyrack.service.office.refusals import TooManyAttempts
 from keyrack.service.people.register import Register
 
@@ -57,10 +57,20 @@ async def counted(book: Register, name: str, address: str, now: int) -> Counted:
     raise TooManyAttempts("too many log in at this moment; try again in a few seconds", wait=5)
 
 
+async def waits_until(book: PeopleBook, name: str) -> int:
+    """When the next attempt under this name is looked at, in seconds since 1970; long ago where none is refused."""
+    return (await book.attempts(of_name(name))).free_at
+
+
+def of_name(name: str) -> str:
+    """What attempts under this name are counted as. Only a digest is kept: it may be a password, typed into the wrong
+    field."""
+    return f"name:{sha256(name.encode(errors='replace')).hexdigest()}"
+
+
 def _wanted(name: str, address: str) -> dict[str, Patience]:
-    """What is counted, and with how much patience. Of a name only a digest is kept: it may be a password, typed into
-    the wrong field."""
-    wanted = {f"name:{sha256(name.encode(errors='replace')).hexdigest()}": PERSON_PATIENCE}
+    """What is counted, and with how much patience."""
+    wanted = {of_name(name): PERSON_PATIENCE}
     if address != LOCAL:
         wanted[f"address:{place_of(address)}"] = ADDRESS_PATIENCE
     return wanted

@@ -20,6 +20,8 @@ app = typer.Typer(
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
     from keyrack.shell.cli import (
+        approval,
+        api_key,
         audit,
         cert,
         demo,
@@ -30,9 +32,11 @@ def command() -> Any:
         key,
         key_manager,
         keystore,
+        person,
         rebuild,
         root_key,
         serve,
+        session,
         status,
         unseal,
         verify,
@@ -41,7 +45,7 @@ def command() -> Any:
 
     for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild):
         room.register(app)
-    for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit):
+    for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit, person, api_key, session):
         app.add_typer(room.app)
     return typer.main.get_command(app)
 

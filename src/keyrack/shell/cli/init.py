@@ -12,6 +12,8 @@ import typer
 from keyrack.shell.cli import init_ibm as ibm
 from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import Failed, WrongUse
+from keyrack.shell.cli.options import account
+from keyrack.shell.cli.options import administrator as operator
 from keyrack.shell.cli.protection import KINDS, HsmOptions, Protection, chosen
 
 if TYPE_CHECKING:
@@ -88,6 +90,10 @@ def init(
         Path | None,
         typer.Option(metavar="FILE", help="File whose first line is the token's PIN.", show_default=False),
     ] = None,
+    administrator: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the first person; else made of the account's.", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take options and defaults.")] = False,
     json: screen.Json = False,
 ) -> None:
@@ -102,6 +108,7 @@ def init(
     place = directory or Path(_ask(ask, "Directory", str(_home())))
     target = place.expanduser().absolute()
     listed = names or _list(_ask(ask, "Host names and addresses of this server", ",".join(room.own_names())))
+    first = administrator or _ask(ask, "Name of the first administrator", _own_name())
     chosen_port = port if port is not None else _port(_ask(ask, "Port", "5696"))
     cloud = ibm.IbmOptions(
         region=region,
@@ -136,6 +143,8 @@ def init(
         api_port=api_port,
         key_manager=_tables(keeping),
         opener=keeping.opener if isinstance(keeping, Protection) else None,
+        first_person=first.strip().lower(),
+        by=operator(),
     )
     _check(plan)
     try:
@@ -186,6 +195,12 @@ def _ask(interactive: bool, question: str, default: str) -> str:
     return str(typer.prompt(question, default=default, err=True)) if interactive else default
 
 
+def _own_name() -> str:
+    from keyrack.shell.first_person import name_of_account
+
+    return name_of_account(account())
+
+
 def _home() -> Path:
     return Path("/var/lib/keyrack") if os.geteuid() == 0 else Path.home() / ".local/share/keyrack"
 
@@ -212,10 +227,13 @@ def _label(text: str) -> str:
 
 
 def _check(plan: "Plan") -> None:
+    from keyrack.service.people.persons import check_name
     from keyrack.shell.config_key_managers import NAME
 
     if not re.fullmatch(NAME, plan.deployment):
         raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")
+    if plan.first_person is not None:
+        check_name(plan.first_person)
     for name in plan.names:
         if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
             raise WrongUse(f"{name!r} is neither a host name nor an address; separate several with commas")
@@ -228,6 +246,8 @@ def _check(plan: "Plan") -> None:
 
 
 def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json: bool) -> None:
+    from keyrack.shell.cli.person_desk import show_link
+    from keyrack.shell.config import load
     from keyrack.shell.pki import spaced
 
     here = isinstance(keeping, Protection)
@@ -243,6 +263,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
                 "api_host": plan.api_host,
                 "api_port": plan.api_port,
                 "server_certificate_sha256": made.server.fingerprint,
+                "first_person": {"name": plan.first_person, "link": made.link},
                 "key_manager": "embedded" if here else ibm.NAME,
             }
         )
@@ -263,8 +284,13 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     )
     screen.warn(keeping.warning)
     screen.say()
-    screen.say("Next:")
     option = "" if plan.config in _searched() else f" --config {plan.config}"
+    screen.say(
+        f"The first person, {plan.first_person}, is administrator and security officer, and has no password yet."
+    )
+    show_link(load(plan.config), str(plan.first_person), str(made.link), option)
+    screen.say()
+    screen.say("Next:")
     usual = [f"keyrack {words}{option}" for words in ("serve", "instance create prod", "cert add prod vcenter.pem")]
     for step in keeping.next_steps(option) if isinstance(keeping, ibm.IbmChoice) else usual:
         screen.say(f"  {step}")

@@ -1,0 +1,33 @@
+"""The first person of a new deployment: both roles, no password, and a link that sets one, once, within a day."""
+
+import re
+from typing import Final
+
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.domain.people import is_name
+from keyrack.domain.rights import Grant, Role
+from keyrack.service.office.administration import Administration, Administrator
+from keyrack.service.people import letting_in, persons
+from keyrack.shell.config import Config
+from keyrack.shell.links import set_password_link
+from keyrack.shell.office import clock
+
+GRANTS: Final = (Grant(Role.ADMINISTRATOR), Grant(Role.SECURITY_OFFICER))
+"""One person has to begin; whoever follows gets one of them."""
+
+
+async def enter_first_person(config: Config, name: str, by: Administrator) -> str:
+    """Enter the person; answers the link, which is told this one time."""
+    catalog = SqliteCatalog(config.catalog_path, "administration")
+    try:
+        administration = Administration(catalog, {}, by, clock)
+        made = await persons.add(administration, catalog, name, GRANTS)
+        return set_password_link(config, await letting_in.invite(administration, catalog, made))
+    finally:
+        await catalog.close()
+
+
+def name_of_account(account: str) -> str:
+    """The name for a person whose account at the machine is called so."""
+    made = re.sub(r"[^a-z0-9._-]+", "-", account.lower()).strip("-._")[:63].strip("-._")
+    return made if is_name(made) else "administrator"
