@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from keyrack.shell.config_api import Api, Host
 from keyrack.shell.config_ibm import HpcsTable, IbmTable, KeyProtectTable
+from keyrack.shell.config_journal import JournalTable
 from keyrack.shell.config_key_managers import Credential, EmbeddedKeyManagerTable, KeyManagerTable, Name, Table
 from keyrack.shell.config_problems import ConfigError, Problem, mistake, problems_of
 from keyrack.shell.config_telemetry import Metrics, Tracing
@@ -220,6 +221,7 @@ class Config(Table):
     keys: Keys = Field(default_factory=Keys)
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     api: Api = Field(default_factory=Api)
+    journal: JournalTable = Field(default_factory=JournalTable)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     tracing: Tracing = Field(default_factory=Tracing)

@@ -2,7 +2,7 @@
 
 Each chain is written by one name (a process: ``"kmip-0"``, ``"cli"``). Its first record follows a hash made of that
 name, so that a record can be moved neither inside its chain nor into another. What the links cannot show, that the end
-of a chain was cut off or that all of it was computed anew, heads kept elsewhere show, or signed checkpoints (``proof``).
+of a chain was cut off or that all of it was computed anew, heads kept elsewhere show, or checkpoints (``proof``).
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""Where the journal is handed on to: files, syslog, webhooks. Each is a ``ports.sinks.Sink``."""
