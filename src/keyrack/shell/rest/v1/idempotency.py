@@ -6,6 +6,7 @@ then on, because nobody knows whether it was done. It is never done twice.
 
 import asyncio
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -115,7 +116,10 @@ def _key(request: Request) -> str:
 
 
 async def _fingerprint(request: Request) -> bytes:
-    digest = hashlib.sha256()
+    # Keyed by the caller's token, which is kept nowhere: a body may hold a password, and whoever reads the catalog must
+    # not try passwords against a quick hash of it.
+    visit: Visit = request.state.visit
+    digest = hmac.new(visit.token.encode(), digestmod=hashlib.sha256)
     for part in (
         request.method.encode(),
         request.scope.get("raw_path") or request.url.path.encode(),

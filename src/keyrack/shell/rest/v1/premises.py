@@ -9,6 +9,7 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.ports.back_office import BackOffice
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
+from keyrack.service.people.passwords import Passwords
 from keyrack.shell.config import Config
 from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
@@ -43,6 +44,7 @@ class Premises:
     bounds: Bounds = BOUNDS
     hosts: Collection[str] = frozenset({"localhost", "127.0.0.1", "::1"})
     """What the server is called: names and addresses in its certificate, lower case, without port."""
+    passwords: Passwords = field(default_factory=Passwords)
     meter: WebMeter = field(default_factory=WebMeter)
     scrape: Scrape | None = None
     """What answers ``/metrics``; made where there is a configuration."""
