@@ -20,8 +20,8 @@ app = typer.Typer(
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
     from keyrack.shell.cli import (
-        approval,
         api_key,
+        approval,
         audit,
         cert,
         demo,
@@ -45,7 +45,7 @@ def command() -> Any:
 
     for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild):
         room.register(app)
-    for room in (instance, cert, key, root_key, iam, key_manager, keystore, audit, person, api_key, session):
+    for room in (instance, cert, key, approval, root_key, iam, key_manager, keystore, audit, person, api_key, session):
         app.add_typer(room.app)
     return typer.main.get_command(app)
 

@@ -32,11 +32,13 @@ async def confirmed(act: Callable[[str | None], Awaitable[Answer]], words: str |
     ``act`` takes the words, and raises ``ConfirmationNeeded`` without them.
     """
     from keyrack.service.office.refusals import ConfirmationNeeded
+    from keyrack.shell.cli.impact_screen import show
     from keyrack.shell.cli.screen import printable
 
     try:
         return await act(words)
     except ConfirmationNeeded as needed:
+        show(needed.impact)
         if not sys.stdin.isatty():
             raise WrongUse(
                 f"{needed}; say --confirm {needed.confirmation} if that is meant. Nothing was changed"

@@ -142,7 +142,7 @@ def _heading(column: str) -> str:
 
 
 def _rows(shown: "Shown") -> list[dict[str, Any]]:
-    from keyrack.shell.cli.key import row_of
+    from keyrack.shell.cli.key_screen import row_of
 
     return [row_of(key, shown.fetched.get(key.unique_identifier)) for key in shown.keys]
 
