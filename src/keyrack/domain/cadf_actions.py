@@ -111,15 +111,15 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
     "certificate": (
         "kmip/certificates",
         "client certificate",
-        {"add": _W, "remove": _W, "issue": _W, "sign": _W, "rename": _N, "rotate": _W, "refuse": _W},
+        {"add": _W, "remove": _W, "issue": _W, "sign": _W, "rename": _N, "rotate": _W, "refuse": _W, "expire": _W},
     ),
     "authority": (
         "kmip/authorities",
         "trusted authority",
-        {"add": _W, "change": _W, "remove": _W, "bar": _W, "unbar": _W},
+        {"add": _W, "change": _W, "remove": _W, "bar": _W, "unbar": _W, "expire": _W},
     ),
     "stranger": ("kmip/certificates", "certificate that knocked", {"forget": _N, "see": _N}),
-    "server-certificate": ("kmip/server", "server certificate", {"renew": _W, "install": _W, "request": _N}),
+    "server-certificate": ("kmip/server", "server certificate", {"renew": _W, "install": _W, "request": _N, "expire": _W}),
     "key": (
         "kms/secrets",
         "key",

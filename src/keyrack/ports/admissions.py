@@ -24,7 +24,7 @@ class AdmissionChanges:
 
     authorities: Sequence[TrustedAuthority] = ()
     """Authorities to trust; one that the instance trusts already, or a name that is taken, raises ``AlreadyThere``.
-    Together with its client certificates an instance has at most ``Unit.most_certificates``."""
+    They count against the instance's quota of certificates."""
     removed_authorities: Sequence[tuple[str, str]] = ()
     """Instance and fingerprint of each that is trusted no more."""
     barred: Sequence[tuple[str, str]] = ()
@@ -44,15 +44,7 @@ class AdmissionChanges:
 
 
 class Admissions(Protocol):
-    """Reads of authorities and of certificates that knocked."""
-
-    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
-        """Trusted authorities, of one instance or of all, oldest first."""
-        ...
-
-    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
-        """Instance and fingerprint of certificates that no authority lets in."""
-        ...
+    """Reads of certificates that knocked, beside what the catalog itself has to know of authorities."""
 
     async def seen_certificates(self) -> Sequence[SeenCertificate]:
         """Certificates that knocked and are not trusted, the last one first."""

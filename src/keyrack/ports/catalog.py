@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, WrappingKey
+from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, TrustedAuthority, WrappingKey
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
@@ -317,8 +317,16 @@ class Catalog(Protocol):
         """Certificates in force, of one instance or of all."""
         ...
 
+    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
+        """Trusted authorities, of one instance or of all, oldest first."""
+        ...
+
+    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
+        """Instance and fingerprint of certificates that no authority lets in."""
+        ...
+
     async def generation(self) -> int:
-        """A number that changes when instances or certificates change, on whatever process."""
+        """A number that changes when instances, certificates or authorities change, on whatever process."""
         ...
 
     async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from keyrack.domain.instances import Admittance, TrustedAuthority
 from keyrack.ports.catalog import Catalog, CatalogUnavailable
@@ -19,25 +19,13 @@ Changed = Callable[[frozenset[str]], Awaitable[None]]
 """Told after each change, with the fingerprints that are in force no more."""
 
 
-class Source(Catalog, Protocol):
-    """A catalog that knows authorities as well."""
-
-    async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
-        """As ``ports.admissions.Admissions`` has it."""
-        ...
-
-    async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
-        """As ``ports.admissions.Admissions`` has it."""
-        ...
-
-
 class Trusted:
     """Implements ``shell.tls.Trust`` and ``shell.tls.Authorities``.
 
     It only opens the door: each request is authorised by the catalog as well.
     """
 
-    def __init__(self, catalog: Source) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         """Know nobody until :meth:`refresh`."""
         self._catalog = catalog
         self._generation = -1

@@ -23,9 +23,6 @@ AUTHORITIES: Final = f"SELECT {_AUTHORITY} FROM authority ORDER BY number"
 AUTHORITIES_OF: Final = f"SELECT {_AUTHORITY} FROM authority WHERE instance = ? ORDER BY number"
 ADD_AUTHORITY: Final = f"INSERT INTO authority ({_AUTHORITY}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 REMOVE_AUTHORITY: Final = "DELETE FROM authority WHERE instance = ? AND fingerprint = ?"
-COUNT_TRUSTED: Final = """
-    SELECT (SELECT count(*) FROM certificate WHERE instance = ?)
-        + (SELECT count(*) FROM authority WHERE instance = ?)"""
 
 BARRED: Final = "SELECT instance, fingerprint FROM barred ORDER BY instance, fingerprint"
 BARRED_OF: Final = "SELECT instance, fingerprint FROM barred WHERE instance = ? ORDER BY fingerprint"

@@ -1,7 +1,6 @@
 """Trusted authorities and certificates that knocked, in the database: rows and values, a unit's changes, and reads."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from keyrack.adapters.catalogs import admission_queries as queries
 from keyrack.adapters.catalogs.reading import Reads, translated
 from keyrack.domain.instances import Principal, SeenCertificate, TrustedAuthority
 from keyrack.ports.admissions import ExpiryAlarm
-from keyrack.ports.catalog import AlreadyThere, TooMany, Unit
+from keyrack.ports.catalog import AlreadyThere, Unit
 
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -42,11 +41,6 @@ def check(execute: Execute, unit: Unit) -> None:
             taken = held.fingerprint == authority.fingerprint or held.name == authority.name
             if taken and (held.instance, held.fingerprint) not in gone:
                 raise AlreadyThere("the instance trusts this authority already, or another one has its name")
-    if unit.most_certificates is not None:
-        for instance, added in Counter(each.instance for each in changes.authorities).items():
-            (count,) = execute(queries.COUNT_TRUSTED, (instance, instance)).fetchone()
-            if count + added > unit.most_certificates:
-                raise TooMany(f"an instance has {count} certificates and authorities already")
     raised = {(each.fingerprint, each.days) for each in alarms_of(execute)} if changes.alarms else set()
     if any((each.fingerprint, each.days) in raised for each in changes.alarms):
         raise AlreadyThere("this alarm was raised before")

@@ -4,9 +4,8 @@ Every act is one unit of the catalog with its journal entry; a mistake raises :c
 happened, why, and what to do instead.
 """
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, Storage
@@ -15,17 +14,15 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
 from keyrack.domain.rights import EVERYTHING, EVERYWHERE, PROOF_LASTS, PROVED_AGAIN, Grants, Right
 from keyrack.ports.catalog import (
-    AlreadyThere,
     Candidates,
     Catalog,
-    Conflict,
     JournalRecord,
     RightsChanged,
-    TooMany,
     Touch,
     Unit,
 )
 from keyrack.ports.key_manager import KeyManager
+from keyrack.service.office import admissions
 from keyrack.service.office.installing import Wanted, check_instance_name, create
 from keyrack.service.office.refusals import (
     CertificateElsewhere,
@@ -177,76 +174,15 @@ class Administration:
         Raises :class:`CertificateThere`, :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the
         instance is gone, and :class:`LimitReached` where it has ``most`` certificates already.
         """
-        added = replace(certificate, added_by=self._administrator.initiator)
-        await self._refuse_duplicate(added)
-        detail: dict[str, str | int] = {
-            "subject": added.subject[:200],
-            "not_after": added.not_after,
-            "name": added.name,
-        }
-        try:
-            await self.commit(
-                "certificate.add",
-                added.instance,
-                added.fingerprint,
-                detail,
-                certificates=(added,),
-                most_certificates=most,
-                touched=self.touched(added.instance),
-            )
-        except AlreadyThere:
-            await self._refuse_duplicate(added)
-            raise Refused("this certificate was added by someone else just now; look at 'keyrack cert list'") from None
-        except TooMany:
-            raise LimitReached(
-                f"the instance has {most} certificates, and more it may not have; remove one first"
-            ) from None
-        except Conflict:
-            raise NotThere("the instance was removed just now") from None
-        return added
-
-    async def _refuse_duplicate(self, certificate: ClientCertificate) -> None:
-        held = await self._catalog.certificates()
-        same = next((each for each in held if each.fingerprint == certificate.fingerprint), None)
-        if same is not None and same.instance == certificate.instance:
-            raise CertificateThere("this certificate is in force for this instance already; nothing is to be done")
-        if same is not None:
-            owner = next(
-                (i.name for i in await self._catalog.instances() if i.identifier == same.instance), same.instance
-            )
-            raise CertificateElsewhere(
-                f"this certificate belongs to instance {owner!r}, and a certificate means one instance only; "
-                f"make another, or remove it there first: keyrack cert remove {owner} {same.fingerprint[:16]}"
-            )
-        if any((each.instance, each.name) == (certificate.instance, certificate.name) for each in held):
-            raise NameTaken(f"the instance has a certificate {certificate.name!r} already; choose another name")
+        return await admissions.add(self, certificate, most=most)
 
     async def certificate(self, instance: Instance, prefix: str) -> ClientCertificate:
         """The one certificate of the instance whose fingerprint begins so; colons and case do not matter."""
-        wanted = prefix.replace(":", "").lower()
-        if len(wanted) < 4 or not re.fullmatch(r"[0-9a-f]+", wanted):
-            raise Refused(f"{prefix!r} is not the beginning of a fingerprint; give at least 4 hexadecimal digits of it")
-        held = await self._catalog.certificates(instance.identifier)
-        found = [certificate for certificate in held if certificate.fingerprint.startswith(wanted)]
-        if len(found) > 1:
-            raise Refused(f"{len(found)} certificates begin with {prefix!r}; give more digits")
-        if not found:
-            raise Refused(
-                f"instance {instance.name!r} has no certificate that begins with {prefix!r}; "
-                f"see 'keyrack cert list {instance.name}'"
-            )
-        return found[0]
+        return await admissions.find(self, instance, prefix)
 
     async def remove_certificate(self, certificate: ClientCertificate) -> None:
         """Let a client certificate use nothing from now on, on open connections too."""
-        await self.commit(
-            "certificate.remove",
-            certificate.instance,
-            certificate.fingerprint,
-            {"subject": certificate.subject[:200], "name": certificate.name},
-            removed_certificates=(certificate.fingerprint,),
-            touched=self.touched(certificate.instance),
-        )
+        await admissions.remove(self, certificate)
 
     async def keys(self, instance: Instance, state: State | None = None) -> Sequence[ManagedObject]:
         """The managed objects of an instance, oldest first."""

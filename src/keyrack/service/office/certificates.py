@@ -1,10 +1,11 @@
-"""Reads a client certificate as an administrator hands it over: what it is, what is odd, why it cannot be used."""
+"""Reads a client certificate as an administrator hands it over: what it is, what is odd, and until when it is good."""
 
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,16 +13,36 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from keyrack.domain.instances import ClientCertificate
+from keyrack.service.office.material import UnusableCertificate, certificates_in
+
+__all__ = ["EXPIRY_ALARMS", "Offered", "UnusableCertificate", "alarm_due", "dates", "days_left", "read"]
 
 SMALLEST_RSA = 2048
 SMALLEST_CURVE = 256
-SOON_DAYS = 30
+EXPIRY_ALARMS: Final = (90, 30, 7, 0)
+"""Days that are left to a certificate when an alarm is raised: time to plan, to act, to hurry; 0: it is over."""
+DAY: Final = 86_400
 
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+
+class Lapsing(Protocol):
+    """Anything that is good until some time."""
+
+    @property
+    def not_after(self) -> int:
+        """Seconds since 1970."""
+        ...
 
 
-class UnusableCertificate(Exception):
-    """The input holds no certificate that can be used; the text says what it is, why not, and what to hand over."""
+def days_left(lapsing: Lapsing, at: int) -> int:
+    """Whole days until it expires; negative once it has. ``at``: seconds since 1970."""
+    return (lapsing.not_after - at) // DAY
+
+
+def alarm_due(lapsing: Lapsing, at: int) -> int | None:
+    """The least of :data:`EXPIRY_ALARMS` that is reached at ``at`` (seconds since 1970); ``None``: none is."""
+    left = days_left(lapsing, at)
+    reached = [days for days in EXPIRY_ALARMS if (left < 0 if days == 0 else left <= days)]
+    return min(reached, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +63,44 @@ def read(material: bytes, *, instance: str, at: int, name: str = "") -> Offered:
     Of several in a PEM the first counts, as in TLS, and a remark says so. A private key beside it is refused as a
     whole: whoever pastes one has the wrong file in hand, and the key has now been where it should not.
     """
-    blocks = _BLOCK.findall(material)
-    if any(b"PRIVATE KEY" in kind for kind in blocks):
+    with warnings.catch_warnings():
+        # cryptography warns of odd serial numbers and the like; identity is the fingerprint, so they do not matter.
+        warnings.simplefilter("ignore")
+        found = certificates_in(material)
+        try:
+            _refuse_chain_upside_down(found)
+            return _offered(found[0], instance, at, name, several=len(found))
+        except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+            raise UnusableCertificate(
+                f"the certificate cannot be read ({error}); copy it again, whole, from BEGIN to END"
+            ) from None
+
+
+def _refuse_chain_upside_down(found: Sequence[x509.Certificate]) -> None:
+    """A chain begins with its leaf; one that begins with an authority would let in the authority."""
+    if len(found) > 1 and says_authority(found[0]) and not all(says_authority(each) for each in found):
         raise UnusableCertificate(
-            "the input holds a private key: Keyrack never needs a client's key; hand over the certificate alone, "
-            "and if others could see this input, make a new pair"
+            f"the input holds a chain of {len(found)} certificates that begins with an authority's "
+            f"({printable(found[0].subject.rfc4514_string())}); hand over the client's own certificate alone"
         )
+
+
+def says_authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says CA:TRUE; one whose extensions cannot be read says nothing."""
     try:
-        with warnings.catch_warnings():
-            # cryptography warns of odd serial numbers and the like; identity is the fingerprint, so they do not matter.
-            warnings.simplefilter("ignore")
-            found = _parse(material)
-            return _offered(found, instance, at, name, several=blocks.count(b"CERTIFICATE"))
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
-        raise UnusableCertificate(
-            f"the certificate cannot be read ({error}); copy it again, whole, from BEGIN to END"
-        ) from None
-
-
-def _parse(material: bytes) -> x509.Certificate:
-    if b"-----BEGIN CERTIFICATE REQUEST-----" in material or b"-----BEGIN NEW CERTIFICATE REQUEST-----" in material:
-        raise UnusableCertificate(
-            "this is a certificate signing request, not a certificate; in vCenter choose 'vCenter Certificate' instead"
-        )
-    if b"-----BEGIN CERTIFICATE-----" in material:
-        return x509.load_pem_x509_certificate(material)
-    if material[:1] == b"\x30":
-        return x509.load_der_x509_certificate(material)
-    raise UnusableCertificate("there is no certificate in it; hand over PEM (-----BEGIN CERTIFICATE-----) or DER")
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return False
 
 
 def _offered(found: x509.Certificate, instance: str, at: int, name: str, several: int) -> Offered:
-    key = _key(found)
+    key = key_of(found)
     fingerprint = found.fingerprint(hashes.SHA256()).hex()
     certificate = ClientCertificate(
         fingerprint=fingerprint,
         name=name or _named(found, fingerprint),
         instance=instance,
-        subject=_printable(found.subject.rfc4514_string()),
+        subject=printable(found.subject.rfc4514_string()),
         not_before=int(found.not_valid_before_utc.timestamp()),
         not_after=int(found.not_valid_after_utc.timestamp()),
         der=found.public_bytes(serialization.Encoding.DER),
@@ -91,7 +112,7 @@ def _offered(found: x509.Certificate, instance: str, at: int, name: str, several
     return Offered(certificate, key, tuple(remarks))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A certificate may come from a tenant, and its subject is shown at an administrator's terminal."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
@@ -104,7 +125,8 @@ def _named(found: x509.Certificate, fingerprint: str) -> str:
     return f"{speaking}_{fingerprint[:12]}" if speaking else ""
 
 
-def _key(found: x509.Certificate) -> str:
+def key_of(found: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Kind and length of a public key, for people; raises :class:`UnusableCertificate` where it is too weak."""
     key = found.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size >= SMALLEST_RSA:
@@ -124,17 +146,13 @@ def _key(found: x509.Certificate) -> str:
 def dates(certificate: ClientCertificate, at: int) -> Sequence[str]:
     """What its dates call for: an expired pin still counts, since a lapsed certificate must not stop hosts booting."""
     if certificate.not_before > at:
-        return (f"it is not valid before {_day(certificate.not_before)}; it counts all the same",)
+        return (f"it is not valid before {day(certificate.not_before)}; it counts all the same",)
     days = days_left(certificate, at)
     if days < 0:
-        return (f"it expired on {_day(certificate.not_after)}; it counts all the same, but should be replaced",)
-    return (f"it expires in {days} days",) if days <= SOON_DAYS else ()
+        return (f"it expired on {day(certificate.not_after)}; it counts all the same, but should be replaced",)
+    return (f"it expires in {days} days",) if days <= EXPIRY_ALARMS[0] else ()
 
 
-def days_left(certificate: ClientCertificate, at: int) -> int:
-    """Whole days until it expires; negative once it has."""
-    return (certificate.not_after - at) // 86_400
-
-
-def _day(seconds: int) -> str:
+def day(seconds: int) -> str:
+    """A date for people, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
