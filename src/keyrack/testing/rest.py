@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from fastapi import APIRouter
+
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.people import ApiKey, Person
@@ -31,7 +33,7 @@ from keyrack.ports.back_office import (
 from keyrack.ports.catalog import Unit
 from keyrack.ports.people import PeopleChanges
 from keyrack.service.people import tokens
-from keyrack.shell.rest.v1.app import AdministrationFace
+from keyrack.shell.rest.v1.app import ROUTERS, AdministrationFace
 from keyrack.shell.rest.v1.premises import Premises
 
 
@@ -188,11 +190,13 @@ async def asked(
 
 
 @asynccontextmanager
-async def open_face(directory: Path, *, back_office: BackOffice | None = None) -> AsyncIterator[Face]:
-    """The API over a new catalog in ``directory``."""
+async def open_face(
+    directory: Path, *, back_office: BackOffice | None = None, routers: Sequence[APIRouter] = ROUTERS, **settings: Any
+) -> AsyncIterator[Face]:
+    """The API over a new catalog in ``directory``; ``settings`` are further fields of its premises."""
     catalog = SqliteCatalog(directory / "catalog.db", "web")
     try:
-        premises = Premises(catalog=catalog, back_office=back_office or NobodyThere())
-        yield Face(AdministrationFace(premises), catalog)
+        premises = Premises(catalog=catalog, back_office=back_office or NobodyThere(), **settings)
+        yield Face(AdministrationFace(premises, routers), catalog)
     finally:
         await catalog.close()

@@ -1,10 +1,10 @@
 """The administration API as one ASGI application: its routers, its layers, and its description of itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -19,7 +19,7 @@ from keyrack.shell.rest.v1.routing import JSON
 
 ROOT: Final = "/api/v1"
 DOCUMENT: Final = f"{ROOT}/openapi.json"
-ROUTERS: Final = (
+ROUTERS: Final[Sequence[APIRouter]] = (
     instances.router,
     key_managers.router,
     health.router,
@@ -30,10 +30,10 @@ ROUTERS: Final = (
 class AdministrationFace:
     """What :func:`keyrack.shell.rest.serving.serving` serves."""
 
-    def __init__(self, premises: Premises) -> None:
+    def __init__(self, premises: Premises, routers: Sequence[APIRouter] = ROUTERS) -> None:
         """Nothing is opened or closed: ``premises`` are the caller's."""
         self.premises = premises
-        self.app = _made(premises)
+        self.app = _made(premises, routers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -51,7 +51,7 @@ class AdministrationFace:
         return described(self.app)
 
 
-def _made(premises: Premises) -> FastAPI:
+def _made(premises: Premises, routers: Sequence[APIRouter]) -> FastAPI:
     app = FastAPI(
         title="Keyrack administration",
         openapi_url=None,
@@ -62,7 +62,7 @@ def _made(premises: Premises) -> FastAPI:
         generate_unique_id_function=_name_of,
     )
     app.state.premises = premises
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router, prefix=ROOT)
     app.include_router(health.opened)
     app.include_router(metrics.opened)
