@@ -77,7 +77,7 @@ async def test_requests_are_counted_by_instance_operation_and_outcome() -> None:
     text = serving("kmip-0", meter=house.desk.meter, listener=Listener(), managers={}, memory=house.vault).text()
     samples = read(text)
 
-    common = {"process": "kmip-0", "instance": "a"}
+    common = {"process": "kmip-0", "kmip_instance": "a"}
     assert AT_ONCE == value(samples, "keyrack_requests_total", operation="Get", outcome="success", **common)
     assert 1 == value(samples, "keyrack_requests_total", operation="Create", outcome="success", **common)
     assert 1 == value(samples, "keyrack_requests_total", operation="Get", outcome="Item Not Found", **common)
@@ -330,9 +330,9 @@ async def test_the_deployment_is_told_from_the_catalog(face: Face) -> None:
 
     assert "text/plain" in answer.headers["content-type"]
     assert 1 == value(samples, "keyrack_instances", status="Installed")
-    assert 20.5 == pytest.approx(value(samples, "keyrack_certificate_days_left", instance="prod"), abs=0.01)
-    assert 1 == value(samples, "keyrack_certificates", instance="prod")
-    assert 1 / 200 == value(samples, "keyrack_quota_used_ratio", instance="prod", quota="certificates")
+    assert 20.5 == pytest.approx(value(samples, "keyrack_certificate_days_left", kmip_instance="prod"), abs=0.01)
+    assert 1 == value(samples, "keyrack_certificates", kmip_instance="prod")
+    assert 1 / 200 == value(samples, "keyrack_quota_used_ratio", kmip_instance="prod", quota="certificates")
     assert 1 == value(samples, "keyrack_journal_records_total")
     assert 0 == value(samples, "keyrack_journal_flaws")
     assert 1 == value(samples, "keyrack_back_office_up")

@@ -81,7 +81,7 @@ class DeploymentNumbers:
             usable = ("keyrack_root_key_usable", name)
             sums[usable] = min(sums.get(usable, 1.0), float(not found.reason))
         for (metric, name), total in sums.items():
-            sheet.put(metric, total, instance=name)
+            sheet.put(metric, total, kmip_instance=name)
 
     async def _put_keys(self, sheet: Sheet, instances: Sequence[Instance], names: Mapping[str, str]) -> None:
         if time.monotonic() >= self._keys_until:
@@ -94,11 +94,11 @@ class DeploymentNumbers:
             if state not in _DESTROYED:
                 living[instance] = living.get(instance, 0) + number
         for (name, named), total in sums.items():
-            sheet.put("keyrack_keys", total, instance=name, state=named)
+            sheet.put("keyrack_keys", total, kmip_instance=name, state=named)
         for each in instances:
             used = living.get(each.identifier, 0) / max(each.quotas.keys, 1)
             if names[each.identifier] != OTHER:
-                sheet.put("keyrack_quota_used_ratio", used, instance=each.name, quota="keys")
+                sheet.put("keyrack_quota_used_ratio", used, kmip_instance=each.name, quota="keys")
 
     async def _put_certificates(self, sheet: Sheet, names: Mapping[str, str], at: float) -> None:
         certificates, authorities = await self.catalog.certificates(), await self.catalog.authorities()
@@ -108,7 +108,7 @@ class DeploymentNumbers:
         for instance in await self.catalog.instances():
             if names.get(instance.identifier, OTHER) != OTHER:
                 used = held.get(instance.identifier, 0) / max(instance.quotas.certificates, 1)
-                sheet.put("keyrack_quota_used_ratio", used, instance=instance.name, quota="certificates")
+                sheet.put("keyrack_quota_used_ratio", used, kmip_instance=instance.name, quota="certificates")
         sheet.put("keyrack_seen_certificates", len(await self.catalog.seen_certificates()))
         end = await asyncio.to_thread(_end_of, self.server_certificate)
         if end is not None:
@@ -163,8 +163,8 @@ def _put_ends(
         name = names.get(instance, OTHER)
         first[name] = min(first.get(name, end), end)
     for name, number in _counted(names.get(instance, OTHER) for instance, _ in ends).items():
-        sheet.put(metrics[0], number, instance=name)
-        sheet.put(metrics[1], _days(first[name], at), instance=name)
+        sheet.put(metrics[0], number, kmip_instance=name)
+        sheet.put(metrics[1], _days(first[name], at), kmip_instance=name)
 
 
 def _end_of(certificate: Path) -> float | None:

@@ -64,7 +64,7 @@ def put_requests(sheet: Sheet, meter: Meter) -> None:
         kind = (instance, operation_named(operation), outcome_named(status, reason))
         told[kind] = told.get(kind, 0) + number
     for (instance, named, outcome), number in told.items():
-        sheet.put("keyrack_requests_total", number, instance=instance, operation=named, outcome=outcome)
+        sheet.put("keyrack_requests_total", number, kmip_instance=instance, operation=named, outcome=outcome)
     for operation, spread in meter.seconds.items():
         sheet.spread("keyrack_request_seconds", spread, operation=operation_named(operation))
     for part, spread in zip(PARTS, meter.parts, strict=True):

@@ -35,10 +35,13 @@ def _histogram(told: str, *labels: str) -> Named:
 PROCESS: Final = "process"
 """The label of whatever one process counts: ``kmip-0``, ``kmip-1`` …, ``web``."""
 
+INSTANCE: Final = "kmip_instance"
+"""The label of an instance's name; Prometheus itself calls what it scrapes ``instance``."""
+
 SERVING: Final[Mapping[str, Named]] = {
     "keyrack_build_info": _gauge("1, with the version of Keyrack and of Python.", PROCESS, "version", "python"),
     "keyrack_requests_total": _counter(
-        "KMIP operations that were asked for, by what they came to.", PROCESS, "instance", "operation", "outcome"
+        "KMIP operations that were asked for, by what they came to.", PROCESS, INSTANCE, "operation", "outcome"
     ),
     "keyrack_request_seconds": _histogram(
         "Time from a whole request message to its answer, by operation; of several items: Batch.", PROCESS, "operation"
@@ -87,21 +90,21 @@ SERVING: Final[Mapping[str, Named]] = {
 
 DEPLOYMENT: Final[Mapping[str, Named]] = {
     "keyrack_instances": _gauge("Instances by status.", "status"),
-    "keyrack_instance_sealed": _gauge("1 while an administrator keeps the instance sealed.", "instance"),
-    "keyrack_keys": _gauge("Keys and other objects by the state that was last written down.", "instance", "state"),
+    "keyrack_instance_sealed": _gauge("1 while an administrator keeps the instance sealed.", INSTANCE),
+    "keyrack_keys": _gauge("Keys and other objects by the state that was last written down.", INSTANCE, "state"),
     "keyrack_quota_used_ratio": _gauge(
-        "How much of a quota is used: 0 none, 1 all; keys or certificates.", "instance", "quota"
+        "How much of a quota is used: 0 none, 1 all; keys or certificates.", INSTANCE, "quota"
     ),
-    "keyrack_root_key_usable": _gauge("1 where the last look found the root key usable, 0 where not.", "instance"),
-    "keyrack_keys_withheld": _gauge("Keys whose standard key was deleted in the key manager.", "instance"),
-    "keyrack_keys_behind": _gauge("Keys that an older version of the root key has wrapped.", "instance"),
-    "keyrack_certificates": _gauge("Client certificates in force.", "instance"),
+    "keyrack_root_key_usable": _gauge("1 where the last look found the root key usable, 0 where not.", INSTANCE),
+    "keyrack_keys_withheld": _gauge("Keys whose standard key was deleted in the key manager.", INSTANCE),
+    "keyrack_keys_behind": _gauge("Keys that an older version of the root key has wrapped.", INSTANCE),
+    "keyrack_certificates": _gauge("Client certificates in force.", INSTANCE),
     "keyrack_certificate_days_left": _gauge(
-        "Days until the first of the instance's client certificates expires.", "instance"
+        "Days until the first of the instance's client certificates expires.", INSTANCE
     ),
-    "keyrack_authorities": _gauge("Trusted certificate authorities.", "instance"),
+    "keyrack_authorities": _gauge("Trusted certificate authorities.", INSTANCE),
     "keyrack_authority_days_left": _gauge(
-        "Days until the first of the instance's trusted authorities expires.", "instance"
+        "Days until the first of the instance's trusted authorities expires.", INSTANCE
     ),
     "keyrack_server_certificate_days_left": _gauge("Days until the server's own certificate expires."),
     "keyrack_seen_certificates": _gauge("Certificates that knocked and are not trusted."),
