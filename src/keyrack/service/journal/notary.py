@@ -7,7 +7,7 @@ checkpoint over an older journal would vouch for what somebody has taken back.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from keyrack.domain.checkpoints import Abandoned, JournalCut, SignedCheckpoint, 
 from keyrack.domain.journal import Entry
 from keyrack.domain.people import Actor
 from keyrack.ports.catalog import CatalogUnavailable, Conflict, Unit
-from keyrack.ports.journal import JournalBook, JournalChanges, Signer
+from keyrack.ports.journal import JournalBook, JournalChanges, Signer, Survey
 from keyrack.service.journal.book import Book
 from keyrack.service.journal.signatures import is_signed
 
@@ -76,6 +76,17 @@ async def _missing(catalog: JournalBook, exported: SignedCheckpoint, statement: 
     return f"checkpoint {statement.number} has seen chains further than they are: {told}" if gone else ""
 
 
+def _refuse_shortened(before: Statement, seen: Survey) -> None:
+    """Nothing is signed over chains that end earlier than they did: they are evidence."""
+    ends = {head.chain: head.sequence for head in seen.heads}
+    for head in before.heads:
+        if ends.get(head.chain, 0) < head.sequence:
+            raise RolledBack(
+                f"chain {head.chain} ends at {ends.get(head.chain, 0)}, and checkpoint {before.number} has seen it at "
+                f"{head.sequence}: somebody has removed records; 'keyrack audit verify' tells which"
+            )
+
+
 def _number(signed: SignedCheckpoint | None) -> int:
     return signed.number if signed is not None else 0
 
@@ -93,8 +104,13 @@ class Notary:
         clock: Callable[[], int],
         seconds: float = 60.0,
         records: int = 1000,
+        renew: Callable[[], Awaitable[Signer]] | None = None,
     ) -> None:
-        """``seconds`` and ``records`` between two checkpoints at most; ``clock`` is milliseconds since 1970."""
+        """``seconds`` and ``records`` between two checkpoints at most; ``clock`` is milliseconds since 1970.
+
+        ``renew`` reads the key again, where the last checkpoint names another: a command may have changed it.
+        """
+        self._renew = renew
         self._catalog = catalog
         self._signer = signer
         self._exported = exported
@@ -104,8 +120,18 @@ class Notary:
         self._records = records
         self._told = ""
 
+    @property
+    def exported(self) -> Exported:
+        """Where its checkpoints go."""
+        return self._exported
+
     async def watch(self) -> None:
-        """Sign when it is due, for ever."""
+        """Sign when it is due, for ever; first of all see whether the catalog is as old as what was exported."""
+        try:
+            if missing := await missing_since(self._catalog, await asyncio.to_thread(self._exported.last)):
+                self._tell(f"the catalog is older than what was exported: {missing}")
+        except (CatalogUnavailable, OSError) as error:
+            self._tell(str(error))
         while True:
             try:
                 await self.round()
@@ -156,7 +182,8 @@ class Notary:
             abandons = await self._abandoned(newest, accepted_by)
             if abandons is None:
                 await self._check(last)
-            self._check_key(last, lost=lost)
+            if not lost:
+                await self._check_key(last)
             signed = await self._signed(last, cuts, successor, abandons)
             journal = JournalChanges(checkpoints=(signed,), cuts=cuts)
             try:
@@ -191,11 +218,14 @@ class Notary:
                 await asyncio.to_thread(self._exported.append, signed)
                 number = signed.number
 
-    def _check_key(self, last: SignedCheckpoint | None, *, lost: bool) -> None:
-        if last is None or lost:
+    async def _check_key(self, last: SignedCheckpoint | None) -> None:
+        if last is None:
             return
         statement = last.statement
-        if self._signer.public != (statement.successor or statement.key):
+        named = statement.successor or statement.key
+        if self._signer.public != named and self._renew is not None:
+            self._signer = await self._renew()
+        if self._signer.public != named:
             raise ForeignKey(
                 "the last checkpoint names another signing key than the one in the deployment's directory; put the "
                 "file back from a backup, or make another with 'keyrack audit key --lost'"
@@ -211,6 +241,8 @@ class Notary:
         before = last.statement if last is not None else None
         after = before.through if before is not None else 0
         seen = await self._catalog.survey(after)
+        if before is not None:
+            _refuse_shortened(before, seen)
         statement = Statement(
             deployment=self._deployment,
             number=_number(last) + 1,
