@@ -13,12 +13,15 @@ from uuid import uuid4
 from keyrack.domain.errors import KmipError
 from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Hierarchy, Home, Instance, InstanceStatus, Storage, WrappingKey
+from keyrack.domain.rights import Right
 from keyrack.ports.catalog import InstanceChanged, Leftover
+from keyrack.ports.key_affairs import KeyAffairs, KeyBook
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.moves.completion import Completed, complete
 from keyrack.service.moves.storage import is_at_home, refuse_too_long, too_long
 from keyrack.service.moves.successors import Change, Ground, Overtaken, Successors
 from keyrack.service.moves.walk import Report, silently
+from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed
 from keyrack.service.office.changing import as_moving, step
 from keyrack.service.office.founding import keeps_standard_keys, root_key_for
 from keyrack.service.office.refusals import Refused
@@ -37,19 +40,25 @@ async def change_root_key(
     key_manager: str | None = None,
     rate: float | None = None,
     report: Report = silently,
+    book: KeyBook | None = None,
+    consent: Consent = ALONE,
 ) -> Completed:
     """Move the instance to the root key, or go on with that move, or turn it back.
 
-    Without ``key_manager`` the instance's own is meant. Raises :class:`Refused` before anything is written, the key
-    manager's two failures and ``Overtaken``.
+    Without ``key_manager`` the instance's own is meant. ``book`` is where approvals are kept, for instances that two
+    people decide about. Raises :class:`Refused` before anything is written, the key manager's two failures and
+    ``Overtaken``.
     """
+    allowed(ground.administration, Right.INSTANCE_CHANGE, instance.identifier, consent)
     name = key_manager or instance.key_manager
     manager = ground.key_managers.get(name)
     if manager is None:
         raise Refused(f"no key manager {name!r} is configured; use one of: {', '.join(ground.key_managers)}")
     home = Home(name, await root_key_for(name, manager, root_key, instance.name, instance.storage))
     if home != instance.home:
-        instance = await _switched(ground, instance, home, manager)
+        _check_movable(instance, home)
+        affairs = await _agreed(ground, instance, home, book, consent)
+        instance = await _switched(ground, instance, home, manager, affairs)
     completed = await _moved(ground, instance, rate, report)
     if completed.left or completed.instance.former is None:
         return completed
@@ -92,8 +101,7 @@ async def _moved(ground: Ground, instance: Instance, rate: float | None, report:
     )
 
 
-async def _switched(ground: Ground, instance: Instance, home: Home, manager: KeyManager) -> Instance:
-    """The instance with its new home, committed, once everything was proved that can be proved before."""
+def _check_movable(instance: Instance, home: Home) -> None:
     if not instance.serves:
         raise Refused(f"instance {instance.name!r} is {instance.status}; only one that serves its clients moves")
     if instance.former not in {None, home}:
@@ -103,10 +111,33 @@ async def _switched(ground: Ground, instance: Instance, home: Home, manager: Key
             f"{instance.former.key_manager!r} to {instance.root_key} of {instance.key_manager!r} already; finish that, "
             "or turn it back, by naming the one or the other"
         )
+
+
+async def _agreed(
+    ground: Ground, instance: Instance, home: Home, book: KeyBook | None, consent: Consent
+) -> KeyAffairs | None:
+    if instance.dual_control_at is None:
+        return None
+    if book is None:
+        raise Refused(f"two people must want another root key for instance {instance.name!r}, and nothing here asks")
+    wish = Wish(
+        act="instance.root-key",
+        instance=instance.identifier,
+        target=instance.identifier,
+        arguments={"key_manager": home.key_manager, "root_key": home.root_key, "former_root_key": instance.root_key},
+        told=f"move the keys of instance {instance.name!r} to root key {home.root_key} of {home.key_manager!r}",
+    )
+    return await agreed(ground.administration, book, wish, needed=True, consent=consent)
+
+
+async def _switched(
+    ground: Ground, instance: Instance, home: Home, manager: KeyManager, affairs: KeyAffairs | None
+) -> Instance:
+    """The instance with its new home, committed, once everything was proved that can be proved before."""
     moving = replace(instance, key_manager=home.key_manager, root_key=home.root_key, former=instance.home)
     moving = step(moving, StatusEvent.MOVE, as_moving(moving))
     leftovers = await _proved(ground, instance, moving, manager)
-    await _commit(ground, instance, moving, "begun", leftovers)
+    await _commit(ground, instance, moving, "begun", leftovers, affairs=affairs)
     return moving
 
 
@@ -137,7 +168,15 @@ async def _let_go(ground: Ground, instance: Instance) -> Instance:
     return moved
 
 
-async def _commit(ground: Ground, before: Instance, after: Instance, step: str, leftovers: Sequence[Leftover]) -> None:
+async def _commit(
+    ground: Ground,
+    before: Instance,
+    after: Instance,
+    step: str,
+    leftovers: Sequence[Leftover],
+    *,
+    affairs: KeyAffairs | None = None,
+) -> None:
     former = before.former if step == "ended" else before.home
     assert former is not None
     detail: dict[str, str | int] = {
@@ -158,6 +197,7 @@ async def _commit(ground: Ground, before: Instance, after: Instance, step: str, 
             seen_instances=(before,),
             instances=(after,),
             leftovers=leftovers,
+            key_affairs=affairs,
             touched=administration.touched(after.identifier),
         )
     except InstanceChanged:

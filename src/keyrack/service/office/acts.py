@@ -8,11 +8,14 @@ from collections.abc import Mapping
 
 from keyrack.domain.approvals import Approval
 from keyrack.domain.rights import Right
-from keyrack.service.office import key_acts
+from keyrack.service.moves.moving import change_root_key
+from keyrack.service.moves.successors import Ground
+from keyrack.service.office import instance_rules, key_acts, safe_removal
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import Act, Consent, Do, KeyCatalog
 from keyrack.service.office.key_steps import keys_of
 from keyrack.service.office.keys import Windows
+from keyrack.service.office.refusals import Refused
 
 
 def acts(windows: Windows) -> Mapping[str, Act]:
@@ -20,6 +23,9 @@ def acts(windows: Windows) -> Mapping[str, Act]:
     return {
         "key.destroy": Act(right=Right.KEY_DESTROY, do=_destroying(windows)),
         "key.purge": Act(right=Right.KEY_PURGE, do=_purging(windows)),
+        "instance.remove": Act(right=Right.INSTANCE_REMOVE, do=_removing_instance),
+        "instance.dual-control": Act(right=Right.INSTANCE_QUOTA, do=_letting_one_decide),
+        "instance.root-key": Act(right=Right.INSTANCE_CHANGE, do=_changing_root_key, needs_key_managers=True),
     }
 
 
@@ -65,3 +71,38 @@ def _purging(windows: Windows) -> Do:
         )
 
     return do
+
+
+async def _removing_instance(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    await safe_removal.remove(administration, catalog, approval.instance, consent=consent)
+
+
+async def _letting_one_decide(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    await instance_rules.let_one_decide(administration, catalog, approval.instance, consent=consent)
+
+
+async def _changing_root_key(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    """The change is agreed to with its first step; what keys are left to move then goes on without asking again."""
+    if administration.vault is None:
+        raise Refused("a root key is changed where the key managers are: with 'keyrack approval agree' at the machine")
+    ground = Ground(
+        catalog=catalog,
+        vault=administration.vault,
+        key_managers=administration.key_managers,
+        administration=administration,
+        clock=lambda: administration.now * 1000,
+    )
+    await change_root_key(
+        ground,
+        await administration.instance(approval.instance),
+        str(approval.arguments["root_key"]),
+        key_manager=str(approval.arguments["key_manager"]),
+        book=catalog,
+        consent=consent,
+    )

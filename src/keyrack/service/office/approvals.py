@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 from keyrack.domain.approvals import WINDOW, Approval, ApprovalState, Wisher
 from keyrack.domain.people import Person
 from keyrack.domain.rights import EVERYWHERE, Right
+from keyrack.ports.admissions import Admissions
 from keyrack.ports.catalog import Catalog, Conflict
 from keyrack.ports.key_affairs import KeyAffairs, KeyBook
 from keyrack.ports.people import PeopleBook
@@ -43,7 +44,7 @@ _OVER: Final[Mapping[ApprovalState, str]] = {
 }
 
 
-class KeyCatalog(Catalog, KeyBook, PeopleBook, Protocol):
+class KeyCatalog(Catalog, KeyBook, PeopleBook, Admissions, Protocol):
     """What acts on keys and agreements need of the catalog."""
 
 

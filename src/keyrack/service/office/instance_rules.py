@@ -11,7 +11,7 @@ from keyrack.domain.secret import Secret
 from keyrack.ports.key_affairs import KeyBook
 from keyrack.ports.people import PeopleBook
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed
+from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed, eligible
 from keyrack.service.office.changing import change, changed
 from keyrack.service.office.refusals import Refused, Unusable
 from keyrack.service.people.passwords import Passwords
@@ -123,9 +123,9 @@ async def require_two(
     """
     found = await administration.instance(name)
     administration.require(Right.INSTANCE_QUOTA, found.identifier)
-    eligible = eligible_for(found.identifier, await people.persons())
-    if len(eligible) < ELIGIBLE:
-        names = ", ".join(each.name for each in eligible)
+    able = eligible_for(found.identifier, await people.persons())
+    if len(able) < ELIGIBLE:
+        names = ", ".join(each.name for each in able)
         raise Refused(
             f"instance {found.name!r} cannot ask for two people: "
             + (f"only {names} could agree" if names else "nobody could agree")
@@ -169,4 +169,4 @@ async def let_one_decide(
 
 def eligible_for(instance: str, people: Sequence[Person]) -> Sequence[Person]:
     """Those who can log in and may agree as the second person for this instance."""
-    return [each for each in people if each.can_log_in and each.rights.allow(Right.APPROVAL_AGREE, instance)]
+    return [each for each in eligible(people, instance) if each.can_log_in]

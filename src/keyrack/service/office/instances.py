@@ -59,7 +59,7 @@ async def _confirm(catalog: Catalog, instance: Instance, given: str | None) -> N
     if given is not None:
         raise Unusable(f"the confirmation is not the instance's name, {instance.name!r}", field="confirmation")
     raise ConfirmationNeeded(
-        f"deactivating instance {instance.name!r} turns its clients away (client certificates: {certificates}); machines "
+        f"deactivating instance {instance.name!r} turns its clients away (certificates: {certificates}); machines "
         f"and hosts that restart get none of its keys (keys: {keys}) until it is activated again",
         instance.name,
         {"keys": keys, "certificates": certificates},

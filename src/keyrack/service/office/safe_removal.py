@@ -4,18 +4,16 @@ Nothing is destroyed with it. What hangs on it is told by name and number, each 
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Instance
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.rights import Right
-from keyrack.ports.admissions import Admissions
 from keyrack.ports.catalog import Catalog, Conflict, Leftover, StillUsed
-from keyrack.ports.key_affairs import KeyBook
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed
+from keyrack.service.office.approvals import ALONE, Consent, KeyCatalog, Wish, agreed, allowed
 from keyrack.service.office.changing import changed_meanwhile, step
 from keyrack.service.office.refusals import NotThere, Refused, StillHanging
 
@@ -24,11 +22,7 @@ NAMED: Final = 3
 _PAGE: Final = 500
 
 
-class RemovalCatalog(Catalog, Admissions, KeyBook, Protocol):
-    """What a removal needs of the catalog."""
-
-
-async def check(catalog: RemovalCatalog, instance: Instance) -> None:
+async def check(catalog: KeyCatalog, instance: Instance) -> None:
     """Return where the instance can be removed; raises what :func:`remove` raises of it."""
     step(instance, StatusEvent.REMOVE)
     hanging = await hanging_on(catalog, instance)
@@ -39,7 +33,7 @@ async def check(catalog: RemovalCatalog, instance: Instance) -> None:
 
 async def remove(
     administration: Administration,
-    catalog: RemovalCatalog,
+    catalog: KeyCatalog,
     name: str,
     *,
     seen: Instance | None = None,
@@ -86,7 +80,7 @@ async def remove(
     return found
 
 
-async def hanging_on(catalog: RemovalCatalog, instance: Instance) -> Sequence[str]:
+async def hanging_on(catalog: KeyCatalog, instance: Instance) -> Sequence[str]:
     """Everything that keeps the instance from being removed, in the order in which to end it."""
     name = instance.name
     living, restorable = await _kept_keys(catalog, instance)

@@ -12,7 +12,6 @@ from keyrack.shell.cli.walking import Rate, ground_of, interruptible, tell_failu
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.service.moves.completion import Completed
-    from keyrack.service.moves.successors import Ground
     from keyrack.service.moves.walk import Report
     from keyrack.shell.office import Office
 
@@ -55,9 +54,9 @@ def set_storage(
 
     wanted = Storage(where)
 
-    async def act(ground: "Ground", found: "Instance", report: "Report") -> "Completed":
+    async def act(office: "Office", found: "Instance", report: "Report") -> "Completed":
         return await service.set_storage(
-            ground, found, wanted, keep_standard_keys=keep_standard_keys, rate=rate, report=report
+            ground_of(office), found, wanted, keep_standard_keys=keep_standard_keys, rate=rate, report=report
         )
 
     completed = _completed(config, instance, "Keeping keys elsewhere", act)
@@ -90,8 +89,11 @@ def change_root_key(
     """
     from keyrack.service.moves import moving
 
-    async def act(ground: "Ground", found: "Instance", report: "Report") -> "Completed":
-        return await moving.change_root_key(ground, found, root_key, key_manager=key_manager, rate=rate, report=report)
+    async def act(office: "Office", found: "Instance", report: "Report") -> "Completed":
+        ground = ground_of(office)
+        return await moving.change_root_key(
+            ground, found, root_key, key_manager=key_manager, rate=rate, report=report, book=office.catalog
+        )
 
     completed = _completed(config, instance, "Moving keys", act)
     at, changed = completed.instance, screen.count(completed.outcome.changed, "key")
@@ -107,14 +109,14 @@ def _completed(
     config: Any,
     instance: str,
     what: str,
-    act: "Callable[[Ground, Instance, Report], Awaitable[Completed]]",
+    act: "Callable[[Office, Instance, Report], Awaitable[Completed]]",
 ) -> "Completed":
     from keyrack.shell.cli.progress import watched
 
     async def visit(office: "Office") -> "Completed":
         found = await office.administration.instance(instance)
         with watched(what) as (report,):
-            return await act(ground_of(office), found, report)
+            return await act(office, found, report)
 
     with interruptible():
         return in_office(config, visit, root_keys=True)
