@@ -9,7 +9,7 @@ app = typer.Typer(
     name="keyrack",
     help="The key management server for VMware vSphere and vSAN encryption.",
     no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,  # its two options; the command 'completion' says more
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -19,11 +19,14 @@ app = typer.Typer(
 @cache  # Each room registers itself once, however often a process runs a command.
 def command() -> Any:
     """The whole command line, with every room's commands in it."""
+    from typer._completion_classes import completion_init
+
     from keyrack.shell.cli import (
         api_key,
         approval,
         audit,
         cert,
+        completion,
         demo,
         doctor,
         iam,
@@ -43,10 +46,11 @@ def command() -> Any:
         web,
     )
 
-    for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild):
+    for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild, completion):
         room.register(app)
     for room in (instance, cert, key, approval, root_key, iam, key_manager, keystore, audit, person, api_key, session):
         app.add_typer(room.app)
+    completion_init()
     return typer.main.get_command(app)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from keyrack.shell.cli import completion
+
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.embedded.root_keys.unlock import Passphrase
@@ -29,7 +31,12 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
-InstanceName = Annotated[str, typer.Argument(metavar="INSTANCE", help="Name of the instance.", show_default=False)]
+InstanceName = Annotated[
+    str,
+    typer.Argument(
+        metavar="INSTANCE", help="Name of the instance.", show_default=False, autocompletion=completion.instance_names
+    ),
+]
 
 NOBODY_LOGGED_IN = 2**32 - 1
 """What the kernel says of the processes of a container or of a service manager."""
