@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from keyrack.domain.rights import Grant, Grants, Role
 
@@ -66,6 +66,15 @@ class Person:
     def can_log_in(self) -> bool:
         """Whether there is a way in: a password, or an issuer's token. A link that was never used is none."""
         return self.disabled_at is None and (self.source != LOCAL or bool(self.password))
+
+    @property
+    def state(self) -> Literal["active", "invited", "disabled", "removed"]:
+        """In a word."""
+        if self.removed_at is not None:
+            return "removed"
+        if self.disabled_at is not None:
+            return "disabled"
+        return "active" if self.can_log_in else "invited"
 
     @property
     def administers(self) -> bool:

@@ -159,7 +159,7 @@ async def prove_again(
 
     Raises :class:`NotRecognised`, ``TooManyAttempts``, and :class:`Forbidden` where nobody is logged in by password.
     """
-    person, session = await _own(administration, book)
+    person, session = await own(administration, book)
     if person.source != LOCAL:
         raise Forbidden("who you are is proved elsewhere", hint="log in there again")
     who = administration.administrator
@@ -174,7 +174,7 @@ async def prove_again(
 
 async def log_out(administration: Administration, book: PeopleBook) -> None:
     """End the log-in that this request came with."""
-    person, session = await _own(administration, book)
+    person, session = await own(administration, book)
     await administration.commit(
         "session.end",
         "",
@@ -184,7 +184,8 @@ async def log_out(administration: Administration, book: PeopleBook) -> None:
     )
 
 
-async def _own(administration: Administration, book: PeopleBook) -> tuple[Person, LoginSession]:
+async def own(administration: Administration, book: PeopleBook) -> tuple[Person, LoginSession]:
+    """Whoever acts, and the log-in with which; raises :class:`Forbidden` where it is none."""
     actor = administration.administrator.actor
     if actor is None or actor.session is None:
         raise Forbidden("this is for somebody who is logged in", hint="log in by name and password first")
@@ -198,7 +199,7 @@ async def log_ins(
     administration: Administration, book: PeopleBook, person: Person, *, ends: Ends = USUAL
 ) -> Sequence[LoginSession]:
     """The log-ins of a person that stand, oldest first; one's own need no right."""
-    _require_unless_own(administration, person, Right.PERSON_READ)
+    _require_unlessown(administration, person, Right.PERSON_READ)
     now = administration.now
     return [each for each in await book.login_sessions(person.identifier) if stands(each, now, ends)]
 
@@ -208,7 +209,7 @@ async def end_log_in(administration: Administration, book: PeopleBook, person: P
 
     One's own need no right. Raises :class:`NotThere`.
     """
-    _require_unless_own(administration, person, Right.PERSON_CHANGE)
+    _require_unlessown(administration, person, Right.PERSON_CHANGE)
     held = await book.login_sessions(person.identifier)
     found = [each for each in held if begin is None or each.digest.hex().startswith(begin.lower())]
     if begin is not None and (len(begin) < 4 or len(found) != 1):
@@ -224,7 +225,7 @@ async def end_log_in(administration: Administration, book: PeopleBook, person: P
     return len(found)
 
 
-def _require_unless_own(administration: Administration, person: Person, right: Right) -> None:
+def _require_unlessown(administration: Administration, person: Person, right: Right) -> None:
     actor = administration.administrator.actor
     if actor is None or actor.person != person.identifier:
         administration.require(right)

@@ -47,7 +47,7 @@ def person_json(person: "Person", names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "identifier": person.identifier,
         "name": person.name,
-        "state": state_of(person),
+        "state": person.state,
         "source": person.source,
         "subject": person.subject or None,
         "display": person.display or None,
@@ -60,15 +60,6 @@ def person_json(person: "Person", names: Mapping[str, str]) -> dict[str, Any]:
         "last_login_at": screen.instant(person.last_login_at),
         "disabled_at": screen.instant(person.disabled_at),
     }
-
-
-def state_of(person: "Person") -> str:
-    """In a word."""
-    if person.removed_at is not None:
-        return "removed"
-    if person.disabled_at is not None:
-        return "disabled"
-    return "active" if person.can_log_in else "invited"
 
 
 def roles_told(roles: Sequence[Mapping[str, Any]]) -> str:

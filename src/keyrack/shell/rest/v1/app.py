@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.shell.rest.serving import Open
-from keyrack.shell.rest.v1 import health, instances, key_managers, metrics
+from keyrack.shell.rest.v1 import api_keys, health, instances, key_managers, metrics, people, sessions
 from keyrack.shell.rest.v1.door import Door
 from keyrack.shell.rest.v1.openapi import described
 from keyrack.shell.rest.v1.premises import Premises
@@ -20,6 +20,10 @@ from keyrack.shell.rest.v1.routing import JSON
 ROOT: Final = "/api/v1"
 DOCUMENT: Final = f"{ROOT}/openapi.json"
 ROUTERS: Final[Sequence[APIRouter]] = (
+    sessions.opened,
+    sessions.router,
+    people.router,
+    api_keys.router,
     instances.router,
     key_managers.router,
     health.router,

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.ports.back_office import BackOffice
@@ -70,3 +72,12 @@ class Premises:
         return await caller_of_token(
             self.catalog, token, now=self.clock() // 1000, address=address, ends=self.ends, correlation=correlation
         )
+
+
+def _premises(request: Request) -> Premises:
+    premises: Premises = request.app.state.premises
+    return premises
+
+
+Keeper = Annotated[Premises, Depends(_premises)]
+"""The argument of a call that wants more than the caller's visit: ``keeper: Keeper``."""
