@@ -22,7 +22,7 @@ hsm: $(VENV)/.runtime ## Add what root keys in an HSM need (the extra 'hsm')
 
 test: $(VENV)/.dev ## Run all tests
 	@requirements/debian $(TEST_PACKAGES) || echo "going on without them: tests that need them are skipped" >&2
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests $(ARGS)
 
 check: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

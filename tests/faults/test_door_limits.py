@@ -19,6 +19,7 @@ from keyrack.testing.certificates import Identity, client, client_context
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.listener import EchoDesk, Listener, Pins, listening
 
+pytestmark = pytest.mark.alone
 HEADER = b"\x42\x00\x78\x01"
 FRAME = HEADER + b"\x00\x00\x00\x08" + b"question"
 

@@ -16,6 +16,7 @@ import pytest
 from keyrack.testing.certificates import client, client_context
 from keyrack.testing.client import Client
 
+pytestmark = pytest.mark.alone
 FRAME = b"\x42\x00\x78\x01\x00\x00\x00\x08" + b"question"
 KIB_PER_CONNECTION = 100
 

@@ -28,7 +28,7 @@ from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper
 from keyrack.embedded.root_keys.port import VersionName
 from keyrack.testing.softhsm import SoftHsm, absent
 
-pytestmark = pytest.mark.skipif(absent() is not None, reason=str(absent()))
+pytestmark = [pytest.mark.skipif(absent() is not None, reason=str(absent())), pytest.mark.alone]
 
 CALLERS = 64
 WRAPS = 10_000

@@ -21,6 +21,7 @@ from keyrack.testing.fault_proxy_rules import Fault, Rule, counted
 from keyrack.testing.house import frame_of, read_items
 from keyrack.testing.ibm_grounds import IbmFace, Lane, ibm_face, lane
 
+pytestmark = pytest.mark.alone
 HOSTS: Final = 64
 KEYS, KEYS_LONG = 300, 10_000
 CALLS: Final = 400

@@ -17,6 +17,7 @@ from keyrack.testing.process import Served, serve
 from keyrack.testing.streams import Writer
 from keyrack.testing.ttlv import Item, Kind, enumeration, structure, text
 
+pytestmark = pytest.mark.alone
 LIMIT = 64 * 1024
 """Bytes of the longest message, unless configured otherwise."""
 SECONDS = 3.0

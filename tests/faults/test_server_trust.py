@@ -20,6 +20,7 @@ from keyrack.testing.process import Deployment, Served, serve
 from keyrack.testing.streams import Writer
 from keyrack.testing.ttlv import text
 
+pytestmark = pytest.mark.alone
 AT_ONCE = 1.0
 """Seconds within which a change of trust counts."""
 IDLE = 2000
