@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -376,7 +376,8 @@ async def test_a_change_names_what_it_is_a_change_of(face: Face, mara: str) -> N
 
 
 def test_an_etag_tells_values_apart() -> None:
-    made = {etag_of(each) for each in (1, "1", None, (1,), {"a": 1}, frozenset({"a"}), b"a", [])}
+    values: Sequence[Any] = (1, "1", None, (1,), {"a": 1}, frozenset({"a"}), b"a", [])
+    made = {etag_of(each) for each in values}
     assert len(made) == 8
     assert etag_of(frozenset({"b", "a"})) == etag_of(frozenset({"a", "b"}))
 
@@ -416,7 +417,7 @@ async def test_what_was_refused_may_come_again(face: Face, mara: str) -> None:
 
 
 async def test_what_waits_for_a_second_person_is_not_asked_for_twice(face: Face, mara: str) -> None:
-    fields = dict.fromkeys(Approval.__dataclass_fields__, "x") | {"expires_at": 5}
+    fields: dict[str, Any] = dict.fromkeys(Approval.__dataclass_fields__, "x") | {"expires_at": 5}
     shelf.raises = refusals.SecondPersonNeeded("it waits", Approval(**fields))
     first = await make(face, mara, "k")
     shelf.raises = None
