@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import JournalRecord
+from keyrack.service.journal.chain import verify
 from keyrack.testing.catalog_child import commit, made, prepared
 from keyrack.testing.catalog_values import ONE
 

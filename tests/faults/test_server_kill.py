@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import JournalRecord
+from keyrack.service.journal.chain import verify
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import Promise, broken
 from keyrack.testing.nursery import Nursery

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from keyrack.domain.checkpoints import Head
-from keyrack.service.journal.chain import Flaw, Verdict
-from keyrack.service.journal.chain import verify as walk
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.house import House
 from keyrack.embedded.store.reading import JournalEnd, Reading
 from keyrack.embedded.store.unit import CHAIN
 from keyrack.ports.catalog import JournalRecord
+from keyrack.service.journal.chain import Flaw, Verdict
+from keyrack.service.journal.chain import verify as walk
 
 PAGE = 2000
 """Records in memory at a time, however long the journal is."""

@@ -15,8 +15,8 @@ from keyrack.shell.connection import Connection, Desk, Surroundings
 from keyrack.shell.deadlines import Deadlines
 from keyrack.shell.limits import Admission, Full, Limits
 from keyrack.shell.poller import Poller, make_poller
-from keyrack.shell.reasons import count_reason
 from keyrack.shell.readiness import READ
+from keyrack.shell.reasons import count_reason
 from keyrack.shell.strangers import Stranger, Strangers
 from keyrack.shell.tls import Authorities, TlsSettings, Trust, TrustPlane
 from keyrack.shell.verdicts import Verdict

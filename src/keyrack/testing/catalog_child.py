@@ -14,9 +14,9 @@ from pathlib import Path
 
 from keyrack.adapters.catalogs.checkpoint import EVERY
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.service.journal.chain import verify
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import CatalogUnavailable, Unit
+from keyrack.service.journal.chain import verify
 from keyrack.testing.catalog_values import PRINCIPAL, certificate, entry, instance, key, named, numbered
 
 ROUNDS = 5

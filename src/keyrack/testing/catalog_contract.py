@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from keyrack.service.journal.chain import verify
 from keyrack.domain.instances import InstanceStatus, Principal
 from keyrack.domain.objects import Form
 from keyrack.ports.catalog import AlreadyThere, Candidates, Catalog, Conflict, NotAuthorised, Unit
+from keyrack.service.journal.chain import verify
 from keyrack.spec.enumerations import LinkType, ObjectType, State
 from keyrack.spec.structures import AlternativeName, ApplicationSpecificInformation, Link
 from keyrack.spec.types import CustomValue, ItemType

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyrack.domain.checkpoints import Head
-from keyrack.service.journal.chain import verify
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.ports.catalog import JournalRecord
+from keyrack.service.journal.chain import verify
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 entries = st.builds(

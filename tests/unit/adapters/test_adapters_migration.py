@@ -11,10 +11,10 @@ from keyrack.adapters.catalogs import migrator
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.migrator import UnfitDatabase, migrate, migrations
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.service.journal.chain import verify
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Author, NotAuthorised, Unit
+from keyrack.service.journal.chain import verify
 from keyrack.spec.enumerations import State
 from keyrack.testing.catalog_values import FINGERPRINT, KEY, ONE, OTHER_KEY, PRINCIPAL, TWO, entry, key, numbered
 

@@ -15,7 +15,6 @@ from keyrack.adapters.catalogs.opening import connect, prepare
 from keyrack.adapters.catalogs.sqlite import AT_ONCE, SqliteCatalog
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions
 from keyrack.adapters.catalogs.writer import Writer
-from keyrack.service.journal.chain import verify
 from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,
@@ -25,6 +24,7 @@ from keyrack.ports.catalog import (
     OutcomeUnknown,
     Unit,
 )
+from keyrack.service.journal.chain import verify
 from keyrack.testing.care_contract import LOOKED, leftover
 from keyrack.testing.catalog_values import (
     FINGERPRINT,

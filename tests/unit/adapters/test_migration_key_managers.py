@@ -12,10 +12,10 @@ from keyrack.adapters.catalogs.administering import certificate_columns, instanc
 from keyrack.adapters.catalogs.migrator import migrations
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.catalogs.units import Row
-from keyrack.service.journal.chain import verify
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Author, Candidates, InstanceSealed, Unit
+from keyrack.service.journal.chain import verify
 from keyrack.spec.enumerations import State
 from keyrack.testing.care_contract import LOOKED, SEALED, WRAPPING_KEY, leftover
 from keyrack.testing.catalog_values import (

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.service.journal.chain import Flaw, Verdict
 from keyrack.domain.journal_chain import genesis, link
 from keyrack.embedded.errors import KeystoreDamaged
 from keyrack.embedded.house import House
 from keyrack.embedded.store.database import database_path
 from keyrack.embedded.store.unit import CHAIN
+from keyrack.service.journal.chain import Flaw, Verdict
 from keyrack.shell import journals
 from keyrack.testing.key_houses import a_call, a_house
 

@@ -17,10 +17,10 @@ from keyrack.shell.cli.options import ConfigFile, ask_passphrase, in_office
 
 if TYPE_CHECKING:
     from keyrack.domain.checkpoints import Head
-    from keyrack.service.journal.chain import Verdict
     from keyrack.domain.instances import Instance
     from keyrack.embedded.house import House
     from keyrack.ports.catalog import JournalRecord
+    from keyrack.service.journal.chain import Verdict
     from keyrack.shell.config import Config
     from keyrack.shell.office import Office
 
