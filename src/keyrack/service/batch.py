@@ -28,6 +28,7 @@ from keyrack.ports.catalog import (
     QuotaReached,
     Unit,
 )
+from keyrack.ports.sinks import SinkBehind, SinkLate
 from keyrack.service.answers import beyond_quota, failed, refused_by_seal, unreadable, written
 from keyrack.service.credentials import Credentials, wipe_credentials
 from keyrack.service.executor import Execution, Executor
@@ -141,6 +142,7 @@ LONGEST_CORRELATION: Final = 128
 LONGEST_CAUSE: Final = 200
 """Characters of a failure's cause that the journal keeps."""
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
+UNTOLD: Final = "the journal does not reach a sink that has to have it before anything is handed out; ask again later"
 CONTESTED: Final = "the object is being changed by many at once; ask again"
 
 
@@ -212,9 +214,9 @@ class Conversation:
             return await self._turned_away(items, execution, refused_by_seal(self._session.instance))
         except NotAuthorised:
             return await self._desk.refuse(items, self._peer, self._now)
-        except CatalogUnavailable:
+        except CatalogUnavailable as error:
             # Whether it was kept may be unknown: what a key manager got is left to the reconciler.
-            return [failed(item, GeneralFailure(BUSY)) for item in items]
+            return [failed(item, GeneralFailure(_busy(error))) for item in items]
 
     async def _repeated(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
         """Decide and commit, anew as often as another change comes first; nothing stays of what is not committed."""
@@ -350,7 +352,10 @@ class Conversation:
         )
 
     def _detail(self, execution: Execution) -> dict[str, str | int]:
-        detail: dict[str, str | int] = {"kmip": str(execution.version), "tls": self._peer.tls}
+        peer = self._peer
+        detail: dict[str, str | int] = {"kmip": str(execution.version), "tls": peer.tls}
+        if peer.session:
+            detail["session"], detail["suite"] = peer.session, peer.suite
         correlation = self._message.request_header.client_correlation_value
         if correlation is not None:
             detail["correlation"] = correlation[:LONGEST_CORRELATION]
@@ -364,6 +369,10 @@ class Conversation:
             self._timing.committed(began)
         for unique_identifier in work.forgotten:
             self._desk.vault.forget(unique_identifier)
+
+
+def _busy(error: CatalogUnavailable) -> str:
+    return UNTOLD if isinstance(error, SinkBehind | SinkLate) else BUSY
 
 
 def _title(operation: int) -> str:

@@ -15,5 +15,9 @@ class Peer:
     """Source address and port, ``"127.0.0.1:4711"`` or ``"[::1]:4711"``."""
     tls: str
     """The protocol version in use, ``"TLSv1.2"`` or ``"TLSv1.3"``."""
+    suite: str = ""
+    """The cipher suite in use."""
+    session: str = ""
+    """What the journal knows this connection by: random, and another for each."""
     admittance: Admittance | None = None
     """By which authority it is let in; ``None`` for a pinned certificate."""

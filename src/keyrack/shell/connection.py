@@ -6,6 +6,7 @@ import logging
 import socket
 from dataclasses import dataclass
 from enum import Enum
+from secrets import token_hex
 from typing import Protocol
 
 from OpenSSL import SSL
@@ -30,10 +31,7 @@ class Desk(Protocol):
     """Where requests are answered."""
 
     async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:
-        """The response message to a request message, or ``None`` where the connection has to go.
-
-        The response is sent and then wiped by the caller.
-        """
+        """The response message, which the caller sends and wipes; ``None`` where the connection has to go."""
         ...
 
 
@@ -162,6 +160,8 @@ class Connection:
             fingerprint=verdict.fingerprint,
             address=self.address,
             tls=tls.get_protocol_version_name(),
+            suite=tls.get_cipher_name() or "",
+            session=token_hex(8),
             admittance=verdict.admittance,
         )
         self.stage = Stage.OPEN

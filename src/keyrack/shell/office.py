@@ -108,7 +108,13 @@ def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
                 )
             ]
         )
-    return SqliteCatalog(path, chain)
+    catalog = SqliteCatalog(path, chain)
+    if any(sink.required for sink in config.journal.sinks.values()):
+        # Who has no such sink does not wait for it to be loaded.
+        from keyrack.shell.journal_room import gate_of  # noqa: PLC0415
+
+        catalog.gate = gate_of(config, catalog)
+    return catalog
 
 
 def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> KeyManagers:

@@ -17,6 +17,7 @@ from keyrack.shell.assemble import House, open_house
 from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.journal_room import keep_journal
 from keyrack.shell.kmip_server import bound
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.pki import fingerprint_of_file
@@ -141,6 +142,7 @@ async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]
     duties += [house.doorkeeping.note_seen(), house.watch_certificate()]
     if chores:
         duties += [house.reconcile(), house.care(), house.purge(), keep_schedule(house.key_managers)]
+        duties += [keep_journal(house.config, house.catalog)]
     house.doorkeeping.open()
     tasks = [asyncio.create_task(duty) for duty in duties]
     try:
