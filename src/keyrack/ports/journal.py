@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Protocol
 
+from keyrack.domain.cadf import CERTIFICATE, GOOD
 from keyrack.domain.checkpoints import Head, JournalCut, SignedCheckpoint
+from keyrack.domain.journal import Entry
 
 __all__ = [
     "Found",
@@ -18,6 +21,8 @@ __all__ = [
     "Signer",
     "SinkState",
     "Survey",
+    "matches",
+    "said",
 ]
 
 
@@ -97,6 +102,30 @@ class JournalQuery:
     """What the initiator begins with; a fingerprint is one without its ``CertificateID-`` too."""
     text: str = ""
     """What stands anywhere in the record, whatever its case in ASCII."""
+
+
+def matches(query: JournalQuery, entry: Entry, text: str) -> bool:
+    """Whether a record is wanted; the text is the record's own."""
+    return (
+        (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at < query.until)
+        and (query.instances is None or entry.instance in query.instances)
+        and entry.target.startswith(query.target)
+        and (not query.actions or entry.action in query.actions)
+        and _outcome(query.outcome, entry.outcome)
+        and (entry.initiator.startswith(query.initiator) or entry.initiator.startswith(CERTIFICATE + query.initiator))
+        and said(query.text).lower() in text.lower()
+    )
+
+
+def said(text: str) -> str:
+    """As it stands within a canonical text."""
+    return quoted(text)[1:-1]
+
+
+def _outcome(wanted: str, outcome: str) -> bool:
+    good = outcome in GOOD
+    return {"": True, "success": good, "failure": not good}.get(wanted, outcome == wanted)
 
 
 @dataclass(frozen=True, slots=True)

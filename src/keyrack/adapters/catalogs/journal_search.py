@@ -11,13 +11,12 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from keyrack.domain.journal import Entry, read
-from keyrack.ports.journal import Found, JournalQuery, JournalRecord
+from keyrack.ports.journal import Found, JournalQuery, JournalRecord, matches, said
 
 DAY: Final = 86_400_000
 """Milliseconds. Records stand in the order of their commits, which is not quite that of their times: a search goes on
 for a day before ``since``, in which clocks may have been set."""
 AT_ONCE: Final = 200
-CERTIFICATE: Final = "CertificateID-"
 
 _AT: Final = "CAST(substr(text, instr(text, '\"at\":') + 5, 14) AS INTEGER)"
 
@@ -53,30 +52,6 @@ def _first(execute: Callable[..., sqlite3.Cursor], at: int) -> int:
     return int(low)
 
 
-def matches(query: JournalQuery, entry: Entry, text: str) -> bool:
-    """Whether a record is wanted; the text is the record's own."""
-    return (
-        (query.since is None or entry.at >= query.since)
-        and (query.until is None or entry.at < query.until)
-        and (query.instances is None or entry.instance in query.instances)
-        and entry.target.startswith(query.target)
-        and (not query.actions or entry.action in query.actions)
-        and _outcome(query.outcome, entry.outcome)
-        and (entry.initiator.startswith(query.initiator) or entry.initiator.startswith(CERTIFICATE + query.initiator))
-        and _said(query.text).lower() in text.lower()
-    )
-
-
-def _said(text: str) -> str:
-    """As it stands within a canonical text."""
-    return quoted(text)[1:-1]
-
-
-def _outcome(wanted: str, outcome: str) -> bool:
-    good = outcome in ("success", "completed", "ended")
-    return {"": True, "success": good, "failure": not good}.get(wanted, outcome == wanted)
-
-
 def _records(cursor: sqlite3.Cursor) -> Iterator[JournalRecord]:
     while rows := cursor.fetchmany(AT_ONCE):
         yield from (JournalRecord(*row) for row in rows)
@@ -104,11 +79,11 @@ def _where(query: JournalQuery, before: int | None) -> tuple[str, list[Any]]:
     if query.target:
         made.append(("instr(text, ?)", f'"target":{quoted(query.target)[:-1]}'))
     if query.initiator:
-        made.append(("instr(text, ?)", _said(query.initiator)))
+        made.append(("instr(text, ?)", said(query.initiator)))
     if query.until is not None:
         made.append((f"{_AT} < ?", query.until))
     if query.text:
-        escaped = _said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        escaped = said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         made.append(("text LIKE ? ESCAPE '\\'", f"%{escaped}%"))
     parameters = [each for _, value in made for each in (value if isinstance(value, list) else [value])]
     return " AND ".join(condition for condition, _ in made) or "1", parameters
