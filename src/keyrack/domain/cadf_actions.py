@@ -119,7 +119,11 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         {"add": _W, "change": _W, "remove": _W, "bar": _W, "unbar": _W, "expire": _W},
     ),
     "stranger": ("kmip/certificates", "certificate that knocked", {"forget": _N, "see": _N}),
-    "server-certificate": ("kmip/server", "server certificate", {"renew": _W, "install": _W, "request": _N, "expire": _W}),
+    "server-certificate": (
+        "kmip/server",
+        "server certificate",
+        {"renew": _W, "install": _W, "request": _N, "expire": _W},
+    ),
     "key": (
         "kms/secrets",
         "key",
@@ -166,6 +170,9 @@ _TELLING: Final[Mapping[str, str]] = {
     "instance.credential": "change credential of instance",
     "instance.dual-control": "change dual control of instance",
     "instance.storage": "change storage of instance",
+    "certificate.expire": "warn of end of client certificate",
+    "authority.expire": "warn of end of trusted authority",
+    "server-certificate.expire": "warn of end of server certificate",
     "root-key.destroy-material": "destroy material of root key",
     "person.password": "change password of person",
     "person.link": "make one-time link of person",

@@ -55,9 +55,9 @@ class Admissions(Protocol):
         are not among them."""
         ...
 
-    async def last_uses(self, instance: str) -> Mapping[str, int]:
+    async def last_uses(self, instance: str, after: int = 0) -> tuple[Mapping[str, int], int]:
         """When each client certificate last asked for something with success, in milliseconds since 1970, from the
-        journal."""
+        journal's records behind the number ``after``; and the number to go on after next time."""
         ...
 
     async def expiry_alarms(self) -> Sequence[ExpiryAlarm]:

@@ -15,9 +15,11 @@ from typing import Literal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 KeyKind = Literal["rsa-2048", "ec-p256"]
 
 AUTHORITY_DAYS = 7300
@@ -50,13 +52,23 @@ class Pair:
     @property
     def certificate_pem(self) -> bytes:
         """The certificate in PEM."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return pem_of(self.certificate)
 
     @property
     def key_pem(self) -> bytes:
         """The private key in PEM (PKCS #8), without passphrase."""
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def pkcs12(self, password: bytes, *, name: str, issuer: x509.Certificate | None = None) -> bytes:
+        """Certificate, key and issuer as one PKCS #12 file under a password."""
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(),
+            self.key,
+            self.certificate,
+            [issuer] if issuer else None,
+            serialization.BestAvailableEncryption(password),
         )
 
     def write(self, certificate: Path, key: Path, *, issuer: x509.Certificate | None = None) -> None:
@@ -68,7 +80,8 @@ class Pair:
 
 def make_authority(common_name: str, *, now: datetime, key: PrivateKey, days: int = AUTHORITY_DAYS) -> Pair:
     """A self-signed certificate authority that may sign leaves alone."""
-    builder = _builder(common_name, common_name, key, now, days)
+    name = _name(common_name)
+    builder = _builder(name, name, key.public_key(), now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
     return Pair(builder.sign(key, hashes.SHA256()), key)
@@ -88,12 +101,31 @@ def issue_client(authority: Pair, common_name: str, *, now: datetime, key: Priva
     return _issue(authority, common_name, now=now, key=key, days=days, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
+def sign_client(
+    authority: Pair,
+    subject: x509.Name,
+    key: PublicKey,
+    *,
+    now: datetime,
+    days: int = CLIENT_DAYS,
+    alternative: x509.SubjectAlternativeName | None = None,
+) -> x509.Certificate:
+    """A client's certificate over a key that the client alone has; it counts once its fingerprint is added."""
+    purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+    return _sign(authority, subject, key, now=now, days=days, purpose=purpose, alternative=alternative)
+
+
 def read_authority(certificate: Path, key: Path) -> Pair:
     """The authority that ``keyrack init`` made; raises ``OSError`` or ``ValueError``."""
     private = serialization.load_pem_private_key(key.read_bytes(), password=None)
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ValueError(f"{key} holds neither an RSA nor an EC key")
     return Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
+
+
+def pem_of(certificate: x509.Certificate) -> bytes:
+    """A certificate in PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def fingerprint_of_file(certificate: Path) -> str:
@@ -134,11 +166,26 @@ def _issue(
     purpose: x509.ObjectIdentifier,
     alternative: x509.SubjectAlternativeName | None = None,
 ) -> Pair:
-    issuer = authority.certificate
-    builder = _builder(common_name, None, key, now, days).issuer_name(issuer.subject)
+    signed = _sign(
+        authority, _name(common_name), key.public_key(), now=now, days=days, purpose=purpose, alternative=alternative
+    )
+    return Pair(signed, key)
+
+
+def _sign(
+    authority: Pair,
+    subject: x509.Name,
+    key: PublicKey,
+    *,
+    now: datetime,
+    days: int,
+    purpose: x509.ObjectIdentifier,
+    alternative: x509.SubjectAlternativeName | None,
+) -> x509.Certificate:
+    builder = _builder(subject, authority.certificate.subject, key, now, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(
-        _usage(sign_certificates=False, rsa_key=isinstance(key, rsa.RSAPrivateKey)), critical=True
+        _usage(sign_certificates=False, rsa_key=isinstance(key, rsa.RSAPublicKey)), critical=True
     )
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     builder = builder.add_extension(
@@ -146,22 +193,22 @@ def _issue(
     )
     if alternative is not None:
         builder = builder.add_extension(alternative, critical=False)
-    return Pair(builder.sign(authority.key, hashes.SHA256()), key)
+    return builder.sign(authority.key, hashes.SHA256())
 
 
 def _builder(
-    common_name: str, issuer: str | None, key: PrivateKey, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, key: PublicKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:
-    builder = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(_name(common_name))
-        .public_key(key.public_key())
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now.astimezone(UTC) - _BACKDATED)
         .not_valid_after(now.astimezone(UTC) + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
-    return builder.issuer_name(_name(issuer)) if issuer else builder
 
 
 def _name(common_name: str) -> x509.Name:

@@ -67,5 +67,6 @@ ALARMS: Final = "SELECT fingerprint, days, at FROM expiry_alarm ORDER BY at, fin
 
 LAST_USES: Final = """
     SELECT substr(json_extract(text, '$.initiator'), 15), max(json_extract(text, '$.at')) FROM journal
-    WHERE json_extract(text, '$.instance') = ? AND json_extract(text, '$.outcome') = 'success'
+    WHERE number > ? AND json_extract(text, '$.instance') = ? AND json_extract(text, '$.outcome') = 'success'
         AND substr(json_extract(text, '$.initiator'), 1, 14) = 'CertificateID-' GROUP BY 1"""
+LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM journal"

@@ -111,10 +111,11 @@ class AdmissionReads(Reads):
             found = [_seen_of(row) for row in self._read(queries.ADMITTED_CERTIFICATES).fetchall()]
         return [each for each in found if instance in {None, each.instance}]
 
-    async def last_uses(self, instance: str) -> Mapping[str, int]:
-        """Reads the whole journal, about a microsecond a record: for an administrator's command, not for the server."""
+    async def last_uses(self, instance: str, after: int = 0) -> tuple[Mapping[str, int], int]:
+        """Reads the journal, about a microsecond a record: for an administrator's command, not for the server."""
         with translated():
-            return dict(self._read(queries.LAST_USES, (instance,)).fetchall())
+            (last,) = self._read(queries.LAST_NUMBER).fetchone()
+            return dict(self._read(queries.LAST_USES, (after, instance)).fetchall()), last
 
     async def expiry_alarms(self) -> Sequence[ExpiryAlarm]:
         """Oldest first."""

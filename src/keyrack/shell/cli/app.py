@@ -25,6 +25,7 @@ def command() -> Any:
         api_key,
         approval,
         audit,
+        authority,
         cert,
         completion,
         demo,
@@ -48,7 +49,21 @@ def command() -> Any:
 
     for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild, completion):
         room.register(app)
-    for room in (instance, cert, key, approval, root_key, iam, key_manager, keystore, audit, person, api_key, session):
+    for room in (
+        instance,
+        cert,
+        authority,
+        key,
+        approval,
+        root_key,
+        iam,
+        key_manager,
+        keystore,
+        audit,
+        person,
+        api_key,
+        session,
+    ):
         app.add_typer(room.app)
     completion_init()
     return typer.main.get_command(app)

@@ -1,25 +1,29 @@
 """``keyrack cert``: which client certificates may use the keys of an instance."""
 
-import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyrack.shell.cli import screen
-from keyrack.shell.cli.consent import Yes, consent
+from keyrack.shell.cli import cert_rotating, cert_seen, cert_signing, enforcing, screen
+from keyrack.shell.cli.cert_screen import ALARMS, admitted_json, certificate_json, material_of, show
+from keyrack.shell.cli.consent import Confirm, Yes, confirmed, consent
 from keyrack.shell.cli.failures import Failed
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 
 if TYPE_CHECKING:
-    from keyrack.domain.instances import ClientCertificate
+    from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificate
     from keyrack.service.office.certificates import Offered
     from keyrack.shell.office import Office
+    from keyrack.shell.taken import InForce
+
+    Listed = tuple[Sequence[ClientCertificate], Sequence[SeenCertificate], Mapping[str, str], Mapping[str, str], int]
 
 app = typer.Typer(name="cert", help="Client certificates of instances.", no_args_is_help=True)
 
-_LARGEST = 1_048_576
-"""Bytes of input that are read: a certificate has a few thousand."""
+for room in (cert_signing, cert_seen, cert_rotating):
+    room.register(app)
 
 
 @app.command()
@@ -38,52 +42,31 @@ def add(
     """
     from keyrack.service.office.certificates import UnusableCertificate, read
 
-    material = _material(file)
+    material = material_of(file)
 
-    async def act(office: "Office") -> "Offered":
+    async def act(office: "Office") -> "tuple[Offered, InForce | None]":
         found = await office.administration.instance(instance)
         try:
             offered = read(material, instance=found.identifier, at=office.now)
         except UnusableCertificate as error:
             raise Failed(f"{'standard input' if file == '-' else file}: {error}") from error
         if not json:
-            _show(offered)
-        if not dry_run:
-            await office.administration.add_certificate(offered.certificate)
-        return offered
+            show(offered)
+        if dry_run:
+            return offered, None
+        await office.administration.add_certificate(offered.certificate)
+        return offered, await enforcing.taken_everywhere(office)
 
-    offered = in_office(config, act)
+    offered, in_force = in_office(config, act)
     if json:
-        screen.as_json(_json(offered.certificate, instance) | {"remarks": list(offered.remarks), "added": not dry_run})
-    elif dry_run:
+        told: dict[str, object] = {"remarks": list(offered.remarks), "added": not dry_run}
+        told["in_force"] = in_force.as_json() if in_force else None
+        screen.as_json(certificate_json(offered.certificate, instance) | told)
+    elif in_force is None:
         screen.say("Nothing was added.")
     else:
         screen.say(f"Added: it may use every key of {instance} from now on.")
-
-
-def _material(file: str) -> bytes:
-    if file == "-":
-        if sys.stdin.isatty():
-            screen.note("Paste the certificate, then press Ctrl-D:")
-        return sys.stdin.buffer.read(_LARGEST)
-    with open(file, "rb") as opened:
-        return opened.read(_LARGEST)
-
-
-def _show(offered: "Offered") -> None:
-    from keyrack.shell.pki import spaced
-
-    certificate = offered.certificate
-    screen.pairs(
-        [
-            ("subject", certificate.subject or "(none)"),
-            ("SHA-256", spaced(certificate.fingerprint)),
-            ("valid", f"{screen.moment(certificate.not_before)} to {screen.moment(certificate.not_after)}"),
-            ("key", offered.key),
-        ]
-    )
-    for remark in offered.remarks:
-        screen.warn(remark)
+        enforcing.tell(in_force)
 
 
 @app.command("list")
@@ -92,28 +75,63 @@ def list_all(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """List the client certificates in force."""
-    from keyrack.service.office.certificates import days_left
+    """List the client certificates in force.
 
-    async def look(office: "Office") -> "tuple[list[tuple[ClientCertificate, str]], int]":
+    Those that a trusted authority has let in are listed behind them.
+    """
+    from keyrack.service.office import admissions
+    from keyrack.service.office.certificates import alarm_due, days_left
+
+    async def look(office: "Office") -> "Listed":
         wanted = await office.administration.instance(instance) if instance else None
         names = {each.identifier: each.name for each in await office.administration.instances()}
-        held = await office.administration.certificates(wanted)
-        return [
-            (certificate, names.get(certificate.instance, certificate.instance)) for certificate in held
-        ], office.now
+        pinned, admitted = await admissions.listed(office.administration, office.catalog, wanted)
+        authorities = {each.fingerprint: each.name for each in await office.catalog.authorities()}
+        return pinned, admitted, names, authorities, office.now
 
-    found, now = in_office(config, look)
+    pinned, admitted, names, authorities, now = in_office(config, look)
     if json:
         screen.as_json(
-            [_json(certificate, name) | {"days_left": days_left(certificate, now)} for certificate, name in found]
+            [
+                certificate_json(each, names.get(each.instance, each.instance))
+                | {"days_left": days_left(each, now), "alarm": alarm_due(each, now), "authority": None}
+                for each in pinned
+            ]
+            + [admitted_json(each, names.get(each.instance, each.instance)) for each in admitted]
         )
-    elif not found:
+        return
+    if not pinned and not admitted:
         screen.note("No client certificate yet; add one with 'keyrack cert add INSTANCE FILE'.")
-    else:
+    if pinned:
         screen.table(
-            ("fingerprint", "instance", "subject", "expires", "days left"),
-            [(c.fingerprint[:16], name, c.subject, screen.moment(c.not_after), days_left(c, now)) for c, name in found],
+            ("fingerprint", "instance", "subject", "expires", "days left", "to do"),
+            [
+                (
+                    each.fingerprint[:16],
+                    names.get(each.instance, each.instance),
+                    each.subject,
+                    screen.moment(each.not_after),
+                    days_left(each, now),
+                    ALARMS[alarm_due(each, now)],
+                )
+                for each in pinned
+            ],
+        )
+    if admitted:
+        screen.say("\nLet in by a trusted authority:" if pinned else "Let in by a trusted authority:")
+        screen.table(
+            ("fingerprint", "instance", "subject", "authority", "last seen", "from"),
+            [
+                (
+                    each.fingerprint[:16],
+                    names.get(each.instance, each.instance),
+                    each.subject,
+                    authorities.get(each.authority, each.authority[:16]),
+                    screen.moment(each.last_at),
+                    each.address,
+                )
+                for each in admitted
+            ],
         )
 
 
@@ -122,87 +140,77 @@ def remove(
     instance: InstanceName,
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its SHA-256 or the beginning of it.")],
     yes: Yes = False,
+    confirm: Confirm = None,
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
     """Remove a client certificate, at once.
 
-    It counts on open connections too.
+    It counts on open connections too. One that a trusted authority lets in is barred: no authority of the instance lets
+    it in any more, until 'keyrack authority unbar'.
     """
+    from keyrack.service.office import admissions
 
-    async def act(office: "Office") -> "tuple[ClientCertificate, int]":
+    async def act(office: "Office") -> "tuple[Kept, int, InForce]":
         found = await office.administration.instance(instance)
-        certificate = await office.administration.certificate(found, fingerprint)
-        shown = f"{certificate.subject} ({certificate.fingerprint[:16]})"
-        consent("remove it", f"Remove {shown} from {instance}?", yes=yes)
-        await office.administration.remove_certificate(certificate)
-        return certificate, len(await office.administration.certificates(found))
+        kept = await _kept(office, found, fingerprint)
+        consent("remove it", f"Remove {kept.subject} ({kept.fingerprint[:16]}) from {instance}?", yes=yes)
 
-    removed, left = in_office(config, act)
+        async def take_away(words: str | None) -> None:
+            await admissions.take_away(
+                office.administration, office.catalog, found, kept.fingerprint, confirmation=words
+            )
+
+        await confirmed(take_away, confirm)
+        left = len(await office.administration.certificates(found)) + len(
+            await office.catalog.authorities(found.identifier)
+        )
+        return kept, left, await enforcing.taken_everywhere(office)
+
+    removed, left, in_force = in_office(config, act)
     if json:
-        screen.as_json(_json(removed, instance) | {"removed": True, "certificates_left": left})
+        told = {"removed": True, "certificates_left": left, "in_force": in_force.as_json()}
+        screen.as_json(removed.as_json(instance) | told)
         return
     screen.say(f"Removed {removed.subject} ({removed.fingerprint[:16]}) from {instance}.")
+    enforcing.tell(in_force)
     screen.say("A host that holds a key already keeps it until it restarts.")
     if not left:
         screen.warn(f"{instance} has no client certificate left: nobody reaches its keys")
 
 
-@app.command()
-def issue(
-    instance: InstanceName,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the two files; it is made if it is missing.")],
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Common name; the instance's name without it.")
-    ] = None,
-    days: Annotated[int, typer.Option(min=1, max=7300, help="How long it is valid.")] = 3650,
-    config: ConfigFile = None,
-    json: screen.Json = False,
-) -> None:
-    """Make a certificate and key, and add it.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A certificate that can be removed: pinned, let in by an authority, or known by its fingerprint alone."""
 
-    For vCenter's method "KMS certificate and private key", and for other KMIP clients.
-    """
-    from datetime import UTC, datetime
+    fingerprint: str
+    subject: str
+    pinned: "ClientCertificate | None" = None
 
-    from keyrack.service.office.certificates import read
-    from keyrack.shell import pki
-
-    async def act(office: "Office") -> "Offered":
-        found = await office.administration.instance(instance)
-        try:
-            authority = pki.read_authority(
-                office.config.directory / "tls/ca.pem", office.config.directory / "tls/ca.key"
-            )
-        except (OSError, ValueError) as error:
-            raise Failed(
-                f"the authority of this deployment cannot be used: {error}; add a certificate with 'cert add'"
-            ) from None
-        common_name = name or f"{instance} client"
-        key = pki.make_key("rsa-2048")
-        pair = pki.issue_client(authority, common_name, now=datetime.fromtimestamp(office.now, UTC), key=key, days=days)
-        offered = read(pair.certificate_pem, instance=found.identifier, at=office.now)
-        out.mkdir(parents=True, exist_ok=True)
-        pair.write(out / "client.pem", out / "client.key")
-        await office.administration.add_certificate(offered.certificate)
-        return offered
-
-    offered = in_office(config, act)
-    files = {"certificate": str(out / "client.pem"), "key": str(out / "client.key")}
-    if json:
-        screen.as_json(_json(offered.certificate, instance) | files)
-        return
-    _show(offered)
-    screen.pairs([("certificate", files["certificate"]), ("private key", files["key"])])
-    screen.say(f"Issued and added: it may use every key of {instance} from now on. Keep its key secret.")
+    def as_json(self, instance: str) -> dict[str, object]:
+        """As far as it is known."""
+        if self.pinned is not None:
+            return certificate_json(self.pinned, instance)
+        return {"fingerprint": self.fingerprint, "instance": instance, "subject": self.subject}
 
 
-def _json(certificate: "ClientCertificate", instance: str) -> dict[str, object]:
-    return {
-        "fingerprint": certificate.fingerprint,
-        "instance": instance,
-        "subject": certificate.subject,
-        "not_before": screen.instant(certificate.not_before),
-        "not_after": screen.instant(certificate.not_after),
-        "added_at": screen.instant(certificate.added_at),
-    }
+async def _kept(office: "Office", instance: "Instance", prefix: str) -> Kept:
+    """What begins with this fingerprint; a whole one is taken as it is, where an authority may let it in."""
+    from keyrack.service.office import admissions
+    from keyrack.service.office.refusals import NotThere
+
+    whole = prefix.replace(":", "").lower()
+    pinned, admitted = await admissions.listed(office.administration, office.catalog, instance)
+    held = [Kept(each.fingerprint, each.subject, each) for each in pinned]
+    held += [Kept(each.fingerprint, each.subject) for each in admitted]
+    nothing = f"instance {instance.name!r} has no certificate"
+    try:
+        return admissions.one_of(held, prefix, nothing, f"see 'keyrack cert list {instance.name}'")
+    except NotThere:
+        if len(whole) == WHOLE and await office.catalog.authorities(instance.identifier):
+            return Kept(whole, "a certificate that was not seen yet")
+        raise
+
+
+WHOLE = 64
+"""Hexadecimal digits of a whole fingerprint."""
