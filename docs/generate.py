@@ -21,10 +21,11 @@ from keyrack.domain import rights as people_rights
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
+from keyrack.shell.metrics import table as metrics_table
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation
 from keyrack.spec.types import Since
-from keyrack.testing import outcome_page
+from keyrack.testing import cli_page, outcome_page
 
 Told = tuple[tuple[str, ...], type[BaseModel]]
 """A table that was told: where it stands, and what it is."""
@@ -55,7 +56,9 @@ def _table_of(model: type[BaseModel], path: tuple[str, ...], told: set[Told] | N
     rows = [(name, field) for name, field in model.model_fields.items() if not _models_of(field)]
     rows.sort(key=lambda row: row[0] != "type")
     if path:
-        yield f"## `[{'.'.join(path)}]`{_of_type(model)}"
+        # A table that may stand there several times has two brackets.
+        named = ".".join(each.strip("[]") for each in path)
+        yield f"## `{f'[[{named}]]' if path[-1].startswith('[') else f'[{named}]'}`{_of_type(model)}"
         yield ""
         yield _sentence(model)
         yield ""
@@ -66,9 +69,10 @@ def _table_of(model: type[BaseModel], path: tuple[str, ...], told: set[Told] | N
             yield f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |"
         yield ""
     for name, field in model.model_fields.items():
-        mapped = typing.get_origin(_bare(field.annotation)) is dict
+        kind = typing.get_origin(_bare(field.annotation))
+        below = (*path, name, "NAME") if kind is dict else (*path, f"[{name}]" if kind is list else name)
         for inner in _models_of(field):
-            yield from _table_of(inner, (*path, name, "NAME") if mapped else (*path, name), told)
+            yield from _table_of(inner, below, told)
 
 
 def _of_type(model: type[BaseModel]) -> str:
@@ -86,8 +90,8 @@ def _bare(annotation: Any) -> Any:
 def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
     """The tables that may stand there; none where a plain value does."""
     annotation = _bare(field.annotation)
-    if typing.get_origin(annotation) is dict:
-        annotation = typing.get_args(annotation)[1]
+    if typing.get_origin(annotation) in (dict, list):
+        annotation = typing.get_args(annotation)[-1]
         while typing.get_origin(annotation) is Annotated:
             annotation = typing.get_args(annotation)[0]
         choices = typing.get_args(annotation) or (annotation,)
@@ -301,6 +305,38 @@ def _sentence(thing: Any) -> str:
     return " ".join((thing.__doc__ or "").split("\n\n")[0].split())
 
 
+def metrics() -> str:
+    """Every metric, how to ask for them, and what else tells how it goes."""
+    return f"{METRICS_BEGINNING}\n{metrics_table.markdown()}"
+
+
+METRICS_BEGINNING = """\
+# Metrics, traces, dashboard
+
+`https://HOST:8443/metrics` answers in Prometheus's text form what each serving process has counted, what the catalog
+says of the deployment, and how the web process does. An API key of somebody with the right `server.read` may ask
+(role *viewer* is enough), an address of the table `[metrics]`, or a token from its `token_file`; without more, this
+machine alone.
+
+```yaml
+scrape_configs:
+  - job_name: keyrack
+    scheme: https
+    authorization: {credentials_file: /etc/prometheus/keyrack.token}
+    tls_config: {ca_file: /etc/prometheus/keyrack.pem}   # Keyrack's own certificate, tls/server.pem
+    static_configs: [{targets: ["keyrack.example.com:8443"]}]
+```
+
+- [deploy/grafana/keyrack.json](../deploy/grafana/keyrack.json) is a dashboard to import into Grafana.
+- [deploy/prometheus/keyrack.rules.yml](../deploy/prometheus/keyrack.rules.yml) has alerts: no real unwrap,
+  certificates at 90, 30 and 7 days, a journal that is not as it was written, a sink that is behind, an open circuit,
+  a quota that is nearly used.
+- Traces for OpenTelemetry come with the extra `otel` and the table `[tracing]`: one request in a hundred, with the
+  time that it waited for commits and key managers. Neither metrics nor traces hold an identifier of a key.
+- `keyrack doctor` looks at everything without a server, and tells what is not well, why, and which command mends it.
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "operations.md": operations,
@@ -309,6 +345,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "rights.md": rights,
     "roles.md": roles,
     "key-manager-outcomes.md": outcome_page.page,
+    "cli.md": cli_page.page,
+    "metrics.md": metrics,
 }
 """Pages by the name of their file."""
 

@@ -18,6 +18,8 @@ PAGES = (
     "rights.md",
     "roles.md",
     "key-manager-outcomes.md",
+    "cli.md",
+    "metrics.md",
 )
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
