@@ -63,7 +63,7 @@ async def _of_session(
         correlation=correlation,
         grants=person.rights,
         actor=Actor(person.identifier, person.revision, session=session.digest),
-        proved_at=session.stepped_up_at or session.created_at,
+        proved_at=session.stepped_up_at or 0,
     )
 
 

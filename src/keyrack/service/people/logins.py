@@ -81,7 +81,9 @@ async def log_in(
     assert person is not None
     changed = await _at_todays_cost(passwords, person, password)
     forgiven = PeopleChanges(persons=(changed,) if changed else ())
-    return await begin(book, person, "password", visitor=visitor, ends=ends, changes=forgiven, attempt=attempt)
+    return await begin(
+        book, person, "password", visitor=visitor, ends=ends, changes=forgiven, attempt=attempt, proved_at=visitor.now
+    )
 
 
 async def compare(book: Register, passwords: Passwords, person: Person | None, password: str, visitor: Visitor) -> None:
@@ -114,8 +116,12 @@ async def begin(
     ends: Ends = USUAL,
     changes: PeopleChanges | None = None,
     attempt: Counted | None = None,
+    proved_at: int | None = None,
 ) -> LoggedIn:
-    """Begin the log-in of somebody who has proved who it is, together with ``changes``, in one unit."""
+    """Begin the log-in of somebody who has proved who it is, together with ``changes``, in one unit.
+
+    ``proved_at``: when that was, in seconds since 1970; ``None`` where nobody knows.
+    """
     token = tokens.new_session()
     session = LoginSession(
         digest=tokens.digest(token),
@@ -123,7 +129,7 @@ async def begin(
         created_at=visitor.now,
         seen_at=visitor.now,
         expires_at=visitor.now + ends.longest,
-        stepped_up_at=visitor.now,
+        stepped_up_at=proved_at,
         address=visitor.address,
     )
     unit = Unit(
