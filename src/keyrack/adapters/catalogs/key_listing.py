@@ -125,7 +125,8 @@ class _Question:
 
 def _conditions(instance: str, wanted: KeyFilter, now: int) -> _Question:
     question = _Question()
-    question.say("object.instance = ?", instance)
+    # With the plus the index of instances is left alone: a beginning of an identifier narrows more.
+    question.say("+object.instance = ?" if wanted.prefix else "object.instance = ?", instance)
     if wanted.states:
         marks = ", ".join("?" * len(wanted.states))
         question.say(f"{STATE_NOW} IN ({marks})", now, now, now, *sorted(map(int, wanted.states)))
