@@ -123,8 +123,8 @@ async def _wait(office: "Office", instance: "Instance", rotation: "Rotation", se
 
     assert rotation.new is not None
     screen.note(
-        f"Waiting up to {seconds} s for the first request with {rotation.new.certificate.fingerprint[:16]}; Ctrl-C leaves "
-        "it as it is, and calling this again goes on."
+        f"Waiting up to {seconds} s for the first request with {rotation.new.certificate.fingerprint[:16]}; "
+        "Ctrl-C leaves it as it is, and calling this again goes on."
     )
     until = time.monotonic() + seconds
     known, after = await office.catalog.last_uses(instance.identifier)
@@ -142,8 +142,8 @@ async def _remove(office: "Office", instance: "Instance", rotation: "Rotation", 
 
     for each in rotation.still_used:
         screen.warn(
-            f"{each.certificate.fingerprint[:16]} was used at {screen.moment(each.last_use)}, after the new one: something "
-            "has not changed over yet"
+            f"{each.certificate.fingerprint[:16]} was used at {screen.moment(each.last_use)}, after the new one: "
+            "something has not changed over yet"
         )
     names = ", ".join(each.certificate.fingerprint[:16] for each in rotation.old)
     consent("remove the old ones", f"Remove {names} from {instance.name}?", yes=yes)

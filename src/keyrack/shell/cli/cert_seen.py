@@ -119,8 +119,8 @@ def _compare(knocked: "SeenCertificate", typed: str | None) -> None:
     digits = typed.replace(":", "").replace(" ", "").lower()
     if len(digits) < LEAST_PREFIX or not knocked.fingerprint.startswith(digits):
         raise WrongUse(
-            f"{typed!r} is not how the certificate's fingerprint begins (at least {LEAST_PREFIX} digits); compare it with "
-            "what vCenter shows. Nothing was changed"
+            f"{typed!r} is not how the certificate's fingerprint begins (at least {LEAST_PREFIX} digits); compare it "
+            "with what vCenter shows. Nothing was changed"
         )
 
 
