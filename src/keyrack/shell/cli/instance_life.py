@@ -53,7 +53,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(instance: InstanceName, config: ConfigFile = None, json: screen.Json = False) -> None:
-    """Tell where an instance is, and why: Installing, Inactive, Configuring, Installed or Removing."""
+    """Tell where an instance is, and why.
+
+    It is Installing, Inactive, Configuring, Installed or Removing; only an installed one serves keys.
+    """
     found = in_office(config, lambda office: office.administration.instance(instance))
     if json:
         told = instance_json(found)

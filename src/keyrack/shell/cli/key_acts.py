@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Doing = Callable[[Office, Instance, str | None], Awaitable[Sequence[KeyRow]]]
 
 Keys = Annotated[
-    list[str], typer.Argument(metavar="KEY...", help="Unique Identifiers, or the beginnings of them; all or none.")
+    list[str], typer.Argument(metavar="KEY", help="Unique Identifiers, or the beginnings of them; all or none.")
 ]
 Why = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.", show_default=False)]
 
@@ -47,7 +47,11 @@ def deactivate(
     instance: InstanceName,
     keys: Keys,
     reason: Annotated[
-        str, typer.Option(metavar="REASON", help="unspecified, superseded, cessation-of-operation …")
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="unspecified, affiliation-changed, superseded, cessation-of-operation or privilege-withdrawn.",
+        ),
     ] = "cessation-of-operation",
     why: Why = "",
     yes: Yes = False,
@@ -71,7 +75,7 @@ def deactivate(
 def compromise(
     instance: InstanceName,
     keys: Keys,
-    reason: Annotated[str, typer.Option(metavar="REASON", help="key-compromise or ca-compromise")] = "key-compromise",
+    reason: Annotated[str, typer.Option(metavar="REASON", help="key-compromise or ca-compromise.")] = "key-compromise",
     occurred: Annotated[
         str | None, typer.Option(metavar="TIME", help=f"Since when, if that is known: {HELP}.", show_default=False)
     ] = None,

@@ -92,7 +92,9 @@ def list_instances(key_manager: KeyManagerName = None, config: ConfigFile = None
 
 
 @app.command()
-def accept(key_manager: KeyManagerName = None, config: ConfigFile = None, yes: Yes = False) -> None:
+def accept(
+    key_manager: KeyManagerName = None, config: ConfigFile = None, yes: Yes = False, json: screen.Json = False
+) -> None:
     """Accept a backup of its database that was put back.
 
     The database as it is counts as the newest one from then on. What was changed after that backup is gone, removed
@@ -108,6 +110,9 @@ def accept(key_manager: KeyManagerName = None, config: ConfigFile = None, yes: Y
     )
     ask = ask_passphrase if sys.stdin.isatty() else None
     revision = run(load(find(config)), key_manager, f"local-user-{account()}", ask)
+    if json:
+        screen.as_json({"accepted": True, "change": revision})
+        return
     screen.say(f"The key manager's database is accepted as it is, at change {revision}.")
 
 

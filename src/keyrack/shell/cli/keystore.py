@@ -20,7 +20,7 @@ app = typer.Typer(name="keystore", help="The keystore: shares of its key, and wh
 KeyManagerName = Annotated[
     str | None, typer.Option("--key-manager", metavar="NAME", help="The key manager, if more than one is configured.")
 ]
-Shares = Annotated[list[Path], typer.Argument(metavar="SHARE...", help="Files of shares, as many as are needed.")]
+Shares = Annotated[list[Path], typer.Argument(metavar="SHARE", help="Files of shares, as many as are needed.")]
 NewKeyFile = Annotated[
     Path | None, typer.Option("--key-file", metavar="FILE", help="Seal it under a new key file, which is made here.")
 ]

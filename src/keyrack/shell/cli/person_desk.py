@@ -26,7 +26,7 @@ def _role(text: str) -> Role:
 
 ROLES = ", ".join(Role)
 PersonName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the person.", show_default=False)]
-RoleName = Annotated[Role, typer.Argument(metavar="ROLE", parser=_role, help=ROLES, show_default=False)]
+RoleName = Annotated[Role, typer.Argument(metavar="ROLE", parser=_role, help=f"{ROLES}.", show_default=False)]
 RoleNames = Annotated[
     list[Role] | None,
     typer.Option("--role", metavar="ROLE", parser=_role, help=f"{ROLES}; may be repeated.", show_default=False),
