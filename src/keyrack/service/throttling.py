@@ -22,7 +22,9 @@ SUM_UP: Final = 10.0
 
 
 class Bucket:
-    """Fills at a rate, is emptied by what is asked for, and may fall into debt by the last that it lets through."""
+    """Fills at a rate, is emptied by what is asked for, and may fall into debt by the last that it lets through: else a
+    message of many items could be too long for ever.
+    """
 
     __slots__ = ("_at", "_level")
 
@@ -32,11 +34,14 @@ class Bucket:
         self._at = at
 
     def take(self, count: float, rate: float, most: float, now: float) -> bool:
-        """Whether something was left, of which ``count`` is then taken; it fills by ``rate`` a second, to ``most``."""
+        """Whether one was left, and then ``count`` are taken; it fills by ``rate`` a second, to ``most``."""
         level = min(most, self._level + (now - self._at) * rate)
         self._at = now
-        self._level = level - count if level > 0 else level
-        return level > 0
+        if level < 1:
+            self._level = level
+            return False
+        self._level = level - count
+        return True
 
     def give_back(self, count: float) -> None:
         """What was taken, and not used."""
