@@ -36,8 +36,9 @@ def adopt(
 ) -> None:
     """Take over keys that another Keyrack has put into the key manager.
 
-    They must be under the same root key. They keep their Unique Identifiers, by which vCenter asks for them. What the other one has there stays as it is.
-    Broken off, the same command goes on. Exit code 3 when a key could not be taken over.
+    They must be under the same root key. They keep their Unique Identifiers, by which vCenter asks for them. What
+    the other one has there stays as it is. Broken off, the same command goes on. Exit code 3 when a key could not
+    be taken over.
     """
     from keyrack.service.copies.adopt import Adoption, Wishes
 

@@ -178,7 +178,8 @@ def clear_credential(
 def switch_on(instance: InstanceName, config: ConfigFile = None, json: screen.Json = False) -> None:
     """Have two people want what ends keys.
 
-    That is: destroying and purging them, removing the instance or its last certificate, another root key. There must be two people who may agree. To switch it off again takes two as well.
+    That is: destroying and purging them, removing the instance or its last certificate, another root key. There
+    must be two people who may agree. To switch it off again takes two as well.
     """
     from keyrack.service.office import instance_rules
 
