@@ -148,12 +148,15 @@ class Provider:
                 f"the document of the log-in provider names another issuer than {issuer!r}",
                 hint="write issuer of [api.oidc] exactly as the document has it",
             )
-        endpoints = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
-        if not all(isinstance(each, str) and each.startswith("https://") for each in endpoints):
+        authorization, token, keys = (
+            str(found.get(name)) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        )
+        if not all(each.startswith("https://") for each in (authorization, token, keys)):
             raise ProviderUnavailable("the document of the log-in provider lacks an https endpoint")
         ways = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         names_itself = found.get("authorization_response_iss_parameter_supported") is True
-        return _Document(*map(str, endpoints), basic="client_secret_basic" in ways, names_itself=names_itself)
+        basic = "client_secret_basic" in ways
+        return _Document(authorization, token, keys, basic=basic, names_itself=names_itself)
 
     async def _exchanged(self, document: _Document, code: str, verifier: str) -> str:
         form = {

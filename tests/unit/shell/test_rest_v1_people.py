@@ -70,7 +70,7 @@ async def test_a_browser_gets_a_cookie_that_no_script_and_no_other_site_has(face
 
     cookie = {"cookie": f"{COOKIE}={value}"}
     with_token = cookie | {"x-csrf-token": begun.json()["csrf_token"]}
-    url, body = "/api/v1/people/anna/sessions/end", {}
+    url, body = "/api/v1/people/anna/sessions/end", None
     assert (await face.ask("GET", "/api/v1/me", headers=cookie)).status == 200
     for forged in (
         cookie,

@@ -128,7 +128,8 @@ def _check_parties(claims: Claims, expected: Expected) -> None:
 
 
 def _check_times(claims: Claims, now: float) -> None:
-    times = {name: claims.get(name) for name in ("exp", "iat", "nbf", "auth_time") if claims.get(name) is not None}
+    named = ("exp", "iat", "nbf", "auth_time")
+    times: dict[str, Any] = {name: claims[name] for name in named if claims.get(name) is not None}
     for name, value in times.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadToken(f"its {name} is no time")
