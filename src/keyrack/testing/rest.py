@@ -94,21 +94,7 @@ class Face:
 
     async def person(self, name: str, *grants: Grant, roles: frozenset[Role] = frozenset()) -> str:
         """A person with these grants in the catalog, and an API key of theirs, which is answered."""
-        now = int(time.time())
-        person = Person(identifier=str(uuid.uuid4()), name=name, grants=frozenset(grants), created_at=now)
-        identifier = uuid.uuid4().hex
-        token = tokens.new_api_key(identifier)
-        key = ApiKey(
-            identifier=identifier,
-            person=person.identifier,
-            name="tests",
-            digest=tokens.digest(token),
-            roles=roles,
-            created_at=now,
-            last_used_at=now,
-        )
-        await self.catalog.commit(Unit(entries=(), people=PeopleChanges(persons=(person,), api_keys=(key,))))
-        return token
+        return await person_in(self.catalog, name, *grants, roles=roles)
 
     async def instance(self, name: str, **fields: Any) -> Instance:
         """An instance in the catalog, installed, of a key manager ``embedded``."""
@@ -147,6 +133,25 @@ class Face:
         if octets:
             sent.setdefault("content-length", str(len(octets)))
         return await asked(self.app, method, url, headers=sent, body=octets, address=address)
+
+
+async def person_in(catalog: SqliteCatalog, name: str, *grants: Grant, roles: frozenset[Role] = frozenset()) -> str:
+    """Enter a person with these grants and an API key, narrowed to ``roles``; the key."""
+    now = int(time.time())
+    person = Person(identifier=str(uuid.uuid4()), name=name, grants=frozenset(grants), created_at=now)
+    identifier = uuid.uuid4().hex
+    token = tokens.new_api_key(identifier)
+    key = ApiKey(
+        identifier=identifier,
+        person=person.identifier,
+        name="tests",
+        digest=tokens.digest(token),
+        roles=roles,
+        created_at=now,
+        last_used_at=now,
+    )
+    await catalog.commit(Unit(entries=(), people=PeopleChanges(persons=(person,), api_keys=(key,))))
+    return token
 
 
 async def asked(

@@ -18,7 +18,7 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.rights import Grant, Role
 from keyrack.embedded.root_keys.unlock import KeyFile
-from keyrack.ports.back_office import BackOfficeUnavailable, OnBehalf
+from keyrack.ports.back_office import BackOfficeUnavailable, OnBehalf, WorkerHealth
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason
 from keyrack.ports.people import PeopleChanges
@@ -351,8 +351,8 @@ async def test_a_catalog_that_takes_no_commit_is_not_ready(tmp_path: Path) -> No
 
 
 def test_no_process_and_one_that_does_not_listen() -> None:
-    silent: Sequence[Any] = [condition.WorkerHealth(worker=0, listening=False, committing=False, at=0)]
+    silent: Sequence[Any] = [WorkerHealth(worker=0, listening=False, committing=False, at=0)]
     assert reasons([], 0, 15) == ["no serving process is there"]
     assert reasons(silent, 0, 15) == ["no serving process takes KMIP connections"]
-    well = condition.WorkerHealth(worker=1, listening=True, committing=True, at=0)
+    well = WorkerHealth(worker=1, listening=True, committing=True, at=0)
     assert reasons([*silent, well], 0, 15) == []

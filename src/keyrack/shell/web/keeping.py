@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from keyrack.shell.config import Config
+from keyrack.shell.config import WEB_ADDRESS_FILE, Config
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class WebKeeper:
         """``file`` is the configuration, which the process reads for itself."""
         self._command = (sys.executable, "-P", "-m", "keyrack.shell.web", str(file.absolute()))
         self._environment = environment(config, os.environ)
+        self._told = config.run_directory / WEB_ADDRESS_FILE
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -82,6 +83,8 @@ class WebKeeper:
             return await process.wait()
         finally:
             self._process = None
+            # One that was killed has left its address behind.
+            self._told.unlink(missing_ok=True)
             if process.returncode is None:
                 await _ended(process)
 
