@@ -52,6 +52,12 @@ class Api(Table):
         default=15, ge=1, le=1440, description="Time after the last request when a log-in is over."
     )
     session_hours: int = Field(default=12, ge=1, le=168, description="Time after which a log-in is over in any case.")
+    requests_per_second: int = Field(
+        default=50,
+        ge=1,
+        le=100_000,
+        description="Requests of one person, and of one address; six times as many at once. More are answered 429.",
+    )
     readiness_seconds: int = Field(
         default=15,
         ge=6,

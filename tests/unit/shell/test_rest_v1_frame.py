@@ -187,9 +187,9 @@ async def test_who_guesses_tokens_is_slowed_down(tmp_path: Path) -> None:
         told = [(await face.ask("GET", "/api/v1/instances", "krk_wrong")).status for _ in range(4)]
         assert told == [401, 401, 401, 429]
         answer = await face.ask("GET", "/api/v1/instances", mara)
-        assert (answer.status, int(answer.headers["retry-after"]) > 10) == (429, True)
-        elsewhere = await face.ask("GET", "/api/v1/instances", mara, address=("192.0.2.8", 1))
-        assert elsewhere.status == 200
+        assert answer.status == 200
+        elsewhere = await face.ask("GET", "/api/v1/instances", "krk_wrong", address=("192.0.2.8", 1))
+        assert elsewhere.status == 401
 
 
 async def test_one_caller_and_one_address_have_a_rate(tmp_path: Path) -> None:

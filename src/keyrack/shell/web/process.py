@@ -20,6 +20,7 @@ from keyrack.shell.config import WEB_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.office import open_catalog
 from keyrack.shell.private_memory import keep_memory_private
+from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.serving import Listening, Open, serving
 from keyrack.shell.rest.v1.app import AdministrationFace
 from keyrack.shell.rest.v1.premises import BOUNDS, Premises
@@ -60,6 +61,7 @@ async def web(config: Config) -> AsyncIterator[Open]:
             back_office=BackOfficeLine(config.run_directory),
             ends=Ends(idle=config.api.session_minutes * 60, longest=config.api.session_hours * 3600),
             config=config,
+            bounds=bounds_of(config),
         )
         try:
             premises.hosts = hosts_of(config, listening.certificate)
@@ -81,6 +83,13 @@ def listening_of(config: Config) -> Listening:
         key=config.path(config.api.key or config.kmip.key),
         bounds=replace(BOUNDS, head=HEAD),
     )
+
+
+def bounds_of(config: Config) -> Bounds:
+    """What one person and one address may take."""
+    each_second = config.api.requests_per_second
+    rate = Rate(each_second=each_second, burst=6 * each_second)
+    return replace(BOUNDS, per_address=rate, per_caller=rate)
 
 
 def hosts_of(config: Config, certificate: Path) -> frozenset[str]:

@@ -61,7 +61,9 @@ async def visit_of(request: Request) -> Visit:
     try:
         who = await premises.recognise(token, address, request.state.correlation)
     except Unauthenticated:
-        premises.strangers.take(stranger)
+        # Who has a token is let in whatever others of the same address show: nobody guesses 256 bits.
+        if wait := premises.strangers.take(stranger):
+            raise too_many(wait) from None
         raise
     request.state.initiator = who.initiator
     if wait := premises.callers.take(who.initiator):
