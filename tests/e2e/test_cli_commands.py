@@ -343,10 +343,19 @@ def test_answers_through_a_pipe_are_plain(deployment: Deployment) -> None:
     done = deployment.run("cert", "list")
 
     assert "\x1b" not in done.stdout
-    assert done.stdout.splitlines()[0].split() == ["FINGERPRINT", "INSTANCE", "SUBJECT", "EXPIRES", "DAYS", "LEFT"]
+    assert done.stdout.splitlines()[0].split() == [
+        "FINGERPRINT",
+        "INSTANCE",
+        "SUBJECT",
+        "EXPIRES",
+        "DAYS",
+        "LEFT",
+        "TO",
+        "DO",
+    ]
 
 
-def test_sighup_reads_the_server_certificate_again(tmp_path: Path) -> None:
+def test_the_server_certificate_is_read_again_by_itself_and_at_sighup(tmp_path: Path) -> None:
     """And one that is of no use changes nothing."""
     running = serve(tmp_path / "k")
     deployment = running.deployment
@@ -356,8 +365,6 @@ def test_sighup_reads_the_server_certificate_again(tmp_path: Path) -> None:
         pair = server(deployment.authority)
         (deployment.directory / "tls/server.pem").write_bytes(pair.pem)
         (deployment.directory / "tls/server.key").write_bytes(pair.key_pem)
-        before = deployment.run("status", check=False).returncode
-        deployment.process.send_signal(signal.SIGHUP)
         assert within(2, lambda: deployment.run("status", check=False).returncode == 0)
         (deployment.directory / "tls/server.pem").write_text("nonsense")
         deployment.process.send_signal(signal.SIGHUP)
@@ -365,7 +372,7 @@ def test_sighup_reads_the_server_certificate_again(tmp_path: Path) -> None:
         assert is_let_in(running, running.client)
     finally:
         code = deployment.stop()
-    assert (before, code) == (3, 0)
+    assert code == 0
 
 
 def test_the_log_is_one_json_object_a_line(deployment: Deployment) -> None:

@@ -21,6 +21,8 @@ from keyrack.service.care.reconcile import reconcile
 from keyrack.service.care.validation import Heard, every
 from keyrack.service.care.withdrawals import Withdrawals
 from keyrack.service.moves.rewrap import Rewrapped, rewrap_instance
+from keyrack.service.office.expiry import LOOK_EVERY as EXPIRY_EVERY
+from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config, Kmip
@@ -30,8 +32,9 @@ from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.serving import serving
-from keyrack.shell.office import open_catalog, open_key_managers, windows_of
+from keyrack.shell.office import clock, open_catalog, open_key_managers, windows_of
 from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.taken import Taken
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.tracing import metering
@@ -119,6 +122,17 @@ class House:
     async def _changed(self, gone: frozenset[str]) -> None:
         self.desk.sessions.forget()
         self.doorkeeping.changed(gone)
+
+    async def watch_expiry(self) -> None:
+        """Raise alarms about certificates that come to their end, for ever; one process of a deployment is enough."""
+        kmip = self.config.kmip
+        pair = ServerPair(self.config.path(kmip.certificate), self.config.path(kmip.key))
+        while True:
+            try:
+                await raise_alarms(self.catalog, pair.lapsing(), clock)
+            except CatalogUnavailable as error:
+                log.warning("expiry alarms are put off: %s", error)
+            await asyncio.sleep(EXPIRY_EVERY)
 
     async def watch_certificate(self) -> None:
         """Show the server's certificate as its files hold it, for ever."""

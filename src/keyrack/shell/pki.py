@@ -91,9 +91,14 @@ def issue_server(
     authority: Pair, names: Sequence[str], *, now: datetime, key: PrivateKey, days: int = SERVER_DAYS
 ) -> Pair:
     """The certificate of the KMIP listener, for these host names and addresses."""
-    alternative = x509.SubjectAlternativeName([_general_name(name) for name in names])
+    alternative = alternative_names(names)
     purpose = ExtendedKeyUsageOID.SERVER_AUTH
     return _issue(authority, names[0], now=now, key=key, days=days, purpose=purpose, alternative=alternative)
+
+
+def alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
+    """Host names and addresses as a certificate has them."""
+    return x509.SubjectAlternativeName([_general_name(name) for name in names])
 
 
 def issue_client(authority: Pair, common_name: str, *, now: datetime, key: PrivateKey, days: int = CLIENT_DAYS) -> Pair:

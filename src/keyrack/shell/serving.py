@@ -22,6 +22,7 @@ from keyrack.shell.kmip_server import bound
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.private_memory import keep_memory_private
+from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.service_manager import notify
 from keyrack.shell.unsealing import StillSealed
 from keyrack.shell.workers import Worker, run_workers
@@ -75,6 +76,7 @@ def serve(
         # Before the processes part, so that a person is asked once and not by each of them.
         once.ask_all(config)
         kmip = config.kmip
+        ServerPair(config.path(kmip.certificate), config.path(kmip.key)).finish()
         return run_workers(
             lambda worker: _run(_Start(config, ready, once.answers, file), worker),
             host=kmip.host,
@@ -142,6 +144,7 @@ async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]
     duties += [house.doorkeeping.note_seen(), house.watch_certificate()]
     if chores:
         duties += [house.reconcile(), house.care(), house.purge(), keep_schedule(house.key_managers)]
+        duties += [house.watch_expiry()]
         duties += [keep_journal(house.config, house.catalog)]
     house.doorkeeping.open()
     tasks = [asyncio.create_task(duty) for duty in duties]

@@ -104,6 +104,7 @@ class Piece:
 
 _BLOCK = re.compile(r"-----\s*BEGIN ([A-Z0-9 ]+?)\s*-----(.*?)-----\s*END \1\s*-----", re.DOTALL)
 _BEGIN = re.compile(r"-----\s*BEGIN ([A-Z0-9 ]+?)\s*-----")
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _HEADER = re.compile(r"^[A-Za-z0-9-]+: .*$", re.MULTILINE)
 _PROSE: Final = (
@@ -136,6 +137,13 @@ def pieces(material: bytes) -> Sequence[Piece]:
         # The lines around it were lost on the way; what it is shows all the same.
         return (_piece(_bytes_of(bare, Kind.CERTIFICATE)),)
     return ()
+
+
+def kinds_of(material: bytes | bytearray) -> Sequence[Kind]:
+    """What PEM blocks are in it, by their labels alone; their insides are not looked at, and nothing is copied."""
+    labels = (match[1].decode() for match in _LABEL.finditer(material))
+    found = [LABELS.get(label, Kind.UNKNOWN) for label in labels]
+    return [Kind.ENCRYPTED_KEY, *found] if b"Proc-Type: 4,ENCRYPTED" in material else found
 
 
 def certificates_in(material: bytes) -> Sequence[x509.Certificate]:
