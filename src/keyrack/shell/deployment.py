@@ -10,13 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.journals.signing import load_or_make
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded.root_keys.unlock import KeyFile, Unlock
 from keyrack.service.office.administration import Administrator
 from keyrack.shell import pki
 from keyrack.shell.config import load
+from keyrack.shell.config_journal import JournalTable
 from keyrack.shell.first_person import enter_first_person
 
+SIGNING_KEY = JournalTable().signing_key
+"""The file of the key that signs the journal's checkpoints."""
 INTEGRITY_KEY = "integrity.key"
 """The file of the integrity root, of a deployment without an embedded key manager."""
 
@@ -53,7 +57,16 @@ class Plan:
 
     def taken(self) -> list[Path]:
         """What is there already and would have to be overwritten."""
-        made = ("catalog.db", "keystore", "keystore.db", "keystore.revision", "keystore.key", INTEGRITY_KEY, "tls")
+        made = (
+            "catalog.db",
+            "keystore",
+            "keystore.db",
+            "keystore.revision",
+            "keystore.key",
+            INTEGRITY_KEY,
+            "tls",
+            "journal",
+        )
         return [path for path in (self.config, *(self.directory / name for name in made)) if path.exists()]
 
 
@@ -95,6 +108,7 @@ def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -
             plan.opener.create()
         EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener).house.close()
     SqliteCatalog.create(plan.directory / "catalog.db")
+    load_or_make(plan.directory / SIGNING_KEY)
     tls = plan.directory / "tls"
     tls.mkdir(mode=0o700)
     authority = pki.make_authority(f"{plan.deployment} authority", now=now, key=pki.make_key(plan.authority_key))

@@ -1,9 +1,6 @@
 """``keyrack audit``: the journals of the deployment and of its key managers, and whether anybody has changed them."""
 
-import json as jsonlib
-import re
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,36 +8,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keyrack.shell.cli import FAILED, OK, screen
-from keyrack.shell.cli.failures import WrongUse
+from keyrack.shell.cli import audit_keeping, audit_reading, audit_verifying, screen
+from keyrack.shell.cli.audit_options import OfKey, show
 from keyrack.shell.cli.options import ConfigFile, ask_passphrase, in_office
 
 if TYPE_CHECKING:
-    from keyrack.domain.checkpoints import Head
     from keyrack.domain.instances import Instance
     from keyrack.embedded.house import House
-    from keyrack.ports.catalog import JournalRecord
-    from keyrack.service.journal.chain import Verdict
     from keyrack.shell.config import Config
     from keyrack.shell.office import Office
 
-app = typer.Typer(name="audit", help="The journal: who did what.", no_args_is_help=True)
+app = typer.Typer(name="audit", help="The journal: who did what, and the proof of it.", no_args_is_help=True)
 
 CatalogOnly = Annotated[
     bool, typer.Option("--catalog-only", help="Leave out what the key managers wrote; they need not open then.")
 ]
 
-_PAGE = 2000
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 @app.command()
 def verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="An exported journal, in the place of the deployment's.", show_default=False
+        ),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Heads that 'audit verify --json' printed before: shows what was cut off since."
+            metavar="FILE",
+            help="What was kept elsewhere: exported checkpoints, or heads that 'audit verify --json' printed.",
         ),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The public key that has to have signed the checkpoints.")
     ] = None,
     catalog_only: CatalogOnly = False,
     config: ConfigFile = None,
@@ -48,55 +49,21 @@ def verify(
 ) -> None:
     """See whether the journal is as written.
 
-    That of the catalog and those of the key managers. Exit code 0 when all are, 1 when not.
+    That of the catalog, by its chains and its signed checkpoints, and those of the key managers; or an exported one.
+    Exit code 0 when all are, 1 when not.
     """
-    import asyncio
-
-    from keyrack.service.journal.chain import verify as walk
-    from keyrack.shell import journals
-
-    checkpoints = _checkpoints(against)
-    with _key_managers(config, none=catalog_only) as (houses, closed):
-        verdicts = [journals.verify(name, house, checkpoints) for name, house in houses.items()]
-        elsewhere = {journals.chain_of(name) for name in (*houses, *closed)}
-    if catalog_only:
-        elsewhere = {each.chain for each in checkpoints if each.chain.startswith(journals.chain_of(""))}
-
-    async def look(office: "Office") -> "Verdict":
-        kept = [each for each in checkpoints if each.chain not in elsewhere]
-        records = _records(office, asyncio.get_running_loop())
-        return await asyncio.to_thread(lambda: walk(records, kept))
-
-    verdict = journals.together([in_office(config, look), *verdicts])
-    if json:
-        screen.as_json(_json(verdict, closed))
-    else:
-        _tell(verdict, closed, kept_elsewhere=against is not None)
-    raise typer.Exit(FAILED if verdict.flaws or closed else OK)
-
-
-def _tell(verdict: "Verdict", closed: Mapping[str, str], *, kept_elsewhere: bool) -> None:
-    for flaw in verdict.flaws:
-        screen.say(f"{screen.paint('✗', 'red')} {flaw.chain} {flaw.sequence}: {flaw.what}")
-    for name, why in closed.items():
-        screen.say(f"{screen.paint('✗', 'red')} the journal of the key manager {name!r} was not looked at: {why}")
-    heads = ", ".join(f"{head.chain} {head.sequence}" for head in verdict.heads)
-    records, chains = screen.count(verdict.records, "record"), screen.count(len(verdict.heads), "chain")
-    told = f"{records} in {chains} ({heads or 'none'})"
-    if verdict.flaws:
-        screen.say(f"The journal is not as it was written: {screen.count(len(verdict.flaws), 'flaw')} in {told}.")
-    elif closed:
-        screen.say(f"What was looked at is as it was written: {told}. --catalog-only leaves the key managers out.")
-    else:
-        screen.say(f"{screen.paint('✓', 'green')} The journal is as it was written: {told}.")
-        if not kept_elsewhere:
-            screen.say("Keep what 'audit verify --json' prints elsewhere: --against it, a cut end shows too.")
+    if file is not None:
+        raise typer.Exit(audit_verifying.of_export(file, key, json=json))
+    evidence = audit_verifying.gathered(against, key)
+    with key_managers(config, none=catalog_only) as (houses, closed):
+        elsewhere, others = audit_verifying.of_key_managers(houses, closed, evidence, catalog_only=catalog_only)
+    raise typer.Exit(audit_verifying.of_deployment(config, evidence, others, elsewhere, closed, json=json))
 
 
 @app.command("list")
 def list_all(
     instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="Only this instance's.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="ID", help="Only what concerns this key or certificate.")] = None,
+    key: OfKey = None,
     last: Annotated[int, typer.Option(min=1, help="How many records, the last ones.")] = 20,
     catalog_only: CatalogOnly = False,
     config: ConfigFile = None,
@@ -108,57 +75,59 @@ def list_all(
     done with its root key.
     """
 
-    async def look(office: "Office") -> "tuple[list[dict[str, Any]], Instance | None]":
-        wanted = await office.administration.instance(instance) if instance else None
-        found: deque[dict[str, Any]] = deque(maxlen=last)
-        async for record in office.administration.journal():
-            entry = _entry(record.chain, record)
-            if (wanted is None or wanted.identifier == entry["instance"]) and _concerns(entry, key):
-                found.append(entry)
-        return list(found), wanted
+    async def look(office: "Office") -> "tuple[list[Mapping[str, Any]], Instance | None]":
+        from keyrack.service.journal.reading import Wanted, search
 
-    entries, wanted = in_office(config, look)
-    with _key_managers(config, none=catalog_only) as (houses, closed):
+        desk, found, before = office.administration, list[Mapping[str, Any]](), None
+        wanted = await desk.instance(instance) if instance else None
+        while len(found) < last:
+            page = await search(
+                desk,
+                office.catalog,
+                Wanted(instance=instance or "", key=key or ""),
+                before=before,
+                limit=last - len(found),
+            )
+            found += page.events
+            before = page.before
+            if before is None:
+                break
+        return found, wanted
+
+    events, wanted = in_office(config, look)
+    with key_managers(config, none=catalog_only) as (houses, closed):
         for name, house in houses.items():
-            told = _told_by(name, house, wanted)
-            entries += deque((entry for entry in told if _concerns(entry, key)), maxlen=last)
+            events += _told_by(name, house, wanted, key, last)
     for name, why in closed.items():
         screen.warn(f"what the key manager {name!r} wrote is missing here: {why}")
-    entries = sorted(entries, key=lambda entry: int(entry["at"]))[-last:]
-    if json:
-        screen.as_json(entries)
-        return
-    columns = ("at", "action", "outcome", "target", "initiator", "address")
-    rows = [
-        [screen.brief(screen.instant(entry["at"] // 1000)), *(entry[column] for column in columns[1:])]
-        for entry in entries
-    ]
-    screen.table(columns, [[_short(str(cell)) for cell in row] for row in rows])
+    show(sorted(events, key=lambda event: str(event["eventTime"]))[-last:], json=json)
 
 
-def _concerns(entry: Mapping[str, Any], key: str | None) -> bool:
-    return key is None or str(entry["target"]).startswith(key)
+def _told_by(
+    name: str, house: "House", wanted: "Instance | None", key: str | None, last: int
+) -> "Iterator[Mapping[str, Any]]":
+    """The last events of a key manager, or of those about the root key of the instance that is wanted."""
+    from collections import deque
 
-
-def _entry(chain: str, record: "JournalRecord") -> dict[str, Any]:
-    return {"chain": chain, "sequence": record.sequence, **jsonlib.loads(record.text)}
-
-
-def _told_by(name: str, house: "House", wanted: "Instance | None") -> Iterator[dict[str, Any]]:
-    """The records of a key manager, or those about the root key of the instance that is wanted."""
+    from keyrack.domain import cadf
+    from keyrack.domain.cadf import Place
+    from keyrack.service.journal.naming import entry_of
     from keyrack.shell import journals
 
     if wanted is not None and wanted.key_manager.partition("/")[0] != name:
         return
+    found: deque[Mapping[str, Any]] = deque(maxlen=last)
     with house.reading() as reading:
         for record in journals.records(reading):
-            entry = _entry(journals.chain_of(name), record)
-            if wanted is None or entry["target"] == wanted.root_key:
-                yield entry
+            entry = entry_of(record)
+            if (wanted is None or entry.target == wanted.root_key) and entry.target.startswith(key or ""):
+                place = Place(journals.chain_of(name), record.sequence, record.hash, record.number)
+                found.append(cadf.event(entry, place))
+    yield from found
 
 
 @contextmanager
-def _key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[str, House], dict[str, str]]]":
+def key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[str, House], dict[str, str]]]":
     """The embedded key managers that open, by name, and why the others do not; all of them left out with ``none``."""
     from keyrack.shell.config import find, load
     from keyrack.shell.config_problems import ConfigError
@@ -179,41 +148,5 @@ def _key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[st
             house.close()
 
 
-def _short(cell: str) -> str:
-    # A fingerprint is told by its beginning, as everywhere else; --json has the whole of it.
-    start = cell.removeprefix("CertificateID-")
-    if len(start) == 64:
-        return start[:16]
-    return (screen.shortened(cell) or "") if _UUID.fullmatch(cell) else cell
-
-
-def _records(office: "Office", loop: Any) -> "Iterator[JournalRecord]":
-    """The journal page by page, for a walk in another thread: however long it is, one page is in memory."""
-    import asyncio
-
-    after = 0
-    while page := asyncio.run_coroutine_threadsafe(office.catalog.journal(after, _PAGE), loop).result():
-        yield from page
-        after = page[-1].number
-
-
-def _checkpoints(file: Path | None) -> "list[Head]":
-    from keyrack.domain.checkpoints import Head
-
-    if file is None:
-        return []
-    try:
-        heads = jsonlib.loads(file.read_text(encoding="utf-8"))["heads"]
-        return [Head(head["chain"], int(head["sequence"]), bytes.fromhex(head["hash"])) for head in heads]
-    except (ValueError, KeyError, TypeError):
-        raise WrongUse(f"{file} does not hold heads; make it with 'keyrack audit verify --json > FILE'") from None
-
-
-def _json(verdict: "Verdict", closed: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "sound": not verdict.flaws and not closed,
-        "records": verdict.records,
-        "heads": [{"chain": h.chain, "sequence": h.sequence, "hash": h.hash.hex()} for h in verdict.heads],
-        "flaws": [{"chain": f.chain, "sequence": f.sequence, "what": f.what} for f in verdict.flaws],
-        "not_looked_at": [{"key_manager": name, "why": why} for name, why in closed.items()],
-    }
+audit_reading.register(app)
+audit_keeping.register(app)
