@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from keyrack.domain.instances import Hierarchy, Instance
+from keyrack.domain.rights import Right
 from keyrack.ports.catalog import Catalog, CatalogUnavailable, InstanceChanged
 from keyrack.service.office.administration import Administration, Refused
 from keyrack.service.vault.envelope import Vault
@@ -83,6 +84,7 @@ async def unseal(administration: Administration, name: str) -> tuple[Instance, b
 async def _change(administration: Administration, name: str, sealed_at: int | None) -> tuple[Instance, bool]:
     for _ in range(ATTEMPTS):
         instance = await administration.instance(name)
+        administration.require(Right.INSTANCE_SEAL, instance.identifier)
         if (instance.sealed_at is None) == (sealed_at is None):
             return instance, False
         changed = replace(instance, sealed_at=sealed_at)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -10,7 +11,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.shell.rest.serving import Open
-from keyrack.shell.rest.v1 import api_keys, health, instances, key_managers, metrics, people, sessions
+from keyrack.shell.rest.v1 import (
+    api_keys,
+    health,
+    instance_rules,
+    instances,
+    key_managers,
+    metrics,
+    oidc,
+    pages_of_log_in,
+    people,
+    sessions,
+)
 from keyrack.shell.rest.v1.door import Door
 from keyrack.shell.rest.v1.openapi import described
 from keyrack.shell.rest.v1.premises import Premises
@@ -22,9 +34,11 @@ DOCUMENT: Final = f"{ROOT}/openapi.json"
 ROUTERS: Final[Sequence[APIRouter]] = (
     sessions.opened,
     sessions.router,
+    oidc.opened,
     people.router,
     api_keys.router,
     instances.router,
+    instance_rules.router,
     key_managers.router,
     health.router,
 )
@@ -52,27 +66,15 @@ class AdministrationFace:
 
     def document(self) -> Mapping[str, Any]:
         """The OpenAPI document."""
-        return described(self.app)
+        description: Mapping[str, Any] = self.app.state.description
+        return description
 
 
 def _made(premises: Premises, routers: Sequence[APIRouter]) -> FastAPI:
-    app = FastAPI(
-        title="Keyrack administration",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry=None,
-        generate_unique_id_function=_name_of,
-    )
+    app = _routed(routers)
     app.state.premises = premises
-    for router in routers:
-        app.include_router(router, prefix=ROOT)
-    app.include_router(health.opened)
-    app.include_router(metrics.opened)
-
-    # Written once, while nobody waits: anybody may ask for it, without a token.
-    document = Response(json.dumps(described(app), separators=(",", ":")).encode(), media_type=JSON)
+    app.state.description = _description() if routers is ROUTERS else described(_routed(routers))
+    document = Response(json.dumps(app.state.description, separators=(",", ":")).encode(), media_type=JSON)
 
     async def openapi() -> Response:
         return document
@@ -82,6 +84,30 @@ def _made(premises: Premises, routers: Sequence[APIRouter]) -> FastAPI:
         app.add_exception_handler(kind, handler)
     app.add_middleware(Door, premises=premises)
     return app
+
+
+def _routed(routers: Sequence[APIRouter]) -> FastAPI:
+    app = FastAPI(
+        title="Keyrack administration",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=None,
+        generate_unique_id_function=_name_of,
+    )
+    for router in routers:
+        app.include_router(router, prefix=ROOT)
+    app.include_router(health.opened)
+    app.include_router(pages_of_log_in.opened)
+    app.include_router(metrics.opened)
+    return app
+
+
+@cache
+def _description() -> Mapping[str, Any]:
+    """Made once for all faces of a process, while nobody waits: anybody may ask for it, without a token."""
+    return described(_routed(ROUTERS))
 
 
 def _name_of(route: APIRoute) -> str:

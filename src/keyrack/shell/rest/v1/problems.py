@@ -55,6 +55,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "certificate-elsewhere": Kind(409, "The certificate belongs to another instance"),
     "limit-reached": Kind(409, "There are as many as there may be"),
     "wrong-status": Kind(409, "Its status does not allow it"),
+    "wrong-status": Kind(409, "The instance is not where that could be done"),
     "still-in-use": Kind(409, "Something else hangs on it"),
     "confirmation-needed": Kind(409, "The act may stop machines, and must be confirmed"),
     "key-manager-refused": Kind(409, "The key manager does not allow it"),
@@ -81,6 +82,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unavailable": Kind(503, "It does not work now"),
     "key-manager-unavailable": Kind(503, "The key manager cannot be reached"),
     "not-ready": Kind(503, "Keys are not handed out"),
+    "provider-unavailable": Kind(503, "The log-in provider cannot be used"),
     "back-office-unavailable": Kind(503, "No serving process answers"),
     "second-person-needed": Kind(202, "It waits for a second person"),
 }
