@@ -1,4 +1,4 @@
-"""Instances over REST: made, configured, changed, limited and removed by those who may, as others see them or do not."""
+"""Instances over REST: made, configured, changed, limited and removed by those who may, and hidden from others."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace

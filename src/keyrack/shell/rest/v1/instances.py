@@ -8,6 +8,7 @@ from fastapi import Response
 from pydantic import Field
 
 from keyrack.domain.instances import Instance, Storage
+from keyrack.domain.rights import Right
 from keyrack.service.office import installing, instances, safe_removal, seals
 from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
 from keyrack.shell.rest.v1.callers import Caller, Visit
@@ -233,6 +234,7 @@ async def seal_instance(
 ) -> InstanceShown:
     """Keep every key of an instance from everybody, within a second, until it is unsealed."""
     found = await caller.administration.instance(instance)
+    caller.administration.require(Right.INSTANCE_SEAL, found.identifier)
     if found.sealed_at is None and (body is None or body.confirmation != found.name):
         raise ConfirmationNeeded(
             f"while instance {found.name!r} is sealed, hosts that restart get no key of it",
