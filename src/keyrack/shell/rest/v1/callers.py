@@ -56,8 +56,6 @@ async def visit_of(request: Request) -> Visit:
     address = address_of(request)
     token = _token(request)
     stranger = home(address.rpartition(":")[0])
-    if wait := premises.strangers.wait(stranger):
-        raise too_many(wait)
     try:
         who = await premises.recognise(token, address, request.state.correlation)
     except Unauthenticated:
