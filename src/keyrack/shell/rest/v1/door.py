@@ -99,9 +99,12 @@ class _Sent:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            own = list(message.get("headers", ()))
+            named = {name for name, _ in own}
             message["headers"] = [
-                *message.get("headers", ()),
-                *_ALWAYS,
+                *own,
+                # A page says itself what its one script may do.
+                *(each for each in _ALWAYS if each[0] not in named),
                 (b"date", formatdate(usegmt=True).encode()),
                 (b"x-request-id", self._correlation.encode()),
             ]

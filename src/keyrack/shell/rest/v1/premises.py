@@ -15,6 +15,7 @@ from keyrack.service.people.passwords import Passwords
 from keyrack.shell.config import Config
 from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
+from keyrack.shell.oidc import Provider
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate
 from keyrack.shell.rest.v1.readiness import Looking
@@ -47,6 +48,8 @@ class Premises:
     hosts: Collection[str] = frozenset({"localhost", "127.0.0.1", "::1"})
     """What the server is called: names and addresses in its certificate, lower case, without port."""
     passwords: Passwords = field(default_factory=Passwords)
+    provider: Provider | None = None
+    """Of log-ins elsewhere; opened when it is first asked for."""
     meter: WebMeter = field(default_factory=WebMeter)
     scrape: Scrape | None = None
     """What answers ``/metrics``; made where there is a configuration."""
