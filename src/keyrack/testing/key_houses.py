@@ -1,13 +1,17 @@
 """Embedded key managers for tests: real files, a clock that is set, one instance, and callers with chosen roles."""
 
 import uuid
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from keyrack.embedded.call import Call, Caller
 from keyrack.embedded.house import House, Waits
 from keyrack.embedded.iam.records import ApiKey, Grant, ServiceId
 from keyrack.embedded.iam.rights import Role
+from keyrack.embedded.iam.signing import generated, make_first
 from keyrack.embedded.instances import KeyManagerInstance, KeyRing
 from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.unlock import KeyFile
@@ -99,3 +103,13 @@ def revision(house: House) -> int:
     """How many changes the database has seen: the same number means that nothing was written."""
     with house.reading() as reading:
         return reading.revision
+
+
+def sign_with_one_key(house: House) -> None:
+    """Give a house a key that signs its tokens which the houses of many tests share; to make one takes longer."""
+    make_first(house, _signing_key)
+
+
+@cache
+def _signing_key() -> RSAPrivateKey:
+    return generated()

@@ -21,7 +21,7 @@ from keyrack.shell.rest.key_protect.app import KeyProtectFace
 from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.shell.rest.serving import Listening, serving
 from keyrack.testing.certificates import Algorithm, authority, server
-from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE
+from keyrack.testing.key_houses import ADMINISTRATOR, INSTANCE, sign_with_one_key
 
 GRANT_TYPE = "urn:ibm:params:oauth:grant-type:apikey"
 PATIENCE = 30.0
@@ -139,6 +139,7 @@ def new_api_key(
     caller: Caller = ADMINISTRATOR,
 ) -> str:
     """The API key of a new service ID with these roles."""
+    sign_with_one_key(house)
     with house.reading() as reading:
         name = f"user {len(reading.service_ids())}"
     grants = [Grant(role=role, instance=instance, ring=ring, key=key) for role in roles]

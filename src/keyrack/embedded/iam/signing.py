@@ -5,7 +5,7 @@ only verifies never opens the private key.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -74,12 +74,17 @@ class Verifier:
         return self.until is None or self.until > now
 
 
-def make_first(house: House) -> None:
+def generated() -> RSAPrivateKey:
+    """A new private key."""
+    return generate_private_key(public_exponent=65537, key_size=BITS)
+
+
+def make_first(house: House, make: Callable[[], RSAPrivateKey] = generated) -> None:
     """Make the first key (a fifth of a second) unless there is one."""
     if _sealed(house, PRIVATE) is None:
         with _making:
             if _sealed(house, PRIVATE) is None:
-                _install(house, KEYRACK, "iam-identity.signing-key.create", first=True)
+                _install(house, KEYRACK, "iam-identity.signing-key.create", make(), first=True)
 
 
 def signing_key(house: House) -> RSAKey:
@@ -118,11 +123,10 @@ def rotate_signing_key(house: House, caller: Caller = KEYRACK) -> None:
     Raises :class:`TooEarly` where so many keys are in force that another would make every verification longer.
     """
     require_administrator(caller)
-    _install(house, caller, "iam-identity.signing-key.rotate", first=False)
+    _install(house, caller, "iam-identity.signing-key.rotate", generated(), first=False)
 
 
-def _install(house: House, caller: Caller, action: str, *, first: bool) -> None:
-    private = generate_private_key(public_exponent=65537, key_size=BITS)
+def _install(house: House, caller: Caller, action: str, private: RSAPrivateKey, *, first: bool) -> None:
     with house.database.change() as unit:
         kept = decode(PublicKeys, key_ring(house, unit)).keys
         if first and kept:

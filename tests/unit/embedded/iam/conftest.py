@@ -9,7 +9,7 @@ from keyrack.domain.secret import Secret
 from keyrack.embedded.house import House
 from keyrack.embedded.iam.service_ids import create_api_key, create_service_id
 from keyrack.embedded.iam.tokens import token_for
-from keyrack.testing.key_houses import ADMINISTRATOR, a_house
+from keyrack.testing.key_houses import ADMINISTRATOR, a_house, sign_with_one_key
 from keyrack.testing.tokens import ISSUER, MANAGER
 
 
@@ -31,4 +31,5 @@ def api_key(house: House) -> Secret:
 @pytest.fixture
 def token(house: House, api_key: Secret) -> str:
     """What it is exchanged for."""
+    sign_with_one_key(house)
     return token_for(house, api_key, ISSUER).access_token

@@ -38,7 +38,7 @@ def test_the_signing_key_is_made_once_for_all_threads_and_processes(
 def test_a_process_that_comes_second_with_the_first_key_drops_its_own(house: House, token: str) -> None:
     published = public_keys(house)
 
-    signing._install(house, ADMINISTRATOR, "test", first=True)
+    signing._install(house, ADMINISTRATOR, "test", signing.generated(), first=True)
 
     assert public_keys(house) == published
     assert signing_key(house).kid == header_of(token)["kid"]

@@ -1,6 +1,7 @@
 """The Key Protect API as one ASGI application: its routers, its layers, and its description of itself."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -71,26 +72,15 @@ class KeyProtectFace:
 
     def document(self) -> Mapping[str, Any]:
         """The OpenAPI document."""
-        return described(self.app)
+        description: Mapping[str, Any] = self.app.state.description
+        return description
 
 
 def _made(premises: Premises) -> FastAPI:
-    app = FastAPI(
-        title="Keyrack key manager",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry=None,
-    )
+    app = _routed()
     app.state.premises = premises
-    for router in ROUTERS:
-        app.include_router(router, prefix=ROOT)
-    app.include_router(iam.router)
-    app.include_router(health.router)
-
-    # Written once, while nobody waits: anybody may ask for it, without a token.
-    document = Response(bytes(encoded(described(app))), media_type=JSON)
+    app.state.description = _description()
+    document = Response(bytes(encoded(app.state.description)), media_type=JSON)
 
     async def openapi() -> Response:
         return document
@@ -100,3 +90,25 @@ def _made(premises: Premises) -> FastAPI:
         app.add_exception_handler(kind, handler)
     app.add_middleware(Door, premises=premises)
     return app
+
+
+def _routed() -> FastAPI:
+    app = FastAPI(
+        title="Keyrack key manager",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=None,
+    )
+    for router in ROUTERS:
+        app.include_router(router, prefix=ROOT)
+    app.include_router(iam.router)
+    app.include_router(health.router)
+    return app
+
+
+@cache
+def _description() -> Mapping[str, Any]:
+    """Made once for all faces of a process, while nobody waits: anybody may ask for it, without a token."""
+    return described(_routed())

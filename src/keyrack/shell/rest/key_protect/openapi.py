@@ -1,7 +1,6 @@
 """The description of the API (OpenAPI 3.1), made of what the calls tell of themselves."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -49,11 +48,6 @@ _HEADERS: Final = {
 
 def described(app: FastAPI) -> Mapping[str, Any]:
     """The document."""
-    return _described(app)
-
-
-@lru_cache(maxsize=4)
-def _described(app: FastAPI) -> Mapping[str, Any]:
     document = get_openapi(
         title=app.title,
         version="2.0.0",
@@ -92,7 +86,7 @@ def _calls(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Told]]:
 
 def methods_of(app: FastAPI, path: str) -> list[str]:
     """The methods that a path takes; none where there is no such path."""
-    paths = described(app)["paths"]
+    paths = app.state.description["paths"]
     # What stands there word for word is nothing's identifier.
     meant = [path] if path in paths else [each for each in paths if compile_path(each)[0].match(path)]
     return sorted({method.upper() for each in meant for method in paths[each]})

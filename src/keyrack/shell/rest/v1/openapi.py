@@ -1,7 +1,6 @@
 """The description of the API (OpenAPI 3.1), made of the routes and of the table of problems."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -48,11 +47,6 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def described(app: FastAPI) -> Mapping[str, Any]:
     """The document."""
-    return _described(app)
-
-
-@lru_cache(maxsize=4)
-def _described(app: FastAPI) -> Mapping[str, Any]:
     document = get_openapi(
         title="Keyrack administration",
         version="1.0.0",
@@ -79,7 +73,7 @@ def _described(app: FastAPI) -> Mapping[str, Any]:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods that a path takes; none where there is no such path."""
-    paths = described(app)["paths"]
+    paths = app.state.description["paths"]
     # What stands there word for word is nothing's identifier.
     meant = [path] if path in paths else [each for each in paths if compile_path(each)[0].match(path)]
     return sorted({method.upper() for each in meant for method in paths[each]})
