@@ -13,9 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from keyrack.testing.certificates import Algorithm, authority, client, server
 from keyrack.testing.process import READY_WITHIN, Served, serve
+
+# An example that takes long on a busy machine shows nothing.
+settings.register_profile("keyrack", deadline=None)
+settings.load_profile("keyrack")
 
 PYKMIP = Path(__file__).parents[1] / "bench" / "pykmip_server.py"
 
