@@ -45,11 +45,27 @@ REASONS: Final[Mapping[str, tuple[int, str]]] = {
     "Object Already Exists": (409, "Conflict"),
     "General Failure": (503, "Service Unavailable"),
     "undone": (424, "Failed Dependency"),
+    "identity": (401, "Unauthorized"),
+    "permission": (403, "Forbidden"),
+    "network": (403, "Forbidden"),
+    "policy": (403, "Forbidden"),
+    "absent": (404, "Not Found"),
+    "deleted": (410, "Gone"),
+    "state": (409, "Conflict"),
+    "ciphertext": (424, "Failed Dependency"),
+    "request": (400, "Bad Request"),
+    "unreachable": (504, "Gateway Timeout"),
+    "trust": (502, "Bad Gateway"),
+    "overloaded": (503, "Service Unavailable"),
+    "failing": (502, "Bad Gateway"),
+    "read-only": (403, "Forbidden"),
+    "other": (502, "Bad Gateway"),
     "forbidden": (403, "Forbidden"),
     "refused": (400, "Bad Request"),
     "unauthenticated": (401, "Unauthorized"),
 }
-"""Outcomes that are failures: a Result Reason's title, or the word of an administrative act; as HTTP would say it."""
+"""Outcomes that are failures: a Result Reason's title, a key manager's reason, or the word of an administrative act; as
+HTTP would say it."""
 _OTHERWISE: Final = (400, "Bad Request")
 
 _GRAVE: Final[Mapping[int, Severity]] = {

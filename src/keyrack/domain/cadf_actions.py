@@ -128,12 +128,20 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         "kms/secrets",
         "key",
         {
-            "activate": _W, "deactivate": _W, "compromise": _W, "restore": _W, "recover": _W, "destroy": _C,
+            "activate": _W, "deactivate": _W, "compromise": _W, "restore": _W, "reactivate": _W, "recover": _W,
+            "destroy": _C,
             "purge": _C, "withhold": _W, "rewrap": _N, "move": _W, "store": _N, "unstore": _N, "adopt": _W,
             "rebuild": _W, "repair": _W,
         },
     ),
-    "root-key": ("kms/secrets", "root key", {"move": _W, "destroy-material": _C}),
+    "root-key": (
+        "kms/secrets",
+        "root key",
+        {
+            "create": _N, "import": _N, "rotate": _W, "disable": _W, "enable": _W, "delete": _C, "restore": _W,
+            "purge": _C, "move": _W, "destroy-material": _C,
+        },
+    ),
     "standard-key": (
         "kms/secrets",
         "standard key",
@@ -149,10 +157,10 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         "person",
         {
             "add": _W, "change": _W, "rename": _N, "grant": _W, "revoke": _W, "remove": _W, "lock": _W, "unlock": _W,
-            "password": _W, "link": _W, "invite": _W,
+            "password": _W, "link": _W, "invite": _W, "disable": _W, "enable": _W,
         },
     ),
-    "session": ("kmip/sessions", "session", {"begin": _N, "end": _N, "refuse": _W, "lock": _W}),
+    "session": ("kmip/sessions", "session", {"begin": _N, "prove": _N, "end": _N, "refused": _W, "lock": _W}),
     "api-key": ("kmip/api-keys", "API key", {"add": _W, "create": _W, "revoke": _W, "remove": _W, "refuse": _W}),
     "journal": (
         "kmip/journal",
@@ -233,7 +241,8 @@ _OWN: Final = (
         _W,
         """iam-identity.account-serviceid.create iam-identity.account-serviceid.delete
         iam-identity.account-serviceid.update iam-identity.serviceid-apikey.create
-        iam-identity.serviceid-apikey.delete iam-identity.signing-key.create iam-identity.signing-key.rotate""",
+        iam-identity.serviceid-apikey.delete iam-identity.signing-key.create iam-identity.signing-key.rotate
+        iam-am.policy.create iam-am.policy.delete""",
     ),
     ("iam-identity/identities", _N, "iam-identity.serviceid-apikey.login"),
     (
