@@ -21,7 +21,7 @@ from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.inspection import Inspection, inspection, now
-from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener
+from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
 PATIENCE: Final = 30.0
 """Seconds for the look at one key manager."""
@@ -58,7 +58,7 @@ def misconfigured(error: ConfigError) -> Diagnosis:
 async def diagnose(config: Config, file: Path, administrator: Administrator) -> Diagnosis:
     """Look at everything that ``file`` configures; nothing is written, neither here nor in a key manager."""
     at = now()
-    findings = [_configuration(config, file), *_outside(config, at)]
+    findings = [_configuration(config, file), *_outside(config, at), *await look_at_processes(config)]
     try:
         async with inspection(config, administrator) as opened:
             health = await opened.health(at)
@@ -88,7 +88,7 @@ def _configuration(config: Config, file: Path) -> Finding:
 
 def _outside(config: Config, at: int) -> Iterator[Finding]:
     """What a client meets. That the server does not run is no failure of what the doctor looks at."""
-    for finding in (look_at_listener(config), *look_at_api(config)):
+    for finding in (look_at_listener(config), *look_at_web(config), *look_at_api(config)):
         level = Level.WARNING if finding.level is Level.FAILED else finding.level
         yield Finding(finding.what, level, finding.told, finding.act)
     yield look_at_certificate(config.path(config.kmip.certificate), at)

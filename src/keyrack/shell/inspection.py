@@ -1,18 +1,23 @@
 """A deployment, looked at without a server: its catalog, and those of its key managers that open without a person."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
 from keyrack.service.health.findings import Finding, Level
 from keyrack.service.health.health import Health, examine
 from keyrack.service.health.remedies import Acts
+from keyrack.service.health.whole import Terms, whole
+from keyrack.service.journal.notary import missing_since
 from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
-from keyrack.shell.office import Office, open_key_manager, open_office
+from keyrack.shell.journal_room import exported_of
+from keyrack.shell.office import Office, open_key_manager, open_office, windows_of
 from keyrack.shell.openers import out_of_hand
 from keyrack.shell.vaulting import terms_of
 
@@ -30,7 +35,10 @@ class Inspection:
         """All findings about catalog, instances, root keys and clients; ``at`` is seconds since 1970."""
         config = self.office.config
         terms = {name: terms_of(table) for name, table in config.key_managers.items()}
-        return await examine(self.office.catalog, self.key_managers, at, terms=terms, acts=acts_of(config))
+        catalog = self.office.catalog
+        health = await examine(catalog, self.key_managers, at, terms=terms, acts=acts_of(config))
+        rest = await whole(catalog, await whole_terms(config, catalog), at)
+        return Health([*health.findings, *rest], health.numbers)
 
 
 @asynccontextmanager
@@ -52,6 +60,23 @@ async def inspection(config: Config, administrator: Administrator) -> AsyncItera
             yield Inspection(office, managers, closed)
         finally:
             await managers.close()
+
+
+async def whole_terms(config: Config, catalog: SqliteCatalog) -> Terms:
+    """What the configuration says of keys, journal and people, and what was exported of the journal."""
+    journal = config.journal
+    try:
+        missing = await missing_since(catalog, await asyncio.to_thread(exported_of(config).last))
+    except (OSError, ValueError) as error:
+        missing = f"{config.path(journal.checkpoint_file)} cannot be read: {error}"
+    return Terms(
+        windows=windows_of(config),
+        checkpoint_seconds=journal.checkpoint_seconds,
+        sinks={name: each.required for name, each in journal.sinks.items()},
+        alarms={name: each.lag_alarm_seconds for name, each in journal.sinks.items()},
+        missing=missing,
+        administered=config.api.enabled,
+    )
 
 
 def acts_of(config: Config) -> Mapping[str, Acts]:

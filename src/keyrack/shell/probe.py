@@ -3,14 +3,20 @@
 import hashlib
 import socket
 import ssl
+import time
 from pathlib import Path
 
 from cryptography import x509
 
-from keyrack.service.health.health import Finding, Level, server_certificate
-from keyrack.shell.config import ADDRESS_FILE, API_ADDRESS_FILE, Config
+from keyrack.ports.back_office import BackOfficeUnavailable, WorkerHealth
+from keyrack.service.health import certificate_health
+from keyrack.service.health.health import Finding, Level
+from keyrack.shell.config import ADDRESS_FILE, API_ADDRESS_FILE, WEB_ADDRESS_FILE, Config
 from keyrack.shell.pki import fingerprint_of_file
+from keyrack.shell.rest.v1.readiness import reasons
 from keyrack.shell.unsealing import SOCKET, sealed
+from keyrack.shell.web.back_office_client import BackOfficeLine
+from keyrack.shell.web.line import SOCKETS
 
 PATIENCE = 3.0
 """Seconds that a listener may take to answer."""
@@ -31,7 +37,7 @@ def look_at_certificate(path: Path, at: int) -> Finding:
     except (OSError, ValueError) as error:
         return Finding("server certificate", Level.FAILED, f"{path} cannot be read: {error}")
     days = (int(certificate.not_valid_after_utc.timestamp()) - at) // 86_400
-    return server_certificate(days)
+    return certificate_health.server(days)
 
 
 def look_at_listener(config: Config) -> Finding:
@@ -51,6 +57,58 @@ def look_at_api(config: Config) -> list[Finding]:
         return []
     start = "keyrack serve" if table.enabled else "keyrack key-manager serve"
     return [_look("key manager API", address_of(told, table.host, table.port), config.path(table.certificate), start)]
+
+
+def look_at_web(config: Config) -> list[Finding]:
+    """The same of the administration API, where it is enabled."""
+    if not config.api.enabled or sealed(config.run_directory / SOCKET):
+        return []
+    certificate = config.path(config.api.certificate or config.kmip.certificate)
+    start = "keyrack serve" if config.api.start else "keyrack web"
+    address = address_of(config.run_directory / WEB_ADDRESS_FILE, config.api.host, config.api.port)
+    return [_look("administration API", address, certificate, start)]
+
+
+async def look_at_processes(config: Config) -> list[Finding]:
+    """Whether serving processes answer in the back office, take commits, and have root keys really unwrap.
+
+    Nothing where none runs: that is the listener's finding.
+    """
+    if not any(config.run_directory.glob(SOCKETS)):
+        return []
+    line = BackOfficeLine(config.run_directory)
+    try:
+        workers = await line.health()
+    except BackOfficeUnavailable as error:
+        act = "see the server's log, and start it again where it hangs"
+        return [Finding("serving processes", Level.WARNING, f"none answers in the back office: {error}", act)]
+    silent = [each for each in workers if not each.at]
+    if len(silent) == len(workers):
+        return []  # sockets of a server that was killed
+    found = [_process(each) for each in workers if each.at]
+    act = "see the server's log: the parent starts a process again that has ended"
+    found += [Finding(f"process kmip-{each.worker}", Level.WARNING, "it does not answer", act) for each in silent]
+    why = reasons(workers, int(time.time()), config.api.readiness_seconds)
+    if why:
+        act = "'keyrack key-manager check' tries key managers step by step; the findings below tell of each root key"
+        return [Finding("readiness", Level.FAILED, f"keys are not handed out: {'; '.join(why)}", act), *found]
+    return [Finding("readiness", Level.OK, "keys are handed out: a root key really unwraps"), *found]
+
+
+def _process(worker: WorkerHealth) -> Finding:
+    what = f"process kmip-{worker.worker}"
+    if not worker.committing:
+        act = "see whether the disk of the catalog is full or does not answer"
+        return Finding(what, Level.FAILED, "the catalog takes no commit of it: every request is refused", act)
+    if not worker.listening:
+        return Finding(what, Level.WARNING, "it takes no connections just now", "see the server's log")
+    failed = [f"{each.key_manager}: {each.told}" for each in worker.trials if each.told]
+    if failed:
+        told = f"{len(failed)} of {len(worker.trials)} root keys do not unwrap: {failed[0]}"
+        return Finding(what, Level.WARNING, told)
+    slowest = max((each.milliseconds for each in worker.trials), default=0.0)
+    tried = f"; {len(worker.trials)} root keys unwrap, the slowest in {slowest:.0f} ms" if worker.trials else ""
+    return Finding(what, Level.OK, f"takes connections and commits{tried}")
 
 
 def _look(what: str, address: tuple[str, int], certificate: Path, start: str) -> Finding:

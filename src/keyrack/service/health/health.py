@@ -1,7 +1,7 @@
 """Is the house well? Findings, each with what to do; the parts behind the ports are looked at here."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +14,9 @@ from keyrack.service.health import instance_health
 from keyrack.service.health.findings import Finding, Level
 from keyrack.service.health.instance_health import Known
 from keyrack.service.health.remedies import Acts
-from keyrack.service.office.certificates import dates
 from keyrack.service.vault.lease import Terms
 
-__all__ = ["Finding", "Health", "Level", "examine", "server_certificate"]
-
-SOON_DAYS = 30
-"""A server certificate that expires within these days calls for attention: vCenter has to be told of the next one."""
+__all__ = ["Finding", "Health", "Level", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ async def examine(
     terms: Mapping[str, Terms] = MappingProxyType({}),
     acts: Mapping[str, Acts] = MappingProxyType({}),
 ) -> Health:
-    """Look at the catalog, each instance and its root key, and the client certificates; ``at`` is seconds since 1970.
+    """Look at the catalog, and each instance and its root key; ``at`` is seconds since 1970.
 
     ``key_managers`` are those that could be opened; ``terms`` of all that are configured, and ``acts`` of those that
     are not embedded, by configured name. Raises ``CatalogUnavailable`` where there is nothing to look at.
@@ -52,8 +48,7 @@ async def examine(
     instances = await catalog.instances()
     certificates = await catalog.certificates()
     keys = {instance.name: await catalog.count(instance.identifier) for instance in instances}
-    findings = [_catalog(instances, keys), *_certificates(instances, certificates, at)]
-    findings.append(_journal(await catalog.journal_heads()))
+    findings = [_catalog(instances, keys)]
     known = await _known(catalog, key_managers, instances, acts)
     for each in known:
         findings += instance_health.findings(each, at)
@@ -104,35 +99,6 @@ def _catalog(instances: Sequence[Instance], keys: Mapping[str, int]) -> Finding:
         return Finding("catalog", Level.WARNING, "no instance yet; create one with 'keyrack instance create NAME'")
     held = ", ".join(f"{name} {count}" for name, count in keys.items())
     return Finding("catalog", Level.OK, f"{_count(len(instances), 'instance')}; keys: {held}")
-
-
-def _journal(heads: Mapping[str, int]) -> Finding:
-    told = ", ".join(f"{chain} at {sequence}" for chain, sequence in sorted(heads.items()))
-    return Finding("journal", Level.OK, told or "empty")
-
-
-def _certificates(
-    instances: Sequence[Instance], certificates: Sequence[ClientCertificate], at: int
-) -> Iterator[Finding]:
-    for instance in instances:
-        held = [each for each in certificates if each.instance == instance.identifier]
-        what = f"clients of {instance.name}"
-        if not held:
-            yield Finding(what, Level.WARNING, f"none; add one with 'keyrack cert add {instance.name} FILE'")
-            continue
-        odd = [f"{each.subject} ({each.fingerprint[:8]}): {remark}" for each in held for remark in dates(each, at)]
-        told = "; ".join(odd) or f"{_count(len(held), 'certificate')} in force"
-        yield Finding(what, Level.WARNING if odd else Level.OK, told)
-
-
-def server_certificate(days_left: int) -> Finding:
-    """What the days that are left to the server's certificate call for."""
-    what = "server certificate"
-    if days_left < 0:
-        return Finding(what, Level.FAILED, f"expired {-days_left} days ago; make another and have vCenter trust it")
-    if days_left <= SOON_DAYS:
-        return Finding(what, Level.WARNING, f"expires in {days_left} days; plan its renewal, vCenter has to trust it")
-    return Finding(what, Level.OK, f"{days_left} days left")
 
 
 def _count(number: int, noun: str) -> str:

@@ -47,11 +47,12 @@ async def _examine(config: "Config") -> "Health":
     from keyrack.service.health.health import Finding, Health, Level
     from keyrack.shell.config_problems import ConfigError
     from keyrack.shell.inspection import inspection, now
-    from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener
+    from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
     at = now()
     certificate = look_at_certificate(config.path(config.kmip.certificate), at)
-    findings = [look_at_listener(config), *look_at_api(config), certificate]
+    findings = [look_at_listener(config), *look_at_web(config), *look_at_api(config), certificate]
+    findings += await look_at_processes(config)
     try:
         async with inspection(config, administrator()) as opened:
             health = await opened.health(at)
