@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from keyrack.adapters.catalogs.encoding import StoredAttributes, encode_attributes
-from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_rows, index_text
 from keyrack.adapters.memory_admissions import MemoryAdmissions
+from keyrack.adapters.memory_objects import bears, has_all, stored
 from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, TrustedAuthority, WrappingKey
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.lifecycle import DESTROYED_STATES, tick
@@ -138,7 +137,7 @@ class MemoryCatalog:
             if managed.instance == instance
             and candidates.object_type in {None, managed.object_type}
             and candidates.state in {None, managed.state}
-            and _has_all(managed, candidates)
+            and has_all(managed, candidates)
         ]
         return sorted(found, key=lambda managed: managed.value("Initial Date") or 0)
 
@@ -188,7 +187,7 @@ class MemoryCatalog:
         if unit.people or unit.key_affairs or unit.journal or unit.actor:
             raise TypeError("the catalog in memory keeps no people, approvals or checkpoints")
         inserted, updated, intents = (
-            [_stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
+            [stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
         )
         texts = [canonical(entry) for entry in unit.entries]
         if not self.available:
@@ -253,8 +252,8 @@ class MemoryCatalog:
         changed = {managed.unique_identifier: managed for managed in (*unit.inserted, *unit.updated)}
         for name in unit.new_names:
             for managed in changed.values():
-                if _bears(managed, name) and any(
-                    _bears(other, name) and other.state not in DESTROYED_STATES
+                if bears(managed, name) and any(
+                    bears(other, name) and other.state not in DESTROYED_STATES
                     for other in self._objects.values()
                     if other.instance == managed.instance and other.unique_identifier != managed.unique_identifier
                 ):
@@ -391,23 +390,3 @@ class MemoryCatalog:
         number = len(self._journal) + 1
         previous = self._journal[-1].hash if self._journal else genesis(self._chain)
         self._journal.append(JournalRecord(self._chain, number, text, link(previous, text), number))
-
-
-def _stored(managed: ManagedObject) -> ManagedObject:
-    """As a database would give it back: nobody can change it from outside."""
-    return replace(managed, attributes=StoredAttributes(encode_attributes(managed.attributes)))
-
-
-def _bears(managed: ManagedObject, name: str) -> bool:
-    return ("Name", index_text("Name", name)) in index_rows(managed)
-
-
-def _has_all(managed: ManagedObject, candidates: Candidates) -> bool:
-    rows = index_rows(managed)
-    for name, value in candidates.equal:
-        if name == UNIQUE_IDENTIFIER:
-            if value != managed.unique_identifier:
-                return False
-        elif (text := index_text(name, value)) is not None and (index_name(name), text) not in rows:
-            return False
-    return True
