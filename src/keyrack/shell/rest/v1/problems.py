@@ -6,7 +6,7 @@ else ever shows: neither FastAPI's own shape nor the text of an exception that n
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,7 +54,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "certificate-there": Kind(409, "The certificate is there already"),
     "certificate-elsewhere": Kind(409, "The certificate belongs to another instance"),
     "limit-reached": Kind(409, "There are as many as there may be"),
-    "wrong-status": Kind(409, "Its status does not allow it"),
     "wrong-status": Kind(409, "The instance is not where that could be done"),
     "still-in-use": Kind(409, "Something else hangs on it"),
     "confirmation-needed": Kind(409, "The act may stop machines, and must be confirmed"),
@@ -186,8 +185,7 @@ async def unrouted(request: Request, error: Exception) -> Response:
     """The answer to a path or a method that there is not."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = ", ".join(methods_of(request))
-        return problem("method-not-allowed", f"this path takes {allowed}", headers={"allow": allowed})
+        return await told(request, method_not_allowed(methods_of(request)))
     if error.status_code == 404:
         return problem("not-found", HIDDEN)
     return problem("bad-request", "the request cannot be read")
@@ -253,6 +251,12 @@ HANDLERS: Final = {
     TooMany: meanwhile,
 }
 """By the class of what was raised."""
+
+
+def method_not_allowed(allowed: Sequence[str]) -> Problem:
+    """The path takes other methods."""
+    names = ", ".join(allowed)
+    return Problem("method-not-allowed", f"this path takes {names}", headers={"allow": names})
 
 
 def methods_of(request: Request) -> list[str]:
