@@ -95,6 +95,12 @@ async def change_widget(caller: Caller, seen: IfMatch, body: WidgetNew) -> Widge
     return WidgetShown(name=body.name, size=body.size)
 
 
+@router.delete("/widgets/{name}", status_code=204)
+async def remove_widget(caller: Caller, name: str) -> None:
+    """Remove one."""
+    shelf.made.remove(name)
+
+
 @router.get("/widgets/broken")
 async def show_broken_widget(caller: Caller) -> WidgetShown:
     """Fail."""
@@ -265,11 +271,19 @@ async def test_fields_are_told_with_their_pointer_and_never_what_was_sent(face: 
     assert b"p4ssword" not in answer.body
 
 
+async def test_a_word_in_a_path_is_nothings_name(face: Face, mara: str) -> None:
+    shelf.made = ["only", "secret"]
+    for name in ("only", "secret", "%6fnly"):
+        answer = await face.ask("DELETE", f"/api/v1/widgets/{name}", mara)
+        assert (answer.status, "DELETE" in answer.headers["allow"]) == (405, False)
+    assert shelf.made == ["only", "secret"]
+
+
 async def test_methods_and_paths_that_are_not_there(face: Face, mara: str) -> None:
     for method in ("DELETE", "PUT", "OPTIONS", "HEAD", "TRACE", "BREW"):
         answer = await face.ask(method, ONE, mara)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, PATCH"), method
-    for path in ("/", "/api", "/api/v1", f"{ONE}/", "/api/v1/widgets/none", "/docs", "/redoc", "/openapi.json"):
+    for path in ("/", "/api", "/api/v1", f"{ONE}/", "/api/v1/widget/none", "/docs", "/redoc", "/openapi.json"):
         answer = await face.ask("GET", path, mara)
         assert (answer.status, answer.code) == (404, "not-found"), path
     overridden = await face.ask("GET", ONE, mara, headers={"x-http-method-override": "DELETE", "x-method": "PATCH"})

@@ -89,7 +89,8 @@ def bounds_of(config: Config) -> Bounds:
     """What one person and one address may take."""
     each_second = config.api.requests_per_second
     rate = Rate(each_second=each_second, burst=6 * each_second)
-    return replace(BOUNDS, per_address=rate, per_caller=rate)
+    strangers = Rate(each_second=each_second / 50, burst=each_second)
+    return replace(BOUNDS, per_address=rate, per_caller=rate, logins=strangers)
 
 
 def hosts_of(config: Config, certificate: Path) -> frozenset[str]:

@@ -1,6 +1,8 @@
 """The description of the API (OpenAPI 3.1), made of the routes and of the table of problems."""
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ ANYBODY: Final = (400, 406, 429, 431, 421, 500, 503)
 """What every call may answer."""
 KNOWN: Final = (401, 403, 404)
 """What every call that wants a token may answer beside them."""
+STRANGER: Final = (401, 404)
+"""What a call that anybody may make may answer beside them: a wrong password, a thing that is not configured."""
 BY_METHOD: Final[Mapping[str, tuple[int, ...]]] = {
     "get": (422,),
     "post": (202, 409, 412, 413, 415, 422),
@@ -27,8 +31,9 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "RequestId": {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Comes back in the answer and stands in log and journal, if it is of letters, digits and ._:-",
-        "schema": {"type": "string", "maxLength": 100},
+        "description": "Comes back in the answer and stands in log and journal, if it is of at most 100 letters, "
+        "digits and ._:-; else a new one does.",
+        "schema": {"type": "string"},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
@@ -39,8 +44,8 @@ _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "CsrfToken": {
         "name": "X-CSRF-Token",
         "in": "header",
-        "description": "Where the cookie says who asks: what the log-in has answered beside it.",
-        "schema": {"type": "string", "maxLength": 100},
+        "description": "Where the cookie says who asks: what the log-in has answered beside it. Else it is not read.",
+        "schema": {"type": "string"},
     },
 }
 
@@ -73,10 +78,18 @@ def described(app: FastAPI) -> Mapping[str, Any]:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods that a path takes; none where there is no such path."""
-    paths = app.state.description["paths"]
+    paths: Mapping[str, Any] = app.state.description["paths"]
+    found = [template for template in paths if _pattern(template).match(path)]
+    if not found:
+        return []
     # What stands there word for word is nothing's identifier.
-    meant = [path] if path in paths else [each for each in paths if compile_path(each)[0].match(path)]
-    return sorted({method.upper() for each in meant for method in paths[each]})
+    meant = max(found, key=lambda template: [not each.startswith("{") for each in template.split("/")])
+    return sorted(method.upper() for method in paths[meant])
+
+
+@lru_cache(maxsize=1024)
+def _pattern(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]
 
 
 def _calls(paths: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -90,9 +103,11 @@ def _complete(method: str, call: dict[str, Any]) -> None:
     summary, _, rest = call.get("description", "").partition("\n")
     call["summary"] = summary.removesuffix(".")
     call["description"] = rest.strip()
-    statuses = {*ANYBODY, *BY_METHOD.get(method, ()), *(KNOWN if guarded else ())}
-    own = {code: each for code, each in call["responses"].items() if code.startswith("2") or "content" in each}
-    own = {code: each for code, each in own.items() if not _is_fastapis(each)}
+    statuses = {*ANYBODY, *BY_METHOD.get(method, ()), *(KNOWN if guarded else STRANGER)}
+    told = {code: each for code, each in call["responses"].items() if not _is_fastapis(each)}
+    own = {code: each for code, each in told.items() if code[0] in "23" or "content" in each}
+    # A status that a route tells without a body is a problem of the common form.
+    statuses |= {int(code) for code in told.keys() - own.keys()}
     call["responses"] = {
         **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)},
         **own,

@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from keyrack.shell.rest.v1.callers import visit_of
 from keyrack.shell.rest.v1.idempotency import once
+from keyrack.shell.rest.v1.openapi import methods_at
 from keyrack.shell.rest.v1.premises import Premises
-from keyrack.shell.rest.v1.problems import MEDIA, Problem
+from keyrack.shell.rest.v1.problems import MEDIA, Problem, method_not_allowed
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -43,6 +44,7 @@ class Guarded(APIRoute):
 
         async def handler(request: Request) -> Response:
             request.state.visit = await visit_of(request)
+            _meant(request)
             await _readable(request, media, request.app.state.premises.bounds.body)
             if request.method == "POST" and "idempotency-key" in request.headers:
                 return await once(request, inner)
@@ -69,6 +71,13 @@ class Open(APIRoute):
             return await inner(request)
 
         return handler
+
+
+def _meant(request: Request) -> None:
+    """Refuse a method that another path takes, whose last part is a name where this one has a word."""
+    allowed = methods_at(request.app, request.scope["path"])
+    if request.method not in allowed:
+        raise method_not_allowed(allowed)
 
 
 def noun(name: str) -> APIRouter:
