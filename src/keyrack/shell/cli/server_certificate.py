@@ -23,7 +23,7 @@ app = typer.Typer(
 ANEW = (
     "vCenter pins this certificate: from now on it refuses this server, until somebody clicks, for each key provider "
     "that names it: Configure ▸ Key Providers ▸ the provider ▸ the server ▸ Establish Trust ▸ Make vCenter Trust KMS,"
-    " Trust"
+    " then Trust"
 )
 OVERLAP = (
     "without a gap: let each key provider name two servers. Renew on one, have vCenter trust it anew while it uses the "
