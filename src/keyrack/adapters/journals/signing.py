@@ -75,7 +75,7 @@ class SigningKey:
         _sync(path.parent)
 
     def _written(self, path: Path) -> Path:
-        new = path.with_name(f"{path.name}.{os.getpid()}.new")
+        new = path.with_name(f"{path.name}.{self.public[:16]}.new")
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(pem)
