@@ -397,7 +397,7 @@ def test_roles_are_what_they_are_called() -> None:
 
 def test_the_table_tells_of_every_right() -> None:
     table = markdown()
-    assert all(f"| `{right.title}` |" in table for right in Right)
+    assert all(f"| `{right.title}`" in table for right in Right)
     assert all(f"**{role}**" in table for role in Role)
 
 
