@@ -234,7 +234,7 @@ async def test_whatever_is_no_success_has_taken_nothing(
         hook.status = 204
         await sink.take(some(1, 1))
         await sink.close()
-    assert told.value.retry_after == wait
+    assert told.value.retry_after == seconds
     assert len(hook.events) == 1
 
 
