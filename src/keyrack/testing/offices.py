@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor, LoginSession, Person
@@ -41,6 +42,12 @@ class Offices:
     instance: Instance
     client: Client
     people: dict[str, Person] = field(default_factory=dict)
+
+    @property
+    def key_manager(self) -> EmbeddedKeyManager:
+        """The house's."""
+        assert isinstance(self.house.key_manager, EmbeddedKeyManager)
+        return self.house.key_manager
 
     @property
     def now(self) -> int:
@@ -79,8 +86,9 @@ class Offices:
         return self._of(Administrator(f"local-user-{account}", grants=EVERYTHING))
 
     def _of(self, administrator: Administrator) -> Administration:
-        managers = {"embedded": self.house.key_manager}
-        return Administration(self.catalog, managers, administrator, lambda: int(self.house.clock() * 1000))
+        return Administration(
+            self.catalog, {"embedded": self.key_manager}, administrator, lambda: int(self.house.clock() * 1000)
+        )
 
     async def key(
         self, name: str = "", component: str = "Virtual Machine", *, active: bool = True, fetched: bool = False

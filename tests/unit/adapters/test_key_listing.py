@@ -33,8 +33,12 @@ async def catalog(tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
     await opened.close()
 
 
-def labelled(number: int, name: str = "", component: str = "Virtual Machine", **more: Any) -> ManagedObject:
-    """A key as vCenter labels it."""
+def labelled(
+    number: int, name: str = "", component: str = "Virtual Machine", *, over: int | None = None, **more: Any
+) -> ManagedObject:
+    """A key as vCenter labels it; ``over`` is its Deactivation Date."""
+    if over is not None:
+        more["Deactivation Date"] = over
     labels: dict[str, Any] = {"x-Product": "VMware vSphere", "x-Name": name, "x-Component": component} if name else {}
     values = {title: CustomValue(ItemType.TEXT_STRING, value) for title, value in labels.items()}
     return key(numbered(number), attributes={**values, **more}, date=1_700_000_000 + number)
@@ -58,7 +62,7 @@ async def filled(catalog: SqliteCatalog) -> SqliteCatalog:
     """Eight keys, one after the other, that differ in all that a filter asks for."""
     held: Keys = [
         labelled(1, "db01"),
-        labelled(2, "db02", **{"Deactivation Date": NOW - 1}),
+        labelled(2, "db02", over=NOW - 1),
         labelled(3, "esx-1", "ESXi Server"),
         replace(labelled(4, "WEB_1"), state=State.PRE_ACTIVE),
         labelled(5),

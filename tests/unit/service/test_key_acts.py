@@ -93,7 +93,8 @@ async def test_each_act_takes_the_step_of_the_lifecycle_and_is_journaled(offices
     seen = []
     for what in ("activate", "deactivate", "restore", "deactivate", "destroy", "recover", "destroy"):
         offices.house.clock.now += 10
-        await act(offices, what, uid, **({"confirmation": "db01"} if what in {"deactivate", "destroy"} else {}))
+        more: dict[str, Any] = {"confirmation": "db01"} if what in {"deactivate", "destroy"} else {}
+        await act(offices, what, uid, **more)
         seen.append(await offices.client.attribute(uid, "State"))
 
     assert [
@@ -302,13 +303,13 @@ async def test_purged_is_for_good(kept: Offices) -> None:
     (leftover,) = await kept.catalog.leftovers()
     assert (before.standard_key, "embedded", "purged") == (leftover.standard_key, leftover.key_manager, leftover.why)
     assert await _is_in_key_manager(kept, leftover)
-    care = Leftovers(kept.catalog, {"embedded": kept.house.key_manager}, lambda: kept.now + SETTLED + 1)
+    care = Leftovers(kept.catalog, {"embedded": kept.key_manager}, lambda: kept.now + SETTLED + 1)
     assert 1 == (await care.clear()).deleted
     assert not await _is_in_key_manager(kept, leftover)
 
 
 async def _is_in_key_manager(offices: Offices, leftover: Leftover) -> bool:
-    listed = [each.identifier async for each in offices.house.key_manager.list_standard_keys("vmware_kmip_")]
+    listed = [each.identifier async for each in offices.key_manager.list_standard_keys("vmware_kmip_")]
     return leftover.standard_key in listed
 
 
@@ -408,7 +409,7 @@ async def test_a_client_that_comes_first_is_heard(offices: Offices, ann: Adminis
     """The act is decided anew on what is there then."""
     uid = await offices.key("db01", active=False)
     load = offices.catalog.key_rows
-    raced = []
+    raced: list[bool] = []
 
     async def rows(instance: str, identifiers: Any) -> Any:
         found = await load(instance, identifiers)

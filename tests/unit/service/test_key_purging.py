@@ -185,7 +185,7 @@ async def test_a_recovered_key_whose_standard_key_is_gone_is_not_given(tmp_path:
         offices.house.clock.now += 100
         # A listing since then vouches for all that are not withheld.
         offices.house.vault.presence.listed(offices.instance.identifier, offices.now, age=0, holds=3600)
-        await offices.house.key_manager.delete_standard_key(found.standard_key or "")
+        await offices.key_manager.delete_standard_key(found.standard_key or "")
         endings = Endings(offices.catalog, offices.house.vault)
         await endings.look()
 

@@ -13,10 +13,12 @@ from starlette.types import Receive, Scope, Send
 from keyrack.shell.rest.serving import Open
 from keyrack.shell.rest.v1 import (
     api_keys,
+    approvals,
     health,
     instance_rules,
     instances,
     key_managers,
+    keys,
     metrics,
     oidc,
     pages_of_log_in,
@@ -39,6 +41,8 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     api_keys.router,
     instances.router,
     instance_rules.router,
+    keys.router,
+    approvals.router,
     key_managers.router,
     health.router,
 )
