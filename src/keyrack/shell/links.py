@@ -7,7 +7,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.extensions import ExtensionNotFound
 
-from keyrack.shell.config import Config
+from keyrack.shell.config import WEB_ADDRESS_FILE, Config
 
 EVERY: Final = frozenset({"0.0.0.0", "::"})
 """What a server listens on that has no address of its own to be told."""
@@ -25,7 +25,16 @@ def api_name(config: Config) -> str:
     host = next(iter(api.hosts), None)
     if host is None and api.host in EVERY:
         host = _certified(config.path(api.certificate or config.kmip.certificate))
-    return _with_port(host or api.host, api.port)
+    return _with_port(host or api.host, api.port or _taken(config))
+
+
+def _taken(config: Config) -> int:
+    """The port that a running API has taken where any would do; 0 where none runs."""
+    try:
+        told = (config.run_directory / WEB_ADDRESS_FILE).read_text(encoding="ascii").strip()
+        return int(told.rpartition(":")[2])
+    except (OSError, ValueError):
+        return 0
 
 
 def _with_port(host: str, port: int) -> str:
