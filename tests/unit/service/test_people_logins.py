@@ -116,7 +116,7 @@ async def test_guessing_is_slow(house: House) -> None:
     """One address and one name for a day: what gets through to argon2id in the first minute, hour and day."""
     begun, compared = house.now, house.passwords.computed
     through: list[int] = []
-    while house.now < begun + 86_400:
+    while house.now < begun + 86_400 and len(through) < 200:
         try:
             await house.log_in("anna", "not this one, surely")
         except NotRecognised:
