@@ -25,7 +25,7 @@ from keyrack.shell.metrics import table as metrics_table
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation
 from keyrack.spec.types import Since
-from keyrack.testing import cli_page, outcome_page
+from keyrack.testing import cli_page, outcome_page, rest_page
 
 Told = tuple[tuple[str, ...], type[BaseModel]]
 """A table that was told: where it stands, and what it is."""
@@ -347,6 +347,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "key-manager-outcomes.md": outcome_page.page,
     "cli.md": cli_page.page,
     "metrics.md": metrics,
+    "rest-api.md": rest_page.page,
 }
 """Pages by the name of their file."""
 

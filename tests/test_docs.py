@@ -20,6 +20,7 @@ PAGES = (
     "key-manager-outcomes.md",
     "cli.md",
     "metrics.md",
+    "rest-api.md",
 )
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()

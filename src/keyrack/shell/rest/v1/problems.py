@@ -54,6 +54,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "certificate-there": Kind(409, "The certificate is there already"),
     "certificate-elsewhere": Kind(409, "The certificate belongs to another instance"),
     "limit-reached": Kind(409, "There are as many as there may be"),
+    "wrong-status": Kind(409, "The status of the instance does not allow it"),
     "still-in-use": Kind(409, "Something else hangs on it"),
     "confirmation-needed": Kind(409, "The act may stop machines, and must be confirmed"),
     "key-manager-refused": Kind(409, "The key manager does not allow it"),
