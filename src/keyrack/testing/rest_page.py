@@ -19,7 +19,7 @@ BEGINNING = """\
 `https://HOST:8443/api/v1`, served by a process of its own beside KMIP; the table `[api]` of the
 [configuration](configuration.md) says where. It describes itself (OpenAPI 3.1) at `/api/v1/openapi.json`. Everything
 that it does, `keyrack` does too, over the same code, with the same [rights](rights.md) and the same
-[journal](journal.md).
+journal.
 
 ## Ask it
 
