@@ -14,10 +14,14 @@ import pytest
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.ports.catalog import Unit
 from keyrack.shell.cli import run
+from keyrack.spec.enumerations import Operation, ResultReason
+from keyrack.spec.tags import Tag
 from keyrack.testing.acts import Keeper, creates
 from keyrack.testing.canaries import in_memory
 from keyrack.testing.client import Client
+from keyrack.testing.ledger import material
 from keyrack.testing.process import Deployment
+from keyrack.testing.ttlv import text
 from keyrack.testing.vcenter import VCenter
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="the server keeps its memory private; only root may look")
@@ -31,6 +35,8 @@ class Site:
 
     deployment: Deployment
     keeper: Keeper
+    vcenter: Client
+    """A client of ``a``."""
 
     @property
     def pids(self) -> list[int]:
@@ -51,8 +57,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         report = VCenter(address, contexts["a"]).play(virtual_machines=3, hosts=1)
         assert report.ok
-        with Client(address, contexts["b"]) as client:
-            yield Site(deployment, Keeper(client, lambda: Client(address, contexts["b"])))
+        with Client(address, contexts["b"]) as client, Client(address, contexts["a"]) as vcenter:
+            yield Site(deployment, Keeper(client, lambda: Client(address, contexts["b"])), vcenter)
     finally:
         deployment.stop()
 
@@ -137,6 +143,33 @@ def test_what_may_stop_a_machine_is_shown_and_asked_for(keyrack: Commands) -> No
     assert "Deactivated: 1 key." in keyrack.done("key", "deactivate", "a", key, "--confirm", "vm-01")
     (row,) = keyrack.read("key", "restore", "a", key, "--why", "it was a mistake")
     assert "Active" == row["state"]
+
+
+def test_a_client_meets_each_act_at_its_next_request(site: Site, keyrack: Commands) -> None:
+    """On the connection that is open: destroyed it gets nothing, recovered it gets the same material again."""
+    (row,) = keyrack.read("key", "list", "a", "--name", "vm-03")
+    key = row["unique_identifier"]
+
+    def got() -> bytes | int | None:
+        answer = site.vcenter.try_(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, key))
+        return material(answer.payload) if answer.ok else answer.reason
+
+    before = got()
+    assert isinstance(before, bytes)
+    words = ("--confirm", "vm-03")
+    keyrack.done("key", "deactivate", "a", key, *words)
+    assert before == got()
+    keyrack.done("key", "destroy", "a", key, *words)
+    assert ResultReason.ILLEGAL_OPERATION == got()
+    keyrack.done("key", "recover", "a", key)
+    assert before == got()
+    keyrack.done("key", "restore", "a", key)
+    keyrack.done("key", "deactivate", "a", key, *words)
+    keyrack.done("key", "destroy", "a", key, *words)
+    refused = site.vcenter.try_(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, key))
+    keyrack.done("key", "purge", "a", key, *words)
+    purged = site.vcenter.try_(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, key))
+    assert (refused.status, refused.reason, refused.message) == (purged.status, purged.reason, purged.message)
 
 
 def test_two_keys_at_once_are_confirmed_once(keyrack: Commands) -> None:

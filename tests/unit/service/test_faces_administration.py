@@ -175,9 +175,7 @@ async def test_a_certificate_is_named_by_the_beginning_of_its_fingerprint(work: 
             await work.certificate(prod, prefix)
 
 
-async def test_keys_are_found_by_state_and_by_the_beginning_of_their_identifier(
-    work: Administration, catalog: MemoryCatalog
-) -> None:
+async def test_keys_are_found_by_state(work: Administration, catalog: MemoryCatalog) -> None:
     """Those of the instance alone."""
     prod, test = await work.create_instance("prod"), await work.create_instance("test")
     keys = [
@@ -190,9 +188,6 @@ async def test_keys_are_found_by_state_and_by_the_beginning_of_their_identifier(
 
     assert [key.unique_identifier[0] for key in await work.keys(prod)] == ["1", "2"]
     assert [key.unique_identifier[0] for key in await work.keys(prod, State.DEACTIVATED)] == ["2"]
-    assert (await work.key(prod, "1111")).unique_identifier == keys[0].unique_identifier
-    with pytest.raises(Refused, match="no key of 'prod' begins with '3333'"):
-        await work.key(prod, "3333")
 
 
 async def test_an_instance_that_is_not_there_is_told_with_those_that_are(work: Administration) -> None:

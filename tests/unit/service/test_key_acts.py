@@ -13,6 +13,7 @@ from keyrack.ports.catalog import Leftover
 from keyrack.service.care.leftovers import SETTLED, Leftovers
 from keyrack.service.office import key_acts, keys
 from keyrack.service.office.administration import Administration
+from keyrack.service.office.impact import impact_of
 from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import (
     ConfirmationNeeded,
@@ -462,6 +463,25 @@ async def test_a_key_is_told_whole(kept: Offices) -> None:
         told.life
     )
     assert (kept.instance.storage is Storage.KEY_MANAGER) == (told.managed.standard_key is not None)
+
+
+async def test_the_impact_on_an_instance_is_that_of_all_its_living_keys(offices: Offices) -> None:
+    """Machines, hosts, what else vCenter names, and what it has not named; those first that were fetched last."""
+    await offices.key("db01", fetched=True)
+    offices.house.clock.now += 401 * DAY
+    latest = await offices.key("esx1", "ESXi Server", fetched=True)
+    await offices.key("vsan", "vSAN Cluster")
+    await offices.key()
+    gone = await offices.key(active=False)
+    await offices.client(destroy(gone))
+
+    impact = (await impact_of(offices.catalog, offices.instance, offices.now)).as_json()
+
+    assert (4, 1, 1, 1, 1, 1) == tuple(
+        impact[name] for name in ("total", "virtual_machines", "hosts", "others", "unnamed", "fetched_within_400_days")
+    )
+    assert latest == impact["keys"][0]["unique_identifier"]
+    assert gone not in {each["unique_identifier"] for each in impact["keys"]}
 
 
 def test_every_event_of_an_administrator_has_its_act() -> None:

@@ -189,19 +189,6 @@ class Administration:
         found = await self._catalog.search(instance.identifier, Candidates(state=state.value if state else None))
         return [managed for managed in found if state is None or managed.state == state]
 
-    async def key(self, instance: Instance, prefix: str) -> ManagedObject:
-        """The one object of the instance whose Unique Identifier is, or begins with, ``prefix``."""
-        exact = await self._catalog.load(instance.identifier, prefix)
-        if exact is not None:
-            return exact
-        found = [
-            key for key in await self.keys(instance) if len(prefix) >= 4 and key.unique_identifier.startswith(prefix)
-        ]
-        if len(found) == 1:
-            return found[0]
-        told = f"{len(found)} keys of {instance.name!r} begin" if found else f"no key of {instance.name!r} begins"
-        raise Refused(f"{told} with {prefix!r}; see 'keyrack key list {instance.name}'")
-
     async def journal(self) -> AsyncIterator[JournalRecord]:
         """The whole journal, in the order it was written."""
         read = 0
