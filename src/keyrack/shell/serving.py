@@ -49,6 +49,8 @@ class Ready:
     """Client certificates in force."""
     key_manager_api: str | None = None
     """Host and port of the key manager's API, where it is served beside KMIP."""
+    administration_api: str | None = None
+    """Host and port where its process is told to listen; ``run/api.address`` tells once it does."""
 
     @property
     def address(self) -> str:
@@ -182,12 +184,19 @@ async def _administered(house: House, worker: int, file: Path | None) -> AsyncIt
         yield reload
 
 
+def _administration(config: Config) -> str | None:
+    table = config.api
+    if not (table.enabled and table.start):
+        return None
+    return f"[{table.host}]:{table.port}" if ":" in table.host else f"{table.host}:{table.port}"
+
+
 @contextmanager
 def _announced(house: House, api: "Open | None") -> Iterator[Ready]:
     """Tell the address, in the log and in a file that is there as long as the listener is."""
     host, port = house.server.addresses[0]
     certificate = house.config.path(house.config.kmip.certificate)
-    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted), api.address if api else None)
+    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted), api.address if api else None, _administration(house.config))
     log.info("listening", extra={"address": ready.address, "server_certificate": ready.fingerprint})
     with told_in(house.config.run_directory / ADDRESS_FILE, ready.address):
         yield ready

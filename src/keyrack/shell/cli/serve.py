@@ -26,8 +26,8 @@ def serve(
 ) -> None:
     """Serve KMIP until told to stop.
 
-    And the Key Protect API, where key_manager_api.enabled is set. SIGTERM ends it gracefully, SIGHUP reads the server
-    certificate again.
+    And the administration API, in a process of its own, where api.enabled is set; and the Key Protect API, where
+    key_manager_api.enabled is. SIGTERM ends it gracefully, SIGHUP reads the server certificate again.
     """
     import os
 
@@ -54,10 +54,13 @@ def _show(ready: "Ready", json: bool) -> None:
                 "server_certificate_sha256": ready.fingerprint,
                 "client_certificates": ready.certificates,
                 "key_manager_api": ready.key_manager_api,
+                "administration_api": ready.administration_api,
             }
         )
     else:
         screen.say(f"Keyrack serves KMIP on {ready.address}")
+        if ready.administration_api and not ready.administration_api.endswith(":0"):
+            screen.say(f"and the administration API on https://{ready.administration_api}/api/v1")
         if ready.key_manager_api:
             screen.say(f"and the Key Protect API on https://{ready.key_manager_api}")
         screen.say(f"server certificate SHA-256 {spaced(ready.fingerprint)}")
