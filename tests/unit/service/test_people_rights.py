@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import keyrack
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.domain.people import Person
+from keyrack.domain.people import OneTimeLink, Person
 from keyrack.domain.rights import EVERYWHERE, PROVED_AGAIN, ROLES, Grant, Grants, Right, Role, markdown
 from keyrack.ports.catalog import RightsChanged, Unit
 from keyrack.ports.people import PeopleChanges
@@ -409,3 +409,15 @@ def test_every_right_is_asked_for() -> None:
     assert not Grants().sees(ONE)
 
     assert {right.name for right in Right} - asked == {Right.INSTANCE_READ.name}
+
+
+async def test_a_link_that_was_made_beside_a_lock_out_counts_for_nothing(house: House) -> None:
+    """Who was decided to be invited, and was locked out before the link was kept."""
+    anna = await house.person("anna", Grant(Role.VIEWER))
+    token = tokens.new_link()
+    link = OneTimeLink(digest=tokens.digest(token), person=anna.identifier, expires_at=house.now + 100)
+    await persons.disable(house.at_machine(), house.catalog, anna)
+    await house.catalog.commit(Unit(entries=(), people=PeopleChanges(links=(link,))))
+
+    with pytest.raises(NotRecognised):
+        await letting_in.redeem(house.catalog, house.passwords, token, PASSWORD, visitor=house.visitor())
