@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.key_managers.memory import MemoryKeyManager
-from keyrack.domain.instances import Credential, Instance, Quotas, Storage
+from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
+from keyrack.domain.instances import Credential, Instance, InstanceStatus, Quotas, Storage
 from keyrack.ports.catalog import Unit
 from keyrack.service.credentials import Credentials
+from keyrack.service.office.seals import Seals
 from keyrack.service.people.passwords import Passwords, normal
 from keyrack.service.sessions import Session
 from keyrack.service.throttling import Refusals, Throttle
@@ -109,6 +110,34 @@ async def test_an_instance_that_is_full_gets_no_more_keys(house: House, storage:
     assert await asked(house, get(first)) == "ok"
     await ask(house, destroy(first))
     assert await asked(house, create()) == "ok"
+
+
+async def test_a_full_instance_costs_its_key_manager_nothing(house: House) -> None:
+    """Nothing is wrapped for a key that is not made."""
+    await hold(house, quotas=Quotas(keys=0))
+    assert isinstance(house.key_manager, MemoryKeyManager)
+    house.key_manager.fail("wrap", Fault.UNAVAILABLE)
+
+    assert await asked(house, create()) == "Permission Denied"
+
+
+async def test_no_key_of_a_deactivated_instance_stays_in_memory(house: House) -> None:
+    """Each process lets go of them when it sees it, four times a second."""
+    seals = Seals(house.catalog, house.vault)
+    await seals.look()
+    uid = await made(house)
+    await ask(house, get(uid))
+    (instance,) = await house.catalog.instances()
+    managed = await house.catalog.load(instance.identifier, uid)
+    assert managed is not None
+    assert house.vault.cached(instance, managed) is not None
+
+    await hold(house, status=InstanceStatus.INACTIVE)
+    await seals.look()
+
+    assert house.vault.cached(instance, managed) is None
+    await hold(house, status=InstanceStatus.INSTALLED)
+    assert await asked(house, get(uid)) == "ok"
 
 
 @pytest.mark.parametrize("storage", list(Storage))

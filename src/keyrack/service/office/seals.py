@@ -6,6 +6,7 @@ here takes the plaintext out of every process's memory as well.
 
 import asyncio
 import logging
+from collections.abc import Set
 from dataclasses import replace
 from typing import Final
 
@@ -29,26 +30,33 @@ WITHHELD: Final = (
 
 
 class Seals:
-    """One process's part: shuts in its vault the instances that are sealed, or whose wrapping key is withheld."""
+    """One process's part: shuts in its vault the instances that are sealed, or whose wrapping key is withheld, and lets
+    go of the plaintext of those that serve nobody."""
 
     def __init__(self, catalog: Catalog, vault: Vault) -> None:
         """Know nothing until :meth:`look`."""
         self._catalog = catalog
         self._vault = vault
         self._generation = -1
+        self._idle: Set[str] = frozenset()
 
     async def look(self) -> None:
         """Act on what has changed since the last look; raises ``CatalogUnavailable``."""
         generation = await self._catalog.generation()
         if generation == self._generation:
             return
-        shut = {}
+        shut, idle = {}, set()
         for instance in await self._catalog.instances():
+            if not instance.serves:
+                idle.add(instance.identifier)
             if instance.sealed_at is not None:
                 shut[instance.identifier] = SEALED
             elif await self._is_withheld(instance):
                 shut[instance.identifier] = WITHHELD
         self._vault.shut(shut)
+        for identifier in idle - self._idle:
+            self._vault.purge(identifier)
+        self._idle = idle
         # What changed while this looked is looked at again: the generation was read first.
         self._generation = generation
 
