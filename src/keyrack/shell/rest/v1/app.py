@@ -14,15 +14,19 @@ from keyrack.shell.rest.serving import Open
 from keyrack.shell.rest.v1 import (
     api_keys,
     approvals,
+    authorities,
+    certificates,
     health,
     instance_rules,
     instances,
+    journal,
     key_managers,
     keys,
     metrics,
     oidc,
     pages_of_log_in,
     people,
+    seen,
     sessions,
 )
 from keyrack.shell.rest.v1.door import Door
@@ -41,9 +45,14 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     api_keys.router,
     instances.router,
     instance_rules.router,
+    certificates.router,
+    authorities.router,
+    seen.router,
+    seen.server,
     keys.router,
     approvals.router,
     key_managers.router,
+    journal.router,
     health.router,
 )
 """Each a file for one noun; a new one goes in here, in the order of the document."""

@@ -1,5 +1,6 @@
 """What every call of the administration API works with: the catalog, the way to a serving process, and the bounds."""
 
+import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class Premises:
     strangers: Floodgate = field(init=False)
     """Requests of one address whose token nobody has."""
 
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One verification of the journal at a time: it takes a core for itself."""
     looking: Looking = field(init=False)
     """For the health, at most once a second."""
 
