@@ -24,6 +24,7 @@ def desk_of(house: "House", worker: int = 0) -> BackOfficeDesk:
         types={name: table.type for name, table in house.config.key_managers.items()},
         condition=WorkerCondition(worker, house.catalog, house.key_managers, lambda: house.server.listening),
         vault=house.vault,
+        config=house.config,
         metrics_text=lambda: house.metrics(f"kmip-{worker}"),
         ends=Ends(idle=api.session_minutes * 60, longest=api.session_hours * 3600),
     )

@@ -12,8 +12,10 @@ from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import NotThere, Refused
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.vault.envelope import Vault
+from keyrack.shell.config import Config
 from keyrack.shell.office import clock
 from keyrack.shell.web.acts import perform
+from keyrack.shell.web.certificate_acts import FILE_ACTS
 from keyrack.shell.web.condition import WorkerCondition
 
 LISTING: Final = 20.0
@@ -30,6 +32,8 @@ class BackOfficeDesk:
     """The type of each configured key manager, by name."""
     condition: WorkerCondition
     vault: Vault | None = None
+    config: Config | None = None
+    """Where the deployment's files are; ``None``: acts that need them are not done here."""
     ends: Ends = USUAL
     """When log-ins are over."""
     metrics_text: Callable[[], str] = lambda: ""
@@ -69,6 +73,8 @@ class BackOfficeDesk:
             correlation=who.correlation,
         )
         administration = Administration(self.catalog, self.managers, administrator, clock, self.vault)
+        if act in FILE_ACTS and self.config is not None:
+            return await FILE_ACTS[act](self.config, administration, arguments)
         return await perform(administration, act, arguments)
 
     async def health(self) -> Sequence[WorkerHealth]:
