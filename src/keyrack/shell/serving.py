@@ -196,7 +196,14 @@ def _announced(house: House, api: "Open | None") -> Iterator[Ready]:
     """Tell the address, in the log and in a file that is there as long as the listener is."""
     host, port = house.server.addresses[0]
     certificate = house.config.path(house.config.kmip.certificate)
-    ready = Ready(host, port, fingerprint_of_file(certificate), len(house.trusted), api.address if api else None, _administration(house.config))
+    ready = Ready(
+        host,
+        port,
+        fingerprint_of_file(certificate),
+        len(house.trusted),
+        api.address if api else None,
+        _administration(house.config),
+    )
     log.info("listening", extra={"address": ready.address, "server_certificate": ready.fingerprint})
     with told_in(house.config.run_directory / ADDRESS_FILE, ready.address):
         yield ready
