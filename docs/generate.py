@@ -17,6 +17,8 @@ from pydantic_core import PydanticUndefined
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.domain import lifecycle as table
+from keyrack.domain.cadf_actions import UNROUTED
+from keyrack.domain.cadf_actions import markdown as acts_of_the_journal
 from keyrack.domain import rights as people_rights
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
@@ -337,7 +339,18 @@ scrape_configs:
 """
 
 
+def journal_events() -> str:
+    """Every act and its event."""
+    return f"""# Events of the journal
+
+What each act is called in the database, and in the events that leave it; see [the journal](journal.md). A failure's
+severity is decided by its code, see there. An operation that no version of KMIP has is `{UNROUTED}`.
+
+{acts_of_the_journal()}"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "journal-events.md": journal_events,
     "configuration.md": configuration,
     "operations.md": operations,
     "attributes.md": attributes,

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "configuration.md",
+    "journal-events.md",
     "operations.md",
     "attributes.md",
     "lifecycle.md",
