@@ -5,6 +5,7 @@ server is; PyKMIP cannot do all that is asked.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +23,16 @@ from keyrack.testing.process import READY_WITHIN, Served, serve
 settings.register_profile("keyrack", deadline=None)
 settings.load_profile("keyrack")
 
+# A shell makes what runs in its background deaf to Ctrl-C, and with it the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PYKMIP = Path(__file__).parents[1] / "bench" / "pykmip_server.py"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update``: what is compared with a file is written to it."""
+    parser.addoption("--update", action="store_true", help="write the transcripts of commands anew")
 
 
 @pytest.fixture(scope="session")
