@@ -17,9 +17,9 @@ from pydantic_core import PydanticUndefined
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.domain import lifecycle as table
+from keyrack.domain import rights as people_rights
 from keyrack.domain.cadf_actions import UNROUTED
 from keyrack.domain.cadf_actions import markdown as acts_of_the_journal
-from keyrack.domain import rights as people_rights
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
