@@ -141,7 +141,7 @@ def key(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Print the public part of the key that signs checkpoints; keep it where nobody here can change it."""
+    """Print the public key that proves checkpoints; keep it where nobody here can change it."""
     if rotate and lost:
         raise WrongUse("--rotate needs the old key, and --lost has none; say one of them")
     if lost:

@@ -144,7 +144,7 @@ def request(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Make a key and a signing request for another authority to sign; the server goes on with its old certificate.
+    """Make a key and a signing request for another authority; the old certificate serves on.
 
     'keyrack server-certificate replace --certificate FILE' takes what comes back.
     """
