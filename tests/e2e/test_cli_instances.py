@@ -45,7 +45,7 @@ def is_served(conversation: Client) -> bool:
 
 def test_the_life_of_an_instance(deployment: Deployment) -> None:
     """Without a home, configured, renamed, limited, deactivated, removed: each command says where it is, and why."""
-    made = deployment.read("instance", "create", "--inactive", "--description", "for a test")
+    made = deployment.read("instance", "create", "--later", "--description", "for a test")
     name = made["name"]
     assert (made["status"], made["key_manager"], name[:5], len(name)) == ("Inactive", None, "kmip-", 7)
     code, error = told(deployment.run("instance", "configure", name, check=False))

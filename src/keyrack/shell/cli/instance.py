@@ -30,8 +30,8 @@ def create(
     storage: StorageName = None,
     hierarchy: HierarchyName = None,
     description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.", show_default=False)] = "",
-    inactive: Annotated[
-        bool, typer.Option("--inactive", help="Without key manager and root key: 'instance configure' gives them.")
+    later: Annotated[
+        bool, typer.Option("--later", help="Without key manager and root key: 'instance configure' gives them.")
     ] = False,
     config: ConfigFile = None,
     json: screen.Json = False,
@@ -43,8 +43,8 @@ def create(
     from keyrack.domain.instances import Hierarchy, Storage
     from keyrack.service.office import installing
 
-    if inactive and (root_key, key_manager, storage, hierarchy) != (None, None, None, None):
-        raise WrongUse("--inactive makes an instance without a home: give that to 'keyrack instance configure'")
+    if later and (root_key, key_manager, storage, hierarchy) != (None, None, None, None):
+        raise WrongUse("--later makes an instance without a home: give that to 'keyrack instance configure'")
 
     def wanted(office: "Office") -> "installing.Wanted":
         return installing.Wanted(
@@ -57,16 +57,16 @@ def create(
     made = in_office(
         config,
         lambda office: installing.create(
-            office.administration, name, None if inactive else wanted(office), description=description
+            office.administration, name, None if later else wanted(office), description=description
         ),
-        root_keys=not inactive,
+        root_keys=not later,
     )
     if json:
         screen.as_json(instance_json(made))
         return
     screen.say(f"Instance {made.name} is {made.status}.")
     option = f" --config {config}" if config else ""
-    if inactive:
+    if later:
         screen.say("Next, give it a root key, which the terminal shows:")
         screen.say(f"  keyrack instance configure {made.name}{option}")
         return
