@@ -98,7 +98,7 @@ class VerdictShown(Resource):
     remarks: list[str]
 
 
-Moment = Annotated[datetime | None, Query(description="RFC 3339; without a zone it is UTC.")]
+Moment = Annotated[Written | None, Query(description="RFC 3339; without a zone it is UTC.")]
 Short = Annotated[str, Query(max_length=200)]
 
 

@@ -13,7 +13,7 @@ from keyrack.shell.rest.v1.models import Instant, Resource, since
 from keyrack.shell.rest.v1.pages import Listing, Paging
 from keyrack.shell.rest.v1.routing import noun
 
-router = noun("key managers")
+router = noun("key-managers")
 
 KeyManagerName = Annotated[
     str, Path(alias="key_manager", min_length=1, max_length=63, description="Configured name of the key manager.")

@@ -1,10 +1,17 @@
 """What the bodies of all nouns have in common."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+
+
+def _no_number(told: Any) -> Any:
+    if not isinstance(told, str) or not re.match(r"\d{4}-\d\d-\d\d", told):
+        raise ValueError("it is no time; write for example 2026-11-22T17:30:00Z")
+    return told
 
 
 class Body(BaseModel):
@@ -25,6 +32,8 @@ Flag = Annotated[bool, Strict()]
 """True or false; nothing else is taken for it."""
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """A time, as RFC 3339 in UTC has it."""
+Written = Annotated[datetime, BeforeValidator(_no_number)]
+"""A time that comes in, as RFC 3339 has it; a bare number is none, though others read it as seconds."""
 InstanceName = Annotated[
     str, Path(alias="instance", min_length=1, max_length=63, description="Identifier or name of the instance.")
 ]
