@@ -22,7 +22,7 @@ from keyrack.service.journal.verification import Evidence
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Refused, Unauthenticated
 from keyrack.shell.rest.v1.callers import Caller, Visit
-from keyrack.shell.rest.v1.models import Instant, Resource, instant, since
+from keyrack.shell.rest.v1.models import Instant, Resource, Written, instant, since
 from keyrack.shell.rest.v1.pages import Listing, Paging, bad_cursor
 from keyrack.shell.rest.v1.premises import Keeper, Premises
 from keyrack.shell.rest.v1.problems import Problem
