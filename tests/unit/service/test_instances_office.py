@@ -419,15 +419,11 @@ async def test_one_decides_again_once_two_have_said_so(office: Office) -> None:
     assert (await office.seen()).dual_control_at is None
 
 
-async def test_an_instance_goes_only_when_nothing_hangs_on_it(office: Office) -> None:
-    """Everything is listed, by name and number, with what ends it; nothing is destroyed by it."""
-    prod = await office.prod()
-    with pytest.raises(WrongStatus, match="deactivate it first: keyrack instance deactivate prod"):
-        await safe_removal.remove(office.eve, office.catalog, "prod")
-    living, gone = key(KEY, prod.identifier), replace(key(numbered(2), prod.identifier), state=State.DESTROYED)
-    authority = TrustedAuthority(
+def an_authority(of: Instance) -> TrustedAuthority:
+    """One whose clients the instance lets in."""
+    return TrustedAuthority(
         fingerprint="d" * 64,
-        instance=prod.identifier,
+        instance=of.identifier,
         name="vmca",
         subject="CN=CA",
         not_before=0,
@@ -435,6 +431,15 @@ async def test_an_instance_goes_only_when_nothing_hangs_on_it(office: Office) ->
         der=b"der",
         added_at=NOW,
     )
+
+
+async def test_an_instance_goes_only_when_nothing_hangs_on_it(office: Office) -> None:
+    """Everything is listed, by name and number, with what ends it; nothing is destroyed by it."""
+    prod = await office.prod()
+    with pytest.raises(WrongStatus, match="deactivate it first: keyrack instance deactivate prod"):
+        await safe_removal.remove(office.eve, office.catalog, "prod")
+    living, gone = key(KEY, prod.identifier), replace(key(numbered(2), prod.identifier), state=State.DESTROYED)
+    authority = an_authority(prod)
     await office.catalog.commit(
         Unit(
             entries=(),
@@ -477,8 +482,15 @@ async def test_what_comes_between_the_look_and_the_removal_keeps_the_instance(of
     catalog = Late(office.catalog._path, "administration")
     eve = Administration(catalog, {}, Administrator("local-user-eve"), lambda: NOW * 1000)
     try:
+        authority = an_authority(prod)
+        gone = (prod.identifier, authority.fingerprint)
         for unit in (
-            Unit(entries=(), certificates=(certificate(of=prod.identifier),)),
+            Unit(entries=(), admissions=AdmissionChanges(authorities=(authority,))),
+            Unit(
+                entries=(),
+                certificates=(certificate(of=prod.identifier),),
+                admissions=AdmissionChanges(removed_authorities=(gone,)),
+            ),
             Unit(entries=(), inserted=(key(KEY, prod.identifier),), removed_certificates=(certificate().fingerprint,)),
         ):
             late.append(unit)

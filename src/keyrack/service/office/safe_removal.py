@@ -101,7 +101,7 @@ async def hanging_on(catalog: KeyCatalog, instance: Instance) -> Sequence[str]:
             len(authorities),
             "trusted authority",
             [each.name for each in authorities],
-            f"keyrack cert distrust {name} AUTHORITY",
+            f"keyrack authority remove {name} AUTHORITY",
         ),
     ]
     return [_told(number, what, names, way) for number, what, names, way in told if number]
