@@ -350,8 +350,8 @@ severity is decided by its code, see there. An operation that no version of KMIP
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "journal-events.md": journal_events,
     "configuration.md": configuration,
+    "journal-events.md": journal_events,
     "operations.md": operations,
     "attributes.md": attributes,
     "lifecycle.md": lifecycle,

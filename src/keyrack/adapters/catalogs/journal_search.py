@@ -26,6 +26,8 @@ def search(execute: Callable[..., sqlite3.Cursor], query: JournalQuery, before: 
     where, parameters = _where(query, before)
     if query.since is not None:
         where, parameters = f"{where} AND number >= ?", [*parameters, _first(execute, query.since - DAY)]
+    if query.until is not None:
+        where, parameters = f"{where} AND number <= ?", [*parameters, _first(execute, query.until + DAY)]
     sql = f"SELECT chain, sequence, text, hash, number FROM journal WHERE {where} ORDER BY number DESC"
     found: list[JournalRecord] = []
     for record in _records(execute(sql, parameters)):
@@ -44,7 +46,7 @@ def _first(execute: Callable[..., sqlite3.Cursor], at: int) -> int:
     low, high = execute("SELECT coalesce(min(number), 0), coalesce(max(number), 0) + 1 FROM journal").fetchone()
     while low < high:
         middle = (low + high) // 2
-        (seen,) = execute(f"SELECT {_AT} FROM journal WHERE number >= ? LIMIT 1", (middle,)).fetchone()
+        (seen,) = execute(f"SELECT {_AT} FROM journal WHERE number >= ? ORDER BY number LIMIT 1", (middle,)).fetchone()
         if seen < at:
             low = middle + 1
         else:
@@ -74,14 +76,14 @@ def _where(query: JournalQuery, before: int | None) -> tuple[str, list[Any]]:
         made.append((f"({told})", begins))
     if query.instances is not None and len(query.instances) == 1:
         made.append(("instr(text, ?)", f'"instance":{quoted(*query.instances)}'))
-    if query.outcome not in ("", "success", "failure"):
+    if query.outcome == "failure":
+        made.append(('NOT instr(text, \'"outcome":"success","target":\')', []))
+    elif query.outcome not in ("", "success"):
         made.append(("instr(text, ?)", f'"outcome":{quoted(query.outcome)}'))
     if query.target:
         made.append(("instr(text, ?)", f'"target":{quoted(query.target)[:-1]}'))
     if query.initiator:
         made.append(("instr(text, ?)", said(query.initiator)))
-    if query.until is not None:
-        made.append((f"{_AT} < ?", query.until))
     if query.text:
         escaped = said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         made.append(("text LIKE ? ESCAPE '\\'", f"%{escaped}%"))
