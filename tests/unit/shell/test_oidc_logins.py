@@ -111,7 +111,7 @@ async def test_somebody_unknown_stays_out_where_it_is_not(ground: Ground) -> Non
     )
     assert (await ground.log_in(Policy())).person.identifier == added.identifier
     await persons.disable(office, ground.house.catalog, await person(ground, added.identifier))
-    with pytest.raises(NotRecognised):
+    with pytest.raises(NotRecognised, match="nobody who may log in here"):
         await ground.log_in(ANYBODY)
 
 
