@@ -20,10 +20,10 @@ async def test_deadlines_ring_in_order_of_time_whatever_their_duration() -> None
     rung: list[Guest] = []
     deadlines = Deadlines(asyncio.get_running_loop())
     long, short, shorter = Guest(rung), Guest(rung), Guest(rung)
-    for guest, seconds in ((long, 0.2), (short, 0.1), (shorter, 0.02)):
+    for guest, seconds in ((long, 0.5), (short, 0.25), (shorter, 0.02)):
         deadlines.arm(guest, seconds)
 
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.8)
 
     assert [shorter, short, long] == rung
     assert 0 == len(deadlines)
