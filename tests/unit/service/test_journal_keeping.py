@@ -1,11 +1,13 @@
 """The journal kept in a real catalog: checkpoints, roll-backs, cuts, and edits of the file that are all found."""
 
 import asyncio
+import json
 import random
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -389,3 +391,19 @@ async def test_every_edit_of_an_export_is_found(ground: Ground) -> None:
             case "add":
                 spoilt.insert(at, spoilt[at])
         assert Exported([ground.key.public], None).verified(spoilt).flaws, spoilt[at]
+
+
+async def test_an_event_that_says_other_than_its_record_is_found(ground: Ground) -> None:
+    """By somebody who makes the file's end fit again."""
+    await _aged(ground)
+    lines = await _lines(ground, JournalQuery(target="k3"))
+    at = next(number for number, line in enumerate(lines) if '"outcome":"success"' in line)
+    spoilt = list(lines)
+    spoilt[at] = spoilt[at].replace('"outcome":"success"', '"outcome":"failure"', 1)
+    end = json.loads(spoilt[-1])
+    end["end"]["digest"] = sha256("".join(spoilt[:-1]).encode()).hexdigest()
+    spoilt[-1] = json.dumps(end) + "\n"
+
+    (flaw,) = Exported([ground.key.public], None).verified(spoilt).flaws
+
+    assert flaw.what == "the event says other than the record that it holds"
