@@ -67,7 +67,12 @@ def page() -> str:
     document = _document()
     lines = [BEGINNING, "## Calls", ""]
     for tag in _tags(document["paths"]):
-        lines += [f"### {_HEADINGS.get(tag) or tag.replace('-', ' ').capitalize()}", "", "| call | what it does |", "| --- | --- |"]
+        lines += [
+            f"### {_HEADINGS.get(tag) or tag.replace('-', ' ').capitalize()}",
+            "",
+            "| call | what it does |",
+            "| --- | --- |",
+        ]
         lines += [f"| `{method.upper()} {path}` | {call['summary']} |" for path, method, call in _of(document, tag)]
         lines.append("")
     lines += ["## Problems", "", *_problems()]
