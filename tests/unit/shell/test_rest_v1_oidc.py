@@ -12,6 +12,7 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.shell.config import load
 from keyrack.shell.rest.v1.callers import COOKIE
 from keyrack.shell.rest.v1.oidc import FLOW
+from keyrack.shell.rest.v1.pages_of_log_in import telling
 from keyrack.testing import oidc
 from keyrack.testing.rest import Answer, Face, asked, open_face
 
@@ -152,3 +153,11 @@ async def test_the_link_that_is_answered_leads_there(face: Face) -> None:
     root = await face.person("root", Grant(Role.ADMINISTRATOR))
     made = (await face.ask("POST", "/api/v1/people", root, {"name": "anna"})).json()["invitation"]
     assert made["link"] == f"https://keyrack.example.com:8443/set-password#{made['token']}"
+
+
+def test_what_a_page_tells_is_text() -> None:
+    """Whoever has chosen the words."""
+    told = bytes(telling("<b>", "<script>alert(1)</script>&").body)
+    assert b"&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in told
+    assert b"<b>" not in told
+    assert b"<script" not in told
