@@ -30,6 +30,8 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         except OSError as error:
             raise TlsError(f"{path} cannot be read: {error.strerror}") from error
     try:
+        # Tried apart first: a certificate whose key has not come yet would stay in the context without one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
         context.load_cert_chain(certificate, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
         raise TlsError(f"{certificate} and {key} are not usable together: {error}") from error
