@@ -47,6 +47,8 @@ class _Anchor:
     certificate: crypto.X509
     store: crypto.X509Store
     trusted: Sequence[TrustedAuthority]
+    names: tuple[str, str]
+    """Its subject and its issuer, as :func:`_names` makes them."""
 
 
 class Anchors:
@@ -68,10 +70,11 @@ class Anchors:
             try:
                 certificate = held.certificate if held else _loaded(authority.der)
                 store = held.store if held else _store(certificate)
-            except crypto.Error:
+                names = held.names if held else _names(certificate)
+            except (crypto.Error, ValueError):
                 log.error("the trusted authority %s cannot be read and lets nobody in", authority.fingerprint)
                 continue
-            self._anchors[authority.fingerprint] = _Anchor(certificate, store, trusted)
+            self._anchors[authority.fingerprint] = _Anchor(certificate, store, trusted, names)
         self._all = _store(*(each.certificate for each in self._anchors.values()))
         self._good: OrderedDict[tuple[str, tuple[bytes, ...]], Admittance] = OrderedDict()
 
@@ -112,9 +115,10 @@ class Anchors:
                 raise NotAdmitted("certificate not trusted: neither pinned nor of a trusted authority") from None
         admitting: list[Admittance] = []
         refusals: list[str] = []
-        for anchor in self._anchors.values():
+        near = self._near(loaded, between)
+        for anchor in near:
             try:
-                since, until, certificate = self._verified(anchor, loaded, between)
+                since, until, certificate = self._verified(anchor, near, loaded, between)
                 admitting += [
                     Admittance(
                         instance=each.instance,
@@ -130,12 +134,21 @@ class Anchors:
                 refusals.append(str(refusal))
         return _the_one(admitting, refusals)
 
+    def _near(self, leaf: crypto.X509, between: Sequence[crypto.X509]) -> Sequence[_Anchor]:
+        """The anchors that a chain can come to, by the names of issuers alone: with many, most need no look."""
+        links = [_names(each) for each in between] + [each.names for each in self._anchors.values()]
+        reached, fresh = set[str](), {_names(leaf)[1]}
+        while fresh:
+            reached |= fresh
+            fresh = {issuer for subject, issuer in links if subject in fresh} - reached
+        return [each for each in self._anchors.values() if each.names[0] in reached]
+
     def _verified(
-        self, anchor: _Anchor, leaf: crypto.X509, between: Sequence[crypto.X509]
+        self, anchor: _Anchor, near: Sequence[_Anchor], leaf: crypto.X509, between: Sequence[crypto.X509]
     ) -> tuple[int, int, x509.Certificate]:
         """From when to when the chain to this anchor holds, and the leaf; raises :class:`NotAdmitted`."""
         # The other anchors help to build the chain: what a client leaves out must not decide where it gets in.
-        others = [each.certificate for each in self._anchors.values() if each is not anchor]
+        others = [each.certificate for each in near if each is not anchor]
         try:
             context = crypto.X509StoreContext(anchor.store, leaf, [*between, *others])
             chain = [each.to_cryptography() for each in context.get_verified_chain()]
@@ -240,6 +253,13 @@ def _loaded(der: bytes) -> crypto.X509:
 
 def _der(certificate: crypto.X509) -> bytes:
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+
+
+def _names(certificate: crypto.X509) -> tuple[str, str]:
+    """Subject and issuer without what OpenSSL overlooks when it compares names: case, spaces, kinds of letters."""
+    read = certificate.to_cryptography()
+    subject, issuer = (" ".join(each.rfc4514_string().casefold().split()) for each in (read.subject, read.issuer))
+    return subject, issuer
 
 
 def _store(*certificates: crypto.X509) -> crypto.X509Store:
