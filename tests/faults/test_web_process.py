@@ -166,6 +166,21 @@ def test_a_renewed_certificate_is_shown_without_a_restart(running: WebProcess) -
         time.sleep(0.05)
 
 
+def test_a_certificate_whose_key_is_missing_cuts_nobody_off(running: WebProcess) -> None:
+    """Half of a renewal was read: the old pair is shown until the other half is there."""
+    tls = running.deployment.directory / "tls"
+    before, pair = (tls / "server.pem").read_bytes(), server(running.deployment.authority)
+    (tls / "server.pem").write_bytes(pair.pem)
+    told = running.deployment.log.read_text().count("the certificate stays as it was")
+    os.kill(running.pid, signal.SIGHUP)
+    until = time.monotonic() + 10
+    while running.deployment.log.read_text().count("the certificate stays as it was") == told:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert running.ask("GET", "/health/live").status == 200
+    (tls / "server.pem").write_bytes(before)
+
+
 def test_who_dribbles_a_body_is_cut_off_and_holds_nobody_up(running: WebProcess) -> None:
     """Half a head, half a body, and a body longer than told: each alone, all at once with who behaves."""
     heads = (
