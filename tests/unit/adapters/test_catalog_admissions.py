@@ -1,6 +1,7 @@
 """Authorities, barred leaves, certificates that knocked and alarms, and what of them counts in a transaction."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,22 @@ from keyrack.adapters.catalogs.admission_queries import SEEN_AT_MOST
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Admittance, InstanceStatus, Principal, SeenCertificate, TrustedAuthority
+from keyrack.domain.rights import Grant, Role
 from keyrack.ports.admissions import AdmissionChanges, ExpiryAlarm
 from keyrack.ports.catalog import AlreadyThere, InstanceSealed, NotAuthorised, Unit
 from keyrack.service.identity import Peer
+from keyrack.service.office.acts import acts
+from keyrack.service.office.administration import Administration
+from keyrack.service.office.approvals import agree
+from keyrack.service.office.client_removal import take_away
 from keyrack.service.office.expiry import raise_alarms
+from keyrack.service.office.keys import Windows
+from keyrack.service.office.refusals import SecondPersonNeeded
 from keyrack.service.office.rotation import Step, standing
+from keyrack.service.people.door import caller_of_token
 from keyrack.service.sessions import Sessions
 from keyrack.testing.catalog_values import ONE, TWO, certificate, instance
+from keyrack.testing.rest import person_in
 
 LEAF = "c" * 64
 ANCHOR = "d" * 64
@@ -249,3 +259,24 @@ def test_a_rotation_stands_where_its_certificates_and_uses_say() -> None:
     assert standing([old, new], {new.fingerprint: 15_000}).step is Step.WAIT
     found = standing([old, new], {old.fingerprint: 40_000, new.fingerprint: 30_000})
     assert (found.step, [each.certificate for each in found.still_used]) == (Step.REMOVE, [old])
+
+
+async def test_the_last_certificate_goes_by_two_where_the_instance_wants_two(kept: SqliteCatalog) -> None:
+    """The first asks, another one agrees, and it is gone in the unit of the agreement."""
+    guarded = replace(instance(), dual_control_at=1)
+    await kept.commit(Unit(entries=(), instances=(guarded,), certificates=(certificate(),)))
+    ada, bea = await _person(kept, "ada"), await _person(kept, "bea")
+    fingerprint = certificate().fingerprint
+
+    with pytest.raises(SecondPersonNeeded) as asked:
+        await take_away(ada, kept, guarded, fingerprint)
+    assert len(await kept.certificates(ONE)) == 1
+    await agree(bea, kept, asked.value.approval.identifier, acts(Windows()))
+
+    assert await kept.certificates(ONE) == []
+
+
+async def _person(kept: SqliteCatalog, name: str) -> Administration:
+    token = await person_in(kept, name, Grant(Role.SECURITY_OFFICER), Grant(Role.ADMINISTRATOR))
+    administrator = await caller_of_token(kept, token, now=int(time.time()), address="local")
+    return Administration(kept, {}, administrator, lambda: int(time.time() * 1000))

@@ -13,6 +13,7 @@ from keyrack.service.moves.successors import Ground
 from keyrack.service.office import instance_rules, key_acts, safe_removal
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import Act, Consent, Do, KeyCatalog
+from keyrack.service.office.client_removal import take_away
 from keyrack.service.office.key_steps import keys_of
 from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import Refused
@@ -25,6 +26,7 @@ def acts(windows: Windows) -> Mapping[str, Act]:
         "key.purge": Act(right=Right.KEY_PURGE, do=_purging(windows)),
         "instance.remove": Act(right=Right.INSTANCE_REMOVE, do=_removing_instance),
         "instance.dual-control": Act(right=Right.INSTANCE_QUOTA, do=_letting_one_decide),
+        "certificate.remove": Act(right=Right.CERTIFICATE_REMOVE, do=_removing_last_certificate),
         "instance.root-key": Act(right=Right.INSTANCE_CHANGE, do=_changing_root_key, needs_key_managers=True),
     }
 
@@ -77,6 +79,15 @@ async def _removing_instance(
     administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
 ) -> None:
     await safe_removal.remove(administration, catalog, approval.instance, consent=consent)
+
+
+async def _removing_last_certificate(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    instance = await administration.instance(approval.instance)
+    await take_away(
+        administration, catalog, instance, approval.target, confirmation=confirmation or instance.name, consent=consent
+    )
 
 
 async def _letting_one_decide(

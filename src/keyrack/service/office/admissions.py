@@ -9,21 +9,18 @@ from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificat
 from keyrack.domain.rights import Right
 from keyrack.ports.admissions import AdmissionChanges, Admissions
 from keyrack.ports.catalog import AlreadyThere, Catalog, Conflict, QuotaReached, TooMany
+from keyrack.ports.key_affairs import KeyAffairs
 from keyrack.service.office.refusals import (
     CertificateElsewhere,
     CertificateThere,
-    ConfirmationNeeded,
     LimitReached,
     NameTaken,
     NotThere,
     Refused,
 )
-from keyrack.spec.enumerations import State
 
 if TYPE_CHECKING:
     from keyrack.service.office.administration import Administration
-
-LIVING = (State.PRE_ACTIVE, State.ACTIVE, State.DEACTIVATED, State.COMPROMISED)
 
 
 class AdmissionCatalog(Catalog, Admissions, Protocol):
@@ -152,12 +149,16 @@ class _Barred:
     fingerprint: str
 
 
-async def remove(administration: "Administration", certificate: ClientCertificate) -> None:
+async def remove(
+    administration: "Administration", certificate: ClientCertificate, *, affairs: KeyAffairs | None = None
+) -> None:
     """Let a pinned client certificate use nothing from now on, on open connections too.
 
-    Where the instance trusts an authority it is barred as well: it must not come back by another way.
+    Where the instance trusts an authority it is barred as well: it must not come back by another way. ``affairs``: what
+    the unit has to write of a second person's agreement; whoever hands it over has asked for the right.
     """
-    administration.require(Right.CERTIFICATE_REMOVE, certificate.instance)
+    if affairs is None:
+        administration.require(Right.CERTIFICATE_REMOVE, certificate.instance)
     barred = bool(await administration.catalog.authorities(certificate.instance))
     changes = AdmissionChanges(barred=((certificate.instance, certificate.fingerprint),)) if barred else None
     detail: dict[str, str | int] = {"subject": certificate.subject[:200], "name": certificate.name}
@@ -168,52 +169,9 @@ async def remove(administration: "Administration", certificate: ClientCertificat
         {**detail, "barred": 1} if barred else detail,
         removed_certificates=(certificate.fingerprint,),
         admissions=changes,
+        key_affairs=affairs,
         touched=administration.touched(certificate.instance),
     )
-
-
-async def take_away(
-    administration: "Administration",
-    catalog: AdmissionCatalog,
-    instance: Instance,
-    fingerprint: str,
-    *,
-    confirmation: str | None = None,
-) -> None:
-    """Keep a client out, however it gets in now: its pin is removed, and where authorities are trusted it is barred.
-
-    Raises :class:`ConfirmationNeeded` where it is the last way to keys that are in use, and :class:`NotThere`.
-    """
-    administration.require(Right.CERTIFICATE_REMOVE, instance.identifier)
-    pins = await catalog.certificates(instance.identifier)
-    pinned = next((each for each in pins if each.fingerprint == fingerprint), None)
-    authorities = await catalog.authorities(instance.identifier)
-    if pinned is None and not authorities:
-        raise NotThere(f"instance {instance.name!r} has no such certificate; see 'keyrack cert list {instance.name}'")
-    if pinned is not None and len(pins) == 1 and not authorities:
-        await require_words(administration, catalog, instance, "its last client certificate", confirmation)
-    if pinned is not None:
-        await remove(administration, pinned)
-    else:
-        await bar(administration, instance, fingerprint)
-
-
-async def require_words(
-    administration: "Administration",
-    catalog: Catalog,
-    instance: Instance,
-    what: str,
-    confirmation: str | None,
-) -> None:
-    """Raise :class:`ConfirmationNeeded` until the instance's name is repeated, where nobody reaches its keys then."""
-    keys = await catalog.count_listing(instance.identifier, LIVING, administration.now)
-    if keys and confirmation != instance.name:
-        raise ConfirmationNeeded(
-            f"that is {what}: nobody reaches the {keys} keys of {instance.name} any more, and a machine that starts "
-            f"needs them; repeat the name {instance.name!r} if you mean it",
-            instance.name,
-            {"instance": instance.name, "keys": keys},
-        )
 
 
 async def bar(administration: "Administration", instance: Instance, fingerprint: str) -> None:

@@ -17,8 +17,9 @@ from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.catalog import AlreadyThere, Conflict, TooMany
 from keyrack.service.office import certificates
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.admissions import AdmissionCatalog, add, one_of, require_words
+from keyrack.service.office.admissions import AdmissionCatalog, add, one_of
 from keyrack.service.office.certificates import day, days_left, key_of, printable, says_authority
+from keyrack.service.office.client_removal import require_words
 from keyrack.service.office.material import UnusableCertificate, certificates_in
 from keyrack.service.office.refusals import CertificateThere, LimitReached, NameTaken, NotThere, Refused, Unusable
 

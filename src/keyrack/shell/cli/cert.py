@@ -149,7 +149,7 @@ def remove(
     It counts on open connections too. One that a trusted authority lets in is barred: no authority of the instance lets
     it in any more, until 'keyrack authority unbar'.
     """
-    from keyrack.service.office import admissions
+    from keyrack.service.office.client_removal import take_away as take_away_client
 
     async def act(office: "Office") -> "tuple[Kept, int, InForce]":
         found = await office.administration.instance(instance)
@@ -157,9 +157,7 @@ def remove(
         consent("remove it", f"Remove {kept.subject} ({kept.fingerprint[:16]}) from {instance}?", yes=yes)
 
         async def take_away(words: str | None) -> None:
-            await admissions.take_away(
-                office.administration, office.catalog, found, kept.fingerprint, confirmation=words
-            )
+            await take_away_client(office.administration, office.catalog, found, kept.fingerprint, confirmation=words)
 
         await confirmed(take_away, confirm)
         left = len(await office.administration.certificates(found)) + len(

@@ -138,7 +138,7 @@ async def _wait(office: "Office", instance: "Instance", rotation: "Rotation", se
 
 
 async def _remove(office: "Office", instance: "Instance", rotation: "Rotation", *, yes: bool) -> None:
-    from keyrack.service.office import admissions
+    from keyrack.service.office.client_removal import take_away
 
     for each in rotation.still_used:
         screen.warn(
@@ -148,7 +148,7 @@ async def _remove(office: "Office", instance: "Instance", rotation: "Rotation", 
     names = ", ".join(each.certificate.fingerprint[:16] for each in rotation.old)
     consent("remove the old ones", f"Remove {names} from {instance.name}?", yes=yes)
     for each in rotation.old:
-        await admissions.take_away(office.administration, office.catalog, instance, each.certificate.fingerprint)
+        await take_away(office.administration, office.catalog, instance, each.certificate.fingerprint)
     in_force = await enforcing.taken_everywhere(office)
     screen.note(f"Removed {names}. {in_force.told()}.")
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from keyrack.domain.instances import ClientCertificate, Instance
 from keyrack.service.office import admissions, authorities
 from keyrack.service.office.certificates import alarm_due, days_left, read
+from keyrack.service.office.client_removal import take_away
 from keyrack.service.office.refusals import Unusable
 from keyrack.service.office.requests import read_request
 from keyrack.service.office.rotation import Used, standing
@@ -251,9 +252,7 @@ async def remove_certificate(
     found = await caller.administration.instance(instance)
     kept = await admissions.find(caller.administration, found, certificate)
     seen.holds(etag_of(kept))
-    await admissions.take_away(
-        caller.administration, caller.catalog, found, kept.fingerprint, confirmation=confirmation
-    )
+    await take_away(caller.administration, caller.catalog, found, kept.fingerprint, confirmation=confirmation)
     await taken(caller, keeper)
 
 

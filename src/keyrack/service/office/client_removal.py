@@ -1,0 +1,68 @@
+"""A client is kept out: by one person, or by two where it is the last way to keys and the instance wants two."""
+
+from typing import Final
+
+from keyrack.domain.instances import Instance
+from keyrack.domain.rights import Right
+from keyrack.ports.catalog import Catalog
+from keyrack.service.office.administration import Administration
+from keyrack.service.office.admissions import bar, remove
+from keyrack.service.office.approvals import ALONE, Consent, KeyCatalog, Wish, agreed, allowed
+from keyrack.service.office.refusals import ConfirmationNeeded, NotThere
+from keyrack.spec.enumerations import State
+
+LIVING: Final = (State.PRE_ACTIVE, State.ACTIVE, State.DEACTIVATED, State.COMPROMISED)
+"""States in which a machine may still need a key."""
+
+
+async def take_away(
+    administration: Administration,
+    catalog: KeyCatalog,
+    instance: Instance,
+    fingerprint: str,
+    *,
+    confirmation: str | None = None,
+    consent: Consent = ALONE,
+) -> None:
+    """Keep a client out, however it gets in now: its pin is removed, and where authorities are trusted it is barred.
+
+    Raises :class:`ConfirmationNeeded` where it is the last way to keys that are in use, ``SecondPersonNeeded`` where
+    the instance wants two for that, and :class:`NotThere`.
+    """
+    allowed(administration, Right.CERTIFICATE_REMOVE, instance.identifier, consent)
+    pins = await catalog.certificates(instance.identifier)
+    pinned = next((each for each in pins if each.fingerprint == fingerprint), None)
+    authorities = await catalog.authorities(instance.identifier)
+    if pinned is None:
+        if not authorities:
+            raise NotThere(
+                f"instance {instance.name!r} has no such certificate; see 'keyrack cert list {instance.name}'"
+            )
+        await bar(administration, instance, fingerprint)
+        return
+    last = len(pins) == 1 and not authorities
+    if last:
+        await require_words(administration, catalog, instance, "its last client certificate", confirmation)
+    wish = Wish(
+        act="certificate.remove",
+        instance=instance.identifier,
+        target=fingerprint,
+        told=f"remove the last client certificate {fingerprint[:16]} of {instance.name}",
+    )
+    two = last and instance.dual_control_at is not None
+    affairs = await agreed(administration, catalog, wish, needed=two, consent=consent)
+    await remove(administration, pinned, affairs=affairs)
+
+
+async def require_words(
+    administration: Administration, catalog: Catalog, instance: Instance, what: str, confirmation: str | None
+) -> None:
+    """Raise :class:`ConfirmationNeeded` until the instance's name is repeated, where nobody reaches its keys then."""
+    keys = await catalog.count_listing(instance.identifier, LIVING, administration.now)
+    if keys and confirmation != instance.name:
+        raise ConfirmationNeeded(
+            f"that is {what}: nobody reaches the {keys} keys of {instance.name} any more, and a machine that starts "
+            f"needs them; repeat the name {instance.name!r} if you mean it",
+            instance.name,
+            {"instance": instance.name, "keys": keys},
+        )
