@@ -8,7 +8,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
@@ -102,9 +102,9 @@ class Piece:
     """Empty where it is not DER, and for what is secret: nothing of that is held."""
 
 
-_BLOCK = re.compile(r"-----\s*BEGIN ([A-Z0-9 ]+?)\s*-----(.*?)-----\s*END \1\s*-----", re.DOTALL)
-_BEGIN = re.compile(r"-----\s*BEGIN ([A-Z0-9 ]+?)\s*-----")
-_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_EDGE = re.compile(r"-----\s{0,8}(BEGIN|END) ([A-Z0-9]{1,20}(?: [A-Z0-9]{1,20}){0,4})\s{0,8}-----")
+"""Where a block begins or ends. Each part of it is bounded: whatever is handed over, one look at it is enough."""
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,80})-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _HEADER = re.compile(r"^[A-Za-z0-9-]+: .*$", re.MULTILINE)
 _PROSE: Final = (
@@ -120,12 +120,13 @@ def pieces(material: bytes) -> Sequence[Piece]:
     if material[:1] == b"\x30" or material[:4] == b"\xfe\xed\xfe\xed":
         return (_piece(material),)
     text = _text(material)
-    found = [_decoded(label.strip(), body) for label, body in _BLOCK.findall(text)]
+    edges = list(_EDGE.finditer(text))
+    found = [_decoded(label, body) for label, body in _blocks(text, edges)]
     if found:
         return found
-    begun = _BEGIN.search(text)
-    if begun:
-        kind = LABELS.get(begun[1], Kind.UNKNOWN)
+    begun = next((each[2] for each in edges if each[1] == "BEGIN"), None)
+    if begun is not None:
+        kind = LABELS.get(begun, Kind.UNKNOWN)
         if kind in SECRET:
             return (Piece(kind, b""),)
         raise UnusableCertificate(f"{_the(kind)} cannot be read: its END line is missing; {_AGAIN}")
@@ -137,6 +138,24 @@ def pieces(material: bytes) -> Sequence[Piece]:
         # The lines around it were lost on the way; what it is shows all the same.
         return (_piece(_bytes_of(bare, Kind.CERTIFICATE)),)
     return ()
+
+
+def _blocks(text: str, edges: Sequence[re.Match[str]]) -> Iterator[tuple[str, str]]:
+    """Label and inside of each block, from a BEGIN to the next END of the same label."""
+    ends: dict[str, list[re.Match[str]]] = {}
+    for each in reversed(edges):
+        if each[1] == "END":
+            ends.setdefault(each[2], []).append(each)
+    behind = 0
+    for each in edges:
+        if each[1] != "BEGIN" or each.start() < behind:
+            continue
+        left = ends.get(each[2], [])
+        while left and left[-1].start() < each.end():
+            left.pop()
+        if left:
+            yield each[2], text[each.end() : left[-1].start()]
+            behind = left[-1].end()
 
 
 def kinds_of(material: bytes | bytearray) -> Sequence[Kind]:
@@ -247,7 +266,8 @@ def _kind_of(der: bytes) -> Kind:
 
 def _private(der: bytes) -> object:
     try:
-        return load_der_private_key(der, password=None)
+        # What it is, is all that is asked: to prove a large key sound takes minutes, and it is refused anyway.
+        return load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     except TypeError:  # it is one, under a passphrase
         return None
 
