@@ -107,7 +107,10 @@ def _process(worker: WorkerHealth) -> Finding:
         told = f"{len(failed)} of {len(worker.trials)} root keys do not unwrap: {failed[0]}"
         return Finding(what, Level.WARNING, told)
     slowest = max((each.milliseconds for each in worker.trials), default=0.0)
-    tried = f"; {len(worker.trials)} root keys unwrap, the slowest in {slowest:.0f} ms" if worker.trials else ""
+    tried = ""
+    if worker.trials:
+        unwraps = "1 root key unwraps" if len(worker.trials) == 1 else f"{len(worker.trials)} root keys unwrap"
+        tried = f"; {unwraps}, the slowest in {slowest:.0f} ms"
     return Finding(what, Level.OK, f"takes connections and commits{tried}")
 
 

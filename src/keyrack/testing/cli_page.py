@@ -103,7 +103,7 @@ def _paragraphs(told: str) -> str:
 
 
 def _metavar(argument: Any) -> str:
-    named = str(argument.metavar or argument.name.upper())
+    named = str(argument.metavar or argument.name.upper()).strip("[]")
     many = f"{named}..." if argument.nargs != 1 and not named.endswith("...") else named
     return many if argument.required else f"[{many}]"
 

@@ -47,7 +47,7 @@ def _trusted(name: str, trusted: Sequence[TrustedAuthority], at: int) -> Iterato
     for each in trusted:
         left = (each.not_after - at) // DAY
         what = f"authority of {name}"
-        act = f"trust its successor beside it: 'keyrack cert authority add {name} FILE'"
+        act = f"trust its successor beside it: 'keyrack authority add {name} FILE'"
         if left < 0:
             told = f"{each.name} expired on {day(each.not_after)}: no client that it lets in is served"
             yield Finding(what, Level.FAILED, told, act)

@@ -83,7 +83,8 @@ async def add(
         gone = " (removed: a name is never given again, since the journal knows people by it)"
         if held is None:
             raise NameTaken("this subject of the issuer means somebody already", field="subject") from None
-        raise NameTaken(f"there is a person {name!r} already{gone if held.removed_at else ''}", field="name") from None
+        told = f"there is a person {name!r} already{gone if held.removed_at else ''}; choose another name"
+        raise NameTaken(told, field="name") from None
     return made
 
 

@@ -171,13 +171,16 @@ def key(
 async def _rotated(office: "Office") -> "SigningKey":
     """The new key is kept before anything names it, and takes the old one's place when a checkpoint does."""
     from keyrack.adapters.journals.signing import SigningKey
-    from keyrack.shell.journal_room import notary_of, signing_key, successor_path
+    from keyrack.shell.journal_room import notary_of, notary_with, signing_key, successor_path
 
     notary, new = await notary_of(office.config, office.catalog), SigningKey.new()
     new.replace(successor_path(office.config))
     entry = _entry(office, "journal.key", key=new.public)
     await _told(notary.make(entries=(entry,), successor=new.public))
-    return await signing_key(office.config, office.catalog)
+    held = await signing_key(office.config, office.catalog)
+    # From here on whoever keeps the new key finds a checkpoint of it.
+    await _told(notary_with(office.config, office.catalog, held).make())
+    return held
 
 
 async def _replaced(office: "Office", new: "SigningKey") -> "SigningKey":
