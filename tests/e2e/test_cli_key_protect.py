@@ -353,7 +353,7 @@ def test_root_keys_are_looked_after_at_ibm_with_the_same_commands(ibm: Ibm, depl
     ) == asked
     assert (1, True) == (early[0], "REQ_TOO_EARLY_ERR" in early[1])
     assert ("active", "deleted", False) == (listed["vmware"], gone["passing"], "passing" in listed)
-    assert [f"root-key.{act}" for act in ("create", "rotate", "disable", "delete")] == [
+    assert [f"vmware-solutions.kmip-root-key.{act}" for act in ("create", "rotate", "disable", "delete")] == [
         each["action"] for each in journal
     ]
     assert "passing" in {row["name"] for row in ibm.running.deployment.read("root-key", "list", "--state", "deleted")}

@@ -123,9 +123,9 @@ def test_an_export_is_in_the_journal_and_shows_no_share(fresh: Deployment) -> No
 
     entry = [each for each in fresh.read("audit", "list") if each["action"] == "keyrack.keystore.export"][-1]
     texts = [path.read_text() for path in (fresh.directory / "out").iterdir()]
-    assert entry["target"] in texts[0]
-    assert entry["initiator"].startswith("local-user-")
-    assert (2, 3) == (entry["detail"]["needed"], entry["detail"]["shares"])
+    assert entry["target"]["id"] in texts[0]
+    assert entry["initiator"]["id"].startswith("local-user-")
+    assert (2, 3) == (entry["requestData"]["needed"], entry["requestData"]["shares"])
     assert not [text for text in texts if text.splitlines()[8] in done.stdout + done.stderr + json.dumps(entry)]
 
 
