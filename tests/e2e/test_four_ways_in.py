@@ -164,6 +164,7 @@ def _unpacked(out: Path, directory: Path) -> tuple[Path, Path]:
     return Identity(certificate=certificate, key=private).write(directory, "unpacked")
 
 
+@pytest.mark.slow
 def test_nothing_half_done_stays_behind_where_issuing_fails(deployment: Deployment, tmp_path: Path) -> None:
     """A file that is in the way is not overwritten, and no certificate is added without it."""
     (tmp_path / "client.key").write_text("mine")

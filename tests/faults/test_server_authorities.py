@@ -252,6 +252,7 @@ def test_whom_an_authority_lets_in_is_listed(house: Served, deployment: Deployme
     assert ["its subject does not fit the pattern of authority" in each["reason"] for each in refused] == [True]
 
 
+@pytest.mark.slow
 def test_a_dead_process_does_not_count(house: Served, deployment: Deployment, tmp_path: Path) -> None:
     """What it has left in the run directory is known by its lock."""
     left = deployment.directory / "run/processes/999999.json"
