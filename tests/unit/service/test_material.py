@@ -99,6 +99,7 @@ NAMED = {
     ),
     "Java keystore": (b"\xfe\xed\xfe\xed" + bytes(60), "the input holds a Java keystore: export the certificate"),
     "fingerprint": (MINE.fingerprint.encode(), "this is a fingerprint: hand over the certificate itself"),
+    "fingerprint from 0 on": (b"0f" * 32, "this is a fingerprint: hand over the certificate itself"),
     "fingerprint of openssl": (b"SHA256 Fingerprint=" + b"AA:" * 31 + b"AA\n", "this is a fingerprint"),
     "chain upside down": (ROOT.pem + client(ROOT).pem, "begins with an authority's \\(CN=root\\)"),
     "cut off": (PEM[:300].encode(), "its END line is missing"),

@@ -117,7 +117,8 @@ _AGAIN = "copy it again, whole, from BEGIN to END"
 
 def pieces(material: bytes) -> Sequence[Piece]:
     """Everything in the input; raises :class:`UnusableCertificate` where something in it is cut off or damaged."""
-    if material[:1] == b"\x30" or material[:4] == b"\xfe\xed\xfe\xed":
+    # A fingerprint may begin with the letter 0, which is the octet that DER begins with.
+    if (material[:1] == b"\x30" and not material.isascii()) or material[:4] == b"\xfe\xed\xfe\xed":
         return (_piece(material),)
     text = _text(material)
     edges = list(_EDGE.finditer(text))
