@@ -105,6 +105,7 @@ class Piece:
 _EDGE = re.compile(r"-----\s{0,8}(BEGIN|END) ([A-Z0-9]{1,20}(?: [A-Z0-9]{1,20}){0,4})\s{0,8}-----")
 """Where a block begins or ends. Each part of it is bounded: whatever is handed over, one look at it is enough."""
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,80})-----")
+_WRITTEN = re.compile(rb"[0-9A-Fa-f:\s]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _HEADER = re.compile(r"^[A-Za-z0-9-]+: .*$", re.MULTILINE)
 _PROSE: Final = (
@@ -118,7 +119,7 @@ _AGAIN = "copy it again, whole, from BEGIN to END"
 def pieces(material: bytes) -> Sequence[Piece]:
     """Everything in the input; raises :class:`UnusableCertificate` where something in it is cut off or damaged."""
     # A fingerprint may begin with the letter 0, which is the octet that DER begins with.
-    if (material[:1] == b"\x30" and not material.isascii()) or material[:4] == b"\xfe\xed\xfe\xed":
+    if (material[:1] == b"\x30" and not _WRITTEN.fullmatch(material)) or material[:4] == b"\xfe\xed\xfe\xed":
         return (_piece(material),)
     text = _text(material)
     edges = list(_EDGE.finditer(text))
