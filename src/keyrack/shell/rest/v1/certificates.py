@@ -6,6 +6,7 @@ from fastapi import Path, Query, Response
 from pydantic import Field
 
 from keyrack.domain.instances import ClientCertificate, Instance
+from keyrack.domain.rights import Right
 from keyrack.service.office import admissions, authorities
 from keyrack.service.office.certificates import alarm_due, days_left, read
 from keyrack.service.office.client_removal import take_away
@@ -152,7 +153,7 @@ async def add_certificate(
     dry_run: DryRun = False,
 ) -> CertificateShown:
     """Add a client certificate: vCenter's own, pasted or dropped."""
-    found = await caller.administration.instance(instance)
+    found = await _where_added(caller, instance)
     offered = read(body.pem.encode(), instance=found.identifier, at=caller.now, name=body.name or "")
     if dry_run:
         response.status_code = 200
@@ -167,7 +168,7 @@ async def trust_seen_certificate(
     caller: Caller, keeper: Keeper, instance: InstanceName, body: KnockedTrust, response: Response
 ) -> CertificateShown:
     """Trust a certificate that knocked."""
-    found = await caller.administration.instance(instance)
+    found = await _where_added(caller, instance)
     knocked = await authorities.find_seen(caller.administration, caller.catalog, body.fingerprint)
     added = await authorities.trust_seen(caller.administration, found, knocked)
     _created(response, found, added)
@@ -179,9 +180,9 @@ async def issue_certificate(
     caller: Caller, keeper: Keeper, instance: InstanceName, body: CertificateWish
 ) -> CertificateIssued:
     """Make a certificate and key, and add it; the key is shown once and not kept."""
+    found = await _where_added(caller, instance)
     if (body.form == "pkcs12") != (body.password is not None):
         raise Unusable("a PKCS #12 file has a password, and PEM has none", field="password")
-    found = await caller.administration.instance(instance)
     told = await caller.back_office.act(
         caller.on_behalf,
         "certificate.issue",
@@ -201,7 +202,7 @@ async def sign_certificate(
     dry_run: DryRun = False,
 ) -> SigningShown:
     """Sign a certificate signing request, and add the certificate."""
-    found = await caller.administration.instance(instance)
+    found = await _where_added(caller, instance)
     request = read_request(body.request.encode())
     names = [str(each.value) for each in request.alternative] if request.alternative is not None else []
     what: dict[str, Any] = {
@@ -301,6 +302,13 @@ def shown(
         remarks=remarks or [],
         in_force=by,
     )
+
+
+async def _where_added(caller: Visit, name: str) -> Instance:
+    """The instance, for who may add certificates to it: what nobody may add is not looked at either."""
+    found = await caller.administration.instance(name)
+    caller.administration.require(Right.CERTIFICATE_ADD, found.identifier)
+    return found
 
 
 def _created(response: Response, instance: Instance, added: ClientCertificate) -> None:

@@ -126,6 +126,7 @@ async def list_instances(caller: Caller, page: Paging) -> Listing[InstanceShown]
 @router.post("/instances", status_code=201)
 async def create_instance(caller: Caller, body: InstanceNew, response: Response) -> InstanceShown:
     """Make an instance; with a root key it is usable at once."""
+    caller.administration.require(Right.INSTANCE_CREATE)
     if _names_home(body):
         arguments = {"name": body.name, "description": body.description, **await _home(caller, body)}
         done = await caller.back_office.act(caller.on_behalf, "instance.create", arguments)
@@ -198,6 +199,7 @@ async def configure_instance(
 ) -> InstanceShown:
     """Give an instance its key manager and root key, which is proved first."""
     found = await caller.administration.instance(instance)
+    caller.administration.require(Right.INSTANCE_CHANGE, found.identifier)
     arguments = {"instance": found.identifier}
     if found.configured and not _names_home(body):
         done = await caller.back_office.act(caller.on_behalf, "instance.configure", arguments)
