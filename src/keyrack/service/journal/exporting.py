@@ -41,7 +41,8 @@ class Order:
 
 async def export(catalog: Book, order: Order) -> AsyncIterator[str]:
     """The lines of the file, each with its end. Who may is asked where the query is made."""
-    names = await names_of(catalog, order.deployment)
+    # Whoever may read one instance's journal is not told what others are called.
+    names = await names_of(catalog, order.deployment, order.query.instances)
     base = await _base(catalog, order.query)
     hashes = sha256()
 

@@ -1,7 +1,7 @@
 """What identifiers in the journal are called now: read from the catalog, and kept for a few seconds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from keyrack.domain import cadf
@@ -15,14 +15,15 @@ KEPT: Final = 5.0
 """Seconds for which names that were read are good enough."""
 
 
-async def names_of(catalog: Catalog, deployment: str = "") -> Names:
-    """The names of instances, their key managers, and client certificates."""
-    instances = await catalog.instances()
+async def names_of(catalog: Catalog, deployment: str = "", of: Collection[str] | None = None) -> Names:
+    """The names of instances, their key managers, and client certificates; ``of``: of these instances alone."""
+    instances = [each for each in await catalog.instances() if of is None or each.identifier in of]
+    certificates = [each for each in await catalog.certificates() if of is None or each.instance in of]
     return Names(
         deployment=deployment,
         instances={each.identifier: each.name for each in instances},
         key_managers={each.identifier: each.key_manager for each in instances if each.key_manager},
-        certificates={each.fingerprint: each.name for each in await catalog.certificates() if each.name},
+        certificates={each.fingerprint: each.name for each in certificates if each.name},
     )
 
 
