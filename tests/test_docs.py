@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    "journal-events.md",
     "configuration.md",
+    "journal-events.md",
     "operations.md",
     "attributes.md",
     "lifecycle.md",

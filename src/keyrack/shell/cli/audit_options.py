@@ -28,7 +28,8 @@ OfKey = Annotated[
     ),
 ]
 OfAction = Annotated[
-    str | None, typer.Option("--action", metavar="ACTION", help="Only this, such as Get, kmip-key.read or certificate.add.")
+    str | None,
+    typer.Option("--action", metavar="ACTION", help="Only this, such as Get, kmip-key.read or certificate.add."),
 ]
 OfOutcome = Annotated[
     str | None, typer.Option("--outcome", metavar="OUTCOME", help="success, failure, or one reason: 'Item Not Found'.")
