@@ -12,7 +12,7 @@ from keyrack.ports.key_manager import KeyManagerUnavailable
 from keyrack.service.moves.moving import change_root_key
 from keyrack.service.moves.rewrap import rewrap
 from keyrack.service.moves.storage import set_storage
-from keyrack.service.office.refusals import Refused
+from keyrack.service.office.refusals import Forbidden, Refused
 from keyrack.service.office.removal import remove_instance
 from keyrack.testing.conversation import destroy
 from keyrack.testing.moves import HERE, THERE, Moves
@@ -124,3 +124,26 @@ async def test_an_instance_that_was_changed_meanwhile_is_not_removed() -> None:
     with pytest.raises(Refused):
         await remove_instance(ground.administration, ground.catalog, ground.key_managers, instance)
     assert root_key.identifier == (await moves.instance()).root_key
+
+
+async def test_under_dual_control_no_program_ends_what_can_be_taken_back() -> None:
+    """A client destroys its keys softly; the key manager's API must not be the way to finish them alone."""
+    moves = await emptied()
+    instance = await moves.instance()
+    await moves.catalog.commit(Unit(entries=(), instances=(replace(instance, dual_control_at=1),)))
+    before = await moves.copies()
+
+    with pytest.raises(Forbidden, match="dual control"):
+        await remove(moves)
+
+    assert (await moves.copies(), (await moves.instance()).status) == (before, instance.status)
+
+
+async def test_an_instance_that_came_under_dual_control_meanwhile_is_not_removed() -> None:
+    """Decided on the instance as it was, committed on the one that is."""
+    moves = await emptied(Storage.CATALOG)
+    ground, seen = moves.ground(), await moves.instance()
+    await moves.catalog.commit(Unit(entries=(), instances=(replace(seen, dual_control_at=1),)))
+
+    with pytest.raises(Refused, match="changed just now"):
+        await remove_instance(ground.administration, ground.catalog, ground.key_managers, seen)

@@ -43,11 +43,7 @@ async def destroy_key(
     both raise :class:`NotDestroyable`. Raises :class:`NotThere` for an object that the instance does not have, and
     ``Forbidden`` where the instance is under dual control: nobody is here who could agree.
     """
-    if instance.dual_control_at is not None:
-        raise Forbidden(
-            f"instance {instance.name!r} is under dual control: no one person, and no program, destroys its keys",
-            hint="use 'keyrack key destroy', where a second person agrees",
-        )
+    _refuse_alone(instance, "destroys its keys", "key destroy")
     for _ in range(ATTEMPTS):
         found = await catalog.load(instance.identifier, identifier)
         if found is None:
@@ -62,13 +58,24 @@ async def destroy_key(
                 identifier,
                 {"state": found.state.title, "force": int(force)},
                 seen={identifier: found.version},
+                seen_instances=(instance,),
                 updated=(destroyed,),
                 touched=administration.touched(instance.identifier),
             )
             return
+        except InstanceChanged:
+            raise Refused(f"instance {instance.name!r} was changed just now; look at it, and try again") from None
         except Conflict:
             continue
     raise Refused(f"object {identifier} is being changed by many at once; try again")
+
+
+def _refuse_alone(instance: Instance, does: str, command: str) -> None:
+    if instance.dual_control_at is not None:
+        raise Forbidden(
+            f"instance {instance.name!r} is under dual control: no one person, and no program, {does}",
+            hint=f"use 'keyrack {command}', where a second person agrees",
+        )
 
 
 def _destroyed(managed: ManagedObject, now: int, *, force: bool) -> ManagedObject | None:
@@ -94,12 +101,15 @@ async def remove_instance(
 
     Its clients are turned away before anything else happens. Raises :class:`InUse` while there are objects that are not
     destroyed, :class:`NotThere`, and ``KeyManagerUnavailable`` where standard keys are left: then the instance is
-    Removing, and removing it again goes on from there.
+    Removing, and removing it again goes on from there. ``Forbidden`` where the instance is under dual control: what is
+    destroyed can still be taken back, and would go with it.
     """
+    _refuse_alone(instance, "removes it, with what can still be taken back", "instance remove")
     detail: dict[str, str | int] = {"name": instance.name, "key_manager": instance.key_manager}
     try:
         if await _has_standard_keys(catalog, instance):
             if instance.status is not InstanceStatus.REMOVING:
+                removing = replace(instance, status=InstanceStatus.REMOVING)
                 await administration.commit(
                     "instance.removing",
                     instance.identifier,
@@ -107,8 +117,9 @@ async def remove_instance(
                     detail,
                     unused=(instance.identifier,),
                     seen_instances=(instance,),
-                    instances=(replace(instance, status=InstanceStatus.REMOVING),),
+                    instances=(removing,),
                 )
+                instance = removing
             await _delete_standard_keys(catalog, _managers(key_managers, instance), instance)
             await _delete_leftovers(catalog, key_managers, instance)
         await administration.commit(
@@ -116,6 +127,7 @@ async def remove_instance(
             instance.identifier,
             instance.identifier,
             detail,
+            seen_instances=(instance,),
             removed_instances=(instance.identifier,),
         )
     except StillUsed:
