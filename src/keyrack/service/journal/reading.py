@@ -49,12 +49,14 @@ async def search(
     """One page; only of instances whose journal whoever asks may read. Raises ``Refused``."""
     query = await query_of(administration, wanted)
     found = await catalog.find(query, before=before, limit=min(limit, MOST))
-    return Page(await events(catalog, found.records), found.before)
+    return Page(await events(catalog, found.records, of=query.instances), found.before)
 
 
-async def events(catalog: Book, records: Sequence[JournalRecord], deployment: str = "") -> list[Mapping[str, Any]]:
-    """Records as events, with the names of now."""
-    names = await names_of(catalog, deployment)
+async def events(
+    catalog: Book, records: Sequence[JournalRecord], deployment: str = "", of: Collection[str] | None = None
+) -> list[Mapping[str, Any]]:
+    """Records as events, with the names of now; ``of``: no other instances' names, whatever a record speaks of."""
+    names = await names_of(catalog, deployment, of)
     return [cadf.event(entry_of(record), place_of(record), names) for record in records]
 
 
@@ -129,4 +131,4 @@ async def follow(
     if not records:
         return (), after
     kept = [record for record in records if matches(query, entry_of(record), record.text)]
-    return await events(catalog, kept), records[-1].number
+    return await events(catalog, kept, of=query.instances), records[-1].number
