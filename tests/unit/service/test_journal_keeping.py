@@ -407,3 +407,35 @@ async def test_an_event_that_says_other_than_its_record_is_found(ground: Ground)
     (flaw,) = Exported([ground.key.public], None).verified(spoilt).flaws
 
     assert flaw.what == "the event says other than the record that it holds"
+
+
+def _made_to_fit(lines: list[str], records: int) -> list[str]:
+    """With an end that says what is there: no secret is needed for that."""
+    end = {"end": {"records": records, "passed_over": 0, "digest": sha256("".join(lines).encode()).hexdigest()}}
+    return [*lines, json.dumps(end, separators=(",", ":")) + "\n"]
+
+
+async def test_records_that_nobody_has_signed_are_none_for_who_pins_a_key(ground: Ground) -> None:
+    """Chains are computed by anybody: a file without checkpoints, or with a true base and nothing behind it, proves
+    nothing of what it tells."""
+    await _aged(ground)
+    whole = await _lines(ground, JournalQuery(), "raw")
+    heading, records = json.loads(whole[0]), [line for line in whole if '"record"' in line]
+    first = next(json.loads(line) for line in whole if '"checkpoint"' in line)
+    bare = _made_to_fit([whole[0], *records], len(records))
+    behind = records[[*whole].index(next(line for line in whole if '"checkpoint"' in line)) - 1 :]
+    based = _made_to_fit([json.dumps({**heading, "base": first}, separators=(",", ":")) + "\n", *behind], len(behind))
+    empty = _made_to_fit([whole[0]], 0)
+
+    for lines in (bare, based, empty):
+        found = Exported([ground.key.public], None).verified(lines)
+        assert [flaw.chain for flaw in found.flaws] == ["checkpoints"], found.flaws
+    assert Exported([], None).verified(bare).flaws == ()
+
+
+async def test_what_an_export_passes_over_is_told(ground: Ground) -> None:
+    """Somebody may have passed over what was asked for."""
+    await _aged(ground)
+    part = Exported([ground.key.public], None).verified(await _lines(ground, JournalQuery(target="k3")))
+
+    assert any("passed over" in remark for remark in part.remarks)

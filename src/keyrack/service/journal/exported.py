@@ -48,7 +48,7 @@ class Exported:
         heading, names, base = _heading(first)
         if self._rows is not None:
             next(self._rows, "")
-        proof = Proof(pins=self._pins, base=base)
+        proof = Proof(pins=self._pins, base=base, must_be_signed=bool(self._pins))
         hashes = sha256(first.encode())
         ended = False
         for number, line in enumerate(walk, 2):
@@ -70,7 +70,20 @@ class Exported:
         if self._rows is not None and next(self._rows, None) is not None:
             self._flaw(0, "the CSV has rows that its proof does not have")
         found = proof.verdict()
-        return replace(found, flaws=(*self._flaws, *found.flaws))
+        return replace(found, flaws=(*self._flaws, *found.flaws), remarks=(*found.remarks, *self._remarks(found)))
+
+    def _remarks(self, found: Proved) -> Sequence[str]:
+        """What whoever was handed the file should know before believing it."""
+        told = []
+        if self._passed_over:
+            told.append(
+                f"{self._passed_over} records are passed over: that they are there is proved, not what they say"
+            )
+        if found.unvouched:
+            told.append(
+                f"the last {found.unvouched} have no checkpoint behind them: whoever made the file could write them"
+            )
+        return told
 
     def _flaw(self, line: int, what: str) -> None:
         self._flaws.append(Flaw(FILE, line, what))

@@ -61,15 +61,18 @@ class Proof:
         base: SignedCheckpoint | None = None,
         expected: Iterable[Head] = (),
         exported: Mapping[int, bytes] | None = None,
+        must_be_signed: bool = False,
     ) -> None:
         """``pins``: public parts of keys, in hexadecimal, one of which has to have signed. ``cuts``: what the catalog
         says was cut. ``base``: the checkpoint that the records begin behind. ``expected``: heads kept elsewhere.
-        ``exported``: hashes of checkpoints that were exported, by number.
+        ``exported``: hashes of checkpoints that were exported, by number. ``must_be_signed``: records for which no
+        checkpoint speaks are a flaw, as where somebody hands them over; a new deployment has none for a minute.
         """
         self._chains: dict[str, _End] = {}
         self._flaws: list[Flaw] = []
         self._remarks: list[str] = []
         self._pins = frozenset(pins)
+        self._must_be_signed = must_be_signed
         self._keys: set[str] = set()
         self._previous: Statement | None = None
         self._previous_hash = b""
@@ -250,8 +253,10 @@ class Proof:
             self._remarks.append(f"{told} by {last[0].by} up to checkpoint {self._cut_at}")
 
     def _check_keys(self) -> None:
-        if self._pins and self._checkpoints and not self._pins & self._keys:
+        if self._pins and (self._checkpoints or self._must_be_signed) and not self._pins & self._keys:
             self._flaw(CHECKPOINTS, self._checkpoints, "no checkpoint is signed by the key that is pinned")
+        elif self._must_be_signed and self._records and self._last is None:
+            self._flaw(CHECKPOINTS, 0, "no checkpoint stands behind the records: anybody may have written them")
         elif not self._checkpoints:
             self._remarks.append("no checkpoint is there: only the chains speak for the records")
 

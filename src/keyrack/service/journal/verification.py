@@ -32,6 +32,8 @@ class Evidence:
     """Ends of chains that were kept elsewhere."""
     pins: Sequence[str] = ()
     """Public parts of keys, in hexadecimal, of which one has to have signed."""
+    must_be_signed: bool = False
+    """Whether the key was named by somebody who knows that it has signed; else a new deployment has no checkpoint."""
     flaws: Sequence[Flaw] = field(default=())
     """What was wrong with the evidence itself."""
 
@@ -52,7 +54,13 @@ async def proved(catalog: Book, evidence: Evidence) -> Proved:
 
     def walk() -> Proved:
         exported, flaws = _exported(evidence)
-        proof = Proof(pins=evidence.pins, cuts=cuts, expected=evidence.heads, exported=exported)
+        proof = Proof(
+            pins=evidence.pins,
+            cuts=cuts,
+            expected=evidence.heads,
+            exported=exported,
+            must_be_signed=evidence.must_be_signed,
+        )
         records = _until(_pages(loop, catalog.journal, _number_of_record), end)
         found = fed(proof, records, _signed(loop, catalog, end))
         return replace(found, flaws=(*evidence.flaws, *flaws, *found.flaws))

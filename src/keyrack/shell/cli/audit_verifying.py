@@ -125,7 +125,12 @@ def _evidence(config: "Config", kept: Kept, elsewhere: set[str]) -> Any:
         return [*kept.checkpoints, *(mine[at + 1 :] if at is not None else ())]
 
     heads = [each for each in kept.heads if each.chain not in elsewhere]
-    return Evidence(exported=exported if there or kept.checkpoints else None, heads=heads, pins=pins)
+    return Evidence(
+        exported=exported if there or kept.checkpoints else None,
+        heads=heads,
+        pins=pins,
+        must_be_signed=bool(kept.pin),
+    )
 
 
 def of_export(file: Path, key: Path | None, *, json: bool) -> int:
