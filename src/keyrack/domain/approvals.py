@@ -32,10 +32,11 @@ class Wisher:
         """Whether both may be one human being: one person however often logged in, and the account of their name."""
         if self.person and self.person == other.person:
             return True
-        return _somebody(self.initiator) == _somebody(other.initiator)
+        return somebody(self.initiator) == somebody(other.initiator)
 
 
-def _somebody(initiator: str) -> str:
+def somebody(initiator: str) -> str:
+    """Who an initiator is, whichever face it comes by: the account of a person's name is taken for that person."""
     for face in _FACES:
         if initiator.startswith(face):
             return initiator.removeprefix(face).casefold()

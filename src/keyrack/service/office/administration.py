@@ -124,10 +124,16 @@ class Administration:
                 f"this needs the right {right.title!r}, to {right.meaning}",
                 hint="an administrator can grant a role that has it; 'Rights' in docs/rights.md lists them",
             )
+        if right in PROVED_AGAIN:
+            self.require_proof(right.meaning)
+
+    def require_proof(self, what: str) -> None:
+        """Raise :class:`ProofNeeded` where the last proof that somebody is there is too old; ``what``: for what, behind
+        "to"."""
         proved_at = self._administrator.proved_at
-        if right in PROVED_AGAIN and proved_at is not None and self.now - proved_at > PROOF_LASTS:
+        if proved_at is not None and self.now - proved_at > PROOF_LASTS:
             raise ProofNeeded(
-                f"to {right.meaning}, prove again that it is you: that was longer ago than {PROOF_LASTS // 60} minutes",
+                f"to {what}, prove again that it is you: that was longer ago than {PROOF_LASTS // 60} minutes",
                 hint="send your password, or log in again, then repeat this",
             )
 

@@ -23,6 +23,7 @@ from keyrack.domain.people import Person
 from keyrack.domain.rights import EVERYWHERE, Right
 from keyrack.ports.admissions import Admissions
 from keyrack.ports.catalog import Catalog, Conflict
+from keyrack.ports.journal import JournalBook
 from keyrack.ports.key_affairs import KeyAffairs, KeyBook
 from keyrack.ports.people import PeopleBook
 from keyrack.service.office.administration import Administration
@@ -35,6 +36,7 @@ from keyrack.service.office.refusals import (
     SamePerson,
     SecondPersonNeeded,
 )
+from keyrack.service.office.second_person import refuse_one_hand
 
 LONGEST_WHY: Final = 200
 _OVER: Final[Mapping[ApprovalState, str]] = {
@@ -44,7 +46,7 @@ _OVER: Final[Mapping[ApprovalState, str]] = {
 }
 
 
-class KeyCatalog(Catalog, KeyBook, PeopleBook, Admissions, Protocol):
+class KeyCatalog(Catalog, KeyBook, PeopleBook, Admissions, JournalBook, Protocol):
     """What acts on keys and agreements need of the catalog."""
 
 
@@ -257,6 +259,8 @@ async def _check_people(administration: Administration, catalog: KeyCatalog, fou
     grants = administration.administrator.grants
     if not grants.allow(act.right, found.instance):
         administration.require(Right.APPROVAL_AGREE, found.instance)
+    administration.require_proof(Right.APPROVAL_AGREE.meaning)
+    await _refuse_one_hand(administration, catalog, found)
     if found.asked_person:
         asker = await catalog.person(found.asked_person)
         if asker is None or asker.disabled_at is not None or not asker.rights.allow(act.right, found.instance):
@@ -264,6 +268,12 @@ async def _check_people(administration: Administration, catalog: KeyCatalog, fou
                 f"{found.asked_by}, who has asked for it, may not do it any more; nothing was done",
                 hint="withdraw it; who may do it can ask anew",
             )
+
+
+async def _refuse_one_hand(administration: Administration, catalog: KeyCatalog, found: Approval) -> None:
+    if found.instance != EVERYWHERE:
+        instance = await administration.instance(found.instance)
+        await refuse_one_hand(catalog, catalog, instance, found, wisher_of(administration))
 
 
 async def _as_it_is(catalog: KeyCatalog, found: Approval) -> Approval:

@@ -61,6 +61,8 @@ async def done(
     await catalog.catch_up()
     identifiers: Sequence[str] = prefixes
     for _ in range(ATTEMPTS):
+        # What it is held to, two people among it, is decided on and committed as it is now.
+        instance = await administration.instance(instance.identifier)
         rows = await found(administration, catalog, instance, identifiers)
         identifiers = [row.managed.unique_identifier for row in rows]
         try:
@@ -111,6 +113,7 @@ async def _attempt(
     ]
     await administration.commit_all(
         entries,
+        seen_instances=(instance,),
         seen={row.managed.unique_identifier: row.managed.version for row in rows},
         updated=tuple(after),
         new_names=_names(before, after),
