@@ -20,7 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
 from keyrack.domain.instances import Admittance, TrustedAuthority
-from keyrack.domain.patterns import fits, fits_name
+from keyrack.domain.patterns import fits_name
+from keyrack.service.office.certificates import fits_one_name
 from keyrack.shell.verdicts import NotAdmitted
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ class Anchors:
             why = f"an administrator has barred it; authority {authority.name!r} would let it in"
         elif not fits_name(authority.subject_pattern, leaf.subject.rfc4514_string()):
             why = f"its subject does not fit the pattern of authority {authority.name!r}"
-        elif authority.san_pattern and not any(fits(authority.san_pattern, name) for name in alternative_names(leaf)):
+        elif not fits_one_name(authority.san_pattern, leaf):
             why = f"none of its alternative names fits the pattern of authority {authority.name!r}"
         if why:
             refusals.append(why)
@@ -222,15 +223,6 @@ def is_authority(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
-
-
-def alternative_names(certificate: x509.Certificate) -> Sequence[str]:
-    """DNS names, addresses and mail addresses of the Subject Alternative Name."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return [str(each.value) for each in names if isinstance(each, x509.DNSName | x509.IPAddress | x509.RFC822Name)]
 
 
 def _is_signed_well(certificate: x509.Certificate) -> bool:

@@ -12,6 +12,7 @@ from keyrack.domain import lifecycle
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
 from keyrack.ports.catalog import Catalog, Listed
 from keyrack.ports.key_manager import KeyManager
+from keyrack.service.office import admissions
 from keyrack.service.office.administration import Administration, Administrator, NotThere
 from keyrack.service.office.installing import install
 from keyrack.service.office.removal import destroy_key, remove_instance
@@ -95,7 +96,8 @@ class Adapters:
 
     async def add_certificate(self, certificate: ClientCertificate) -> ClientCertificate:
         """Let a certificate use all keys of its adapter; raises what ``Administration.add_certificate`` does."""
-        return await self._administration.add_certificate(certificate, most=MOST_CERTIFICATES)
+        mine = {each.identifier for each in await self.all()}
+        return await admissions.add(self._administration, certificate, most=MOST_CERTIFICATES, mine=mine)
 
     async def remove_certificate(self, certificate: ClientCertificate) -> None:
         """Let a certificate use nothing from now on."""

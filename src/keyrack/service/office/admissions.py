@@ -1,7 +1,7 @@
 """Which client certificates an instance lets in by name: added, found by the beginning of a fingerprint, removed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -9,7 +9,8 @@ from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificat
 from keyrack.domain.rights import Right
 from keyrack.ports.admissions import AdmissionChanges, Admissions
 from keyrack.ports.catalog import AlreadyThere, Catalog, Conflict, QuotaReached, TooMany
-from keyrack.ports.key_affairs import KeyAffairs
+from keyrack.ports.key_affairs import KeyAffairs, KeyBook
+from keyrack.service.office.foreign_trust import refuse_foreign_client
 from keyrack.service.office.refusals import (
     CertificateElsewhere,
     CertificateThere,
@@ -23,21 +24,27 @@ if TYPE_CHECKING:
     from keyrack.service.office.administration import Administration
 
 
-class AdmissionCatalog(Catalog, Admissions, Protocol):
+class AdmissionCatalog(Catalog, Admissions, KeyBook, Protocol):
     """What these use cases need of the catalog."""
 
 
 async def add(
-    administration: "Administration", certificate: ClientCertificate, *, most: int | None = None
+    administration: "Administration",
+    certificate: ClientCertificate,
+    *,
+    most: int | None = None,
+    mine: Collection[str] | None = None,
 ) -> ClientCertificate:
     """Let a client certificate use all keys of its instance, from now on; answered as it is kept.
 
-    Raises :class:`CertificateThere`, :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the
-    instance is gone, and :class:`LimitReached` where it has ``most`` certificates already, or its quota of them.
+    ``mine``: see :func:`keyrack.service.office.foreign_trust.refuse_foreign_client`. Raises :class:`CertificateThere`,
+    :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the instance is gone, and
+    :class:`LimitReached` where it has ``most`` certificates already, or its quota of them.
     """
     administration.require(Right.CERTIFICATE_ADD, certificate.instance)
     added = replace(certificate, added_by=administration.administrator.initiator)
     await _refuse_duplicate(administration, added)
+    await refuse_foreign_client(administration, added, mine)
     detail: dict[str, str | int] = {
         "subject": added.subject[:200],
         "not_after": added.not_after,

@@ -20,6 +20,7 @@ from keyrack.service.office.administration import Administration
 from keyrack.service.office.admissions import AdmissionCatalog, add, one_of
 from keyrack.service.office.certificates import day, days_left, key_of, printable, says_authority
 from keyrack.service.office.client_removal import require_words
+from keyrack.service.office.foreign_trust import refuse_foreign_authority
 from keyrack.service.office.material import UnusableCertificate, certificates_in
 from keyrack.service.office.refusals import CertificateThere, LimitReached, NameTaken, NotThere, Refused, Unusable
 
@@ -175,8 +176,12 @@ def _named(found: x509.Certificate, fingerprint: str) -> str:
 
 
 async def trust(administration: Administration, authority: TrustedAuthority) -> TrustedAuthority:
-    """Let in the authority's clients to its instance, from now on; answered as it is kept."""
+    """Let in the authority's clients to its instance, from now on; answered as it is kept.
+
+    Raises ``CertificateElsewhere`` where another instance has clients of it, over which whoever acts has no right.
+    """
     administration.require(Right.AUTHORITY_CHANGE, authority.instance)
+    await refuse_foreign_authority(administration, authority)
     added = replace(authority, added_by=administration.administrator.initiator)
     detail: dict[str, str | int] = {
         "name": added.name,

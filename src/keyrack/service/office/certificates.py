@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from keyrack.domain.instances import ClientCertificate
+from keyrack.domain.patterns import fits
 from keyrack.service.office.material import UnusableCertificate, certificates_in
 
 __all__ = ["EXPIRY_ALARMS", "Offered", "UnusableCertificate", "alarm_due", "dates", "days_left", "read"]
@@ -91,6 +92,23 @@ def says_authority(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return False
+
+
+def fits_one_name(pattern: str, certificate: x509.Certificate) -> bool:
+    """Whether one of its alternative names fits, an empty pattern fits all.
+
+    A mail address is looked at only where the pattern has an ``@``, and a DNS name or an address of the network only
+    where it has none: who has a mail address of a domain is no host of it.
+    """
+    if not pattern:
+        return True
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    mail = "@" in pattern
+    kinds = x509.RFC822Name if mail else x509.DNSName | x509.IPAddress
+    return any(fits(pattern, str(each.value)) for each in names if isinstance(each, kinds))
 
 
 def _offered(found: x509.Certificate, instance: str, at: int, name: str, several: int) -> Offered:
