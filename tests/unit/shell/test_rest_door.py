@@ -19,6 +19,7 @@ from keyrack.embedded.house import House
 from keyrack.embedded.iam.rights import Role
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate, home
+from keyrack.shell.rest.protection import PROTECTING
 from keyrack.testing.clock import Clock
 from keyrack.testing.key_houses import INSTANCE, a_house
 from keyrack.testing.key_protect import Address, User, key_protect, new_user
@@ -124,7 +125,8 @@ def test_every_answer_is_json_that_nobody_keeps_and_says_nothing_of_the_server(
 
     assert status == told.status
     assert "application/json" == told.headers["content-type"]
-    assert ("no-store", "nosniff") == (told.headers["cache-control"], told.headers["x-content-type-options"])
+    for name, value in PROTECTING:
+        assert value.decode() == told.headers[name.decode()]
     assert {"server", "x-powered-by"}.isdisjoint(told.headers)
     assert "uvicorn" not in str(told)
     assert "date" in told.headers
@@ -166,6 +168,7 @@ def test_what_is_no_http_gets_ibms_envelope_too(address: Address, sent: bytes) -
     if head.split(b" ")[1] == b"400":
         assert "Bad Request" in json.loads(body)["resources"][0]["errorMsg"]
         assert b"content-type: application/json" in head.lower()
+        assert all(name + b": " + value.lower() in head.lower() for name, value in PROTECTING)
 
 
 def test_a_malformed_chunk_ends_the_request_it_is_in(address: Address, manager: User) -> None:

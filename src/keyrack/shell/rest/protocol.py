@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from keyrack.domain.secret import overwrite
+from keyrack.shell.rest.protection import PROTECTING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class GuardedProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         media, body = self._manners.malformed()
-        headers = [("content-type", media), ("content-length", str(len(body))), ("connection", "close")]
+        headers = [("content-type", media), ("content-length", str(len(body))), ("connection", "close"), *PROTECTING]
         events: list[Any] = [h11.Response(status_code=400, headers=headers, reason=b"Bad Request")]
         for event in [*events, h11.Data(data=body), h11.EndOfMessage()]:
             self.transport.write(self.conn.send(event) or b"")

@@ -18,15 +18,11 @@ from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.envelope import error
 from keyrack.shell.rest.key_protect.premises import Premises, Slow
 from keyrack.shell.rest.key_protect.refusals import unforeseen
+from keyrack.shell.rest.protection import PROTECTING
 
 log = logging.getLogger(__name__)
 
 _CORRELATION: Final = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
-_ALWAYS: Final = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"strict-transport-security", b"max-age=31536000"),
-]
 TOO_LONG: Final = "This is no HTTP request, or its head is too long"
 _ONCE: Final = frozenset({b"authorization", b"bluemix-instance", b"x-kms-key-ring"})
 """Headers that say who asks, and for what. Of two, a proxy may have looked at the other one."""
@@ -94,7 +90,7 @@ class _Sent:
             self.status = message["status"]
             message["headers"] = [
                 *message.get("headers", ()),
-                *_ALWAYS,
+                *PROTECTING,
                 (b"date", formatdate(usegmt=True).encode()),
                 (b"correlation-id", self._correlation.encode()),
             ]

@@ -12,20 +12,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyrack.shell.rest.floodgate import home
+from keyrack.shell.rest.protection import PROTECTING
 from keyrack.shell.rest.v1.premises import Premises
 from keyrack.shell.rest.v1.problems import problem, unforeseen
 
 log = logging.getLogger(__name__)
 
 _CORRELATION: Final = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
-_ALWAYS: Final = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"strict-transport-security", b"max-age=31536000"),
-]
 _ONCE: Final = frozenset(
     {b"authorization", b"host", b"if-match", b"idempotency-key", b"x-csrf-token", b"content-type", b"origin"}
 )
@@ -104,7 +97,7 @@ class _Sent:
             message["headers"] = [
                 *own,
                 # A page says itself what its one script may do.
-                *(each for each in _ALWAYS if each[0] not in named),
+                *(each for each in PROTECTING if each[0] not in named),
                 (b"date", formatdate(usegmt=True).encode()),
                 (b"x-request-id", self._correlation.encode()),
             ]

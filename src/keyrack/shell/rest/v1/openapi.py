@@ -78,13 +78,26 @@ def described(app: FastAPI) -> Mapping[str, Any]:
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods that a path takes; none where there is no such path."""
+    return sorted(method.upper() for method in _methods(app, path))
+
+
+def several_at(app: FastAPI, path: str, method: str) -> frozenset[str]:
+    """What the query of a call may name more than once."""
+    call = _methods(app, path).get(method.lower(), {})
+    parameters = call.get("parameters", ())
+    return frozenset(each["name"] for each in parameters if each.get("schema", {}).get("type") == "array")
+
+
+def _methods(app: FastAPI, path: str) -> Mapping[str, Any]:
     paths: Mapping[str, Any] = app.state.description["paths"]
     found = [template for template in paths if _pattern(template).match(path)]
     if not found:
-        return []
+        return {}
     # What stands there word for word is nothing's identifier.
-    meant = max(found, key=lambda template: [not each.startswith("{") for each in template.split("/")])
-    return sorted(method.upper() for method in paths[meant])
+    methods: Mapping[str, Any] = paths[
+        max(found, key=lambda template: [not each.startswith("{") for each in template.split("/")])
+    ]
+    return methods
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from keyrack.shell.rest.v1.callers import visit_of
 from keyrack.shell.rest.v1.idempotency import once
-from keyrack.shell.rest.v1.openapi import methods_at
+from keyrack.shell.rest.v1.openapi import methods_at, several_at
 from keyrack.shell.rest.v1.premises import Premises
 from keyrack.shell.rest.v1.problems import MEDIA, Problem, method_not_allowed
 
@@ -45,6 +45,7 @@ class Guarded(APIRoute):
         async def handler(request: Request) -> Response:
             request.state.visit = await visit_of(request)
             _meant(request)
+            _asked_once(request)
             await _readable(request, media, request.app.state.premises.bounds.body)
             if request.method == "POST" and "idempotency-key" in request.headers:
                 return await once(request, inner)
@@ -67,6 +68,7 @@ class Open(APIRoute):
         media = _media_of(self)
 
         async def handler(request: Request) -> Response:
+            _asked_once(request)
             await _readable(request, media, OPEN_BODY)
             return await inner(request)
 
@@ -78,6 +80,14 @@ def _meant(request: Request) -> None:
     allowed = methods_at(request.app, request.scope["path"])
     if request.method not in allowed:
         raise method_not_allowed(allowed)
+
+
+def _asked_once(request: Request) -> None:
+    """Refuse a query that names something twice: of two values, a proxy may have looked at the other one."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    twice = {name for name in names if names.count(name) > 1} if len(names) > len(set(names)) else set()
+    if twice and twice - several_at(request.app, request.scope["path"], request.method):
+        raise Problem("bad-request", "the query names something more than once")
 
 
 def noun(name: str) -> APIRouter:
