@@ -249,7 +249,7 @@ def test_a_seal_counts_in_every_process_when_the_command_has_answered(tmp_path: 
         asking = [Asking(served.keeper, uid) for _ in range(8)]
         soon(lambda: all(in_memory([before], worker)[before] for worker in workers))
 
-        done = served.deployment.run("instance", "seal", "b", "--yes")
+        done = served.deployment.run("instance", "seal", "b", "--confirm", "b")
         answered = time.monotonic()
         assert served.refused(uid), "and what its connection has still in its buffers is written over"
         time.sleep(max(0.0, answered + 1 - time.monotonic()))
@@ -276,10 +276,10 @@ def test_a_seal_counts_in_every_process_when_the_command_has_answered(tmp_path: 
 
 def test_a_seal_wants_consent_and_is_repeated_without_harm(served: Served) -> None:
     asked = served.deployment.run("instance", "seal", "b", check=False)
-    first, second = [served.deployment.read("instance", "seal", "b", "--yes") for _ in range(2)]
+    first, second = [served.deployment.read("instance", "seal", "b", "--confirm", "b") for _ in range(2)]
     opened, again = [served.deployment.read("instance", "unseal", "b", "--yes") for _ in range(2)]
 
-    assert (2, True) == (asked.returncode, "say --yes to seal it" in asked.stderr)
+    assert (2, True) == (asked.returncode, "say --confirm b if that is meant" in asked.stderr)
     assert [True, False, True, False] == [each["changed"] for each in (first, second, opened, again)]
     assert first["sealed_at"] == second["sealed_at"]
     assert opened["sealed_at"] is None

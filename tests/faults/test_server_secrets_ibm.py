@@ -146,7 +146,7 @@ def test_after_a_seal_no_key_is_left_in_memory(house: House, hierarchy: str) -> 
     canaries = list(keeper.canaries)
     assert house.left(canaries) >= TIMES, "the control"
 
-    house.deployment.run("instance", "seal", hierarchy, "--yes")
+    house.deployment.run("instance", "seal", hierarchy, "--confirm", hierarchy)
     until = time.monotonic() + SEALED_WITHIN
     while (after := house.left(canaries)) and time.monotonic() < until:
         time.sleep(0.1)

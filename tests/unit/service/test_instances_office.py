@@ -24,6 +24,7 @@ from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.installing import Wanted, free_name
 from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import (
+    ApprovalOver,
     ChangedMeanwhile,
     ConfirmationNeeded,
     Forbidden,
@@ -281,7 +282,9 @@ async def test_what_would_stop_machines_wants_the_instance_s_name(office: Office
     with pytest.raises(Unusable):
         await instances.deactivate(office.eve, office.catalog, "prod", confirmation="dev")
 
-    assert (needed.value.confirmation, needed.value.impact) == ("prod", {"keys": 1, "certificates": 1})
+    impact = needed.value.impact
+    assert (needed.value.confirmation, impact["total"], impact["certificates"]) == ("prod", 1, 1)
+    assert [each["unique_identifier"] for each in impact["keys"]] == [KEY]
     assert (await office.seen()).serves
     await instances.deactivate(office.eve, office.catalog, "prod", confirmation="prod")
     assert not (await office.seen()).serves
@@ -335,7 +338,8 @@ async def test_who_has_seen_another_instance_hears_of_it(office: Office) -> None
     """Nothing is written over; without that, both changes count."""
     prod = await office.prod()
     await asyncio.gather(
-        instances.describe(office.eve, "prod", "one"), instance_rules.set_quotas(office.eve, "prod", keys=5)
+        instances.describe(office.eve, "prod", "one"),
+        instance_rules.set_quotas(office.eve, office.catalog, "prod", keys=5),
     )
     with pytest.raises(ChangedMeanwhile):
         await instances.describe(office.eve, "prod", "two", seen=prod)
@@ -346,13 +350,15 @@ async def test_who_has_seen_another_instance_hears_of_it(office: Office) -> None
 async def test_quotas_are_set_one_by_one(office: Office) -> None:
     """Within reason; the journal has what was."""
     await office.prod()
-    changed, _ = await instance_rules.set_quotas(office.eve, "prod", keys=5, requests=100)
+    changed, _ = await instance_rules.set_quotas(office.eve, office.catalog, "prod", keys=5, requests=100)
 
     assert (changed.quotas.keys, changed.quotas.certificates, changed.quotas.requests) == (5, 200, 100)
     assert '"former_keys":1000000,"former_requests":10000,"keys":5' in await office.texts()
     for keys, requests, certificates in ((-1, None, None), (None, 0, None), (None, None, 10**9)):
         with pytest.raises(Unusable, match="a quota of"):
-            await instance_rules.set_quotas(office.eve, "prod", keys=keys, requests=requests, certificates=certificates)
+            await instance_rules.set_quotas(
+                office.eve, office.catalog, "prod", keys=keys, requests=requests, certificates=certificates
+            )
 
 
 async def test_a_credential_is_kept_as_a_hash(office: Office) -> None:
@@ -406,6 +412,29 @@ async def test_two_people_end_what_two_people_guard(office: Office) -> None:
 
     assert await office.eve.instances() == []
     assert ("instance.remove", "success") in await office.journal()
+
+
+async def test_two_people_change_quotas_that_two_people_guard(office: Office) -> None:
+    """One alone asks; what was changed meanwhile is not agreed to."""
+    await office.prod()
+    ann, dan = await office.person("ann", Role.SECURITY_OFFICER), await office.person("dan", Role.ADMINISTRATOR)
+    await instance_rules.require_two(office.eve, office.catalog, "prod")
+    before = (await office.seen()).quotas
+
+    with pytest.raises(SecondPersonNeeded) as asked:
+        await instance_rules.set_quotas(dan, office.catalog, "prod", keys=5)
+    assert (await office.seen()).quotas == before
+    stays, new = await instance_rules.set_quotas(dan, office.catalog, "prod", keys=before.keys)
+    assert (stays.quotas, new) == (before, False)
+    identifier = asked.value.approval.identifier
+    with pytest.raises(SamePerson):
+        await approvals.agree(dan, office.catalog, identifier, acts(Windows()))
+    await approvals.agree(ann, office.catalog, identifier, acts(Windows()))
+
+    assert (await office.seen()).quotas == replace(before, keys=5)
+    assert [each for each, _ in await office.journal()][-2:] == ["approval.agree", "instance.quotas"]
+    with pytest.raises(ApprovalOver):
+        await approvals.agree(ann, office.catalog, identifier, acts(Windows()))
 
 
 async def test_one_decides_again_once_two_have_said_so(office: Office) -> None:
@@ -533,7 +562,7 @@ async def test_who_may_not_does_not(office: Office, role: Role) -> None:
         lambda: instances.activate(ann, "prod"),
         lambda: instances.rename(ann, "prod", "dev"),
         lambda: instances.describe(ann, "prod", "mine"),
-        lambda: instance_rules.set_quotas(ann, "prod", keys=1),
+        lambda: instance_rules.set_quotas(ann, office.catalog, "prod", keys=1),
         lambda: instance_rules.set_credential(ann, Passwords(CHEAP), "prod", "me", secret),
         lambda: instance_rules.clear_credential(ann, "prod"),
         lambda: instance_rules.require_two(ann, office.catalog, "prod"),
@@ -548,7 +577,7 @@ async def test_who_may_not_does_not(office: Office, role: Role) -> None:
     attempts = [
         lambda: instances.deactivate(nobody, office.catalog, "prod"),
         lambda: safe_removal.remove(nobody, office.catalog, prod.identifier),
-        lambda: instance_rules.set_quotas(nobody, "prod", keys=1),
+        lambda: instance_rules.set_quotas(nobody, office.catalog, "prod", keys=1),
     ]
     for blind in attempts:
         with pytest.raises(NotThere):

@@ -1,19 +1,21 @@
 """Seals: from the act on nobody gets a key of the instance, and no process keeps one in memory."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
-from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.errors import PermissionDenied
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import CatalogUnavailable, InstanceChanged
+from keyrack.service.office import seals
 from keyrack.service.office.administration import Administration, Administrator, NotThere, Refused
-from keyrack.service.office.seals import Seals, seal, unseal
+from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
+from keyrack.service.office.seals import Seals, unseal
 from keyrack.service.vault.envelope import SealContext
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing.conversation import create, get
@@ -24,8 +26,10 @@ NOW = 1_800_000_000
 
 
 @pytest.fixture
-async def tended() -> Tended:
-    return await Tended.create()
+async def tended(tmp_path: Path) -> AsyncIterator[Tended]:
+    catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0")
+    yield await Tended.create(catalog)
+    await catalog.close()
 
 
 def administration(tended: Tended) -> Administration:
@@ -34,12 +38,37 @@ def administration(tended: Tended) -> Administration:
     return Administration(tended.catalog, managers, Administrator("local-user-ann"), lambda: NOW * 1000)
 
 
+async def seal(administration: Administration, name: str) -> tuple[Instance, bool]:
+    """As an administrator who has repeated the name."""
+    catalog = administration.catalog
+    assert isinstance(catalog, SqliteCatalog)
+    return await seals.seal(administration, catalog, name, confirmation=name)
+
+
+async def test_what_stops_machines_is_told_and_confirmed_first(tended: Tended) -> None:
+    """With the keys and their last fetches; nothing is sealed by it."""
+    uid = await tended.client().made()
+    await tended.client().material(uid)
+    acts, catalog = administration(tended), tended.catalog
+    assert isinstance(catalog, SqliteCatalog)
+
+    with pytest.raises(ConfirmationNeeded) as needed:
+        await seals.seal(acts, catalog, "a")
+    with pytest.raises(Unusable):
+        await seals.seal(acts, catalog, "a", confirmation="b")
+
+    (key,) = needed.value.impact["keys"]
+    assert ("a", uid) == (needed.value.confirmation, key["unique_identifier"])
+    assert key["last_fetch"] is not None
+    assert (await tended.instance()).sealed_at is None
+
+
 async def test_a_sealed_instance_hands_out_nothing_until_it_is_unsealed(tended: Tended) -> None:
     client = tended.client()
     uid = await client.made()
     before = await client.material(uid)
 
-    sealed, new = await seal(administration(tended), "a", now=NOW)
+    sealed, new = await seal(administration(tended), "a")
 
     assert (NOW, True) == (sealed.sealed_at, new)
     for item in (get(uid), create()):
@@ -53,14 +82,14 @@ async def test_a_sealed_instance_hands_out_nothing_until_it_is_unsealed(tended: 
 
 
 async def test_doing_it_twice_changes_nothing(tended: Tended) -> None:
-    assert [True, False] == [(await seal(administration(tended), "a", now=NOW + n))[1] for n in range(2)]
+    assert [True, False] == [(await seal(administration(tended), "a"))[1] for _ in range(2)]
     assert NOW == (await tended.instance()).sealed_at
     assert [True, False] == [(await unseal(administration(tended), "a"))[1] for _ in range(2)]
 
 
 async def test_an_instance_that_is_not_there_is_told(tended: Tended) -> None:
     with pytest.raises(NotThere):
-        await seal(administration(tended), "nobody", now=NOW)
+        await seal(administration(tended), "nobody")
 
 
 async def test_every_process_lets_go_of_the_plaintext(tended: Tended) -> None:
@@ -71,7 +100,7 @@ async def test_every_process_lets_go_of_the_plaintext(tended: Tended) -> None:
     await tended.seals.look()
     assert 2 == len(tended.house.vault._cache)
 
-    await seal(administration(tended), "a", now=NOW)
+    await seal(administration(tended), "a")
     await tended.seals.look()
 
     assert ["instance-b"] == [each.instance for each in tended.house.vault._cache._entries.values()]
@@ -91,7 +120,7 @@ async def test_a_key_that_is_being_unwrapped_during_the_seal_is_not_kept(tended:
     tended.manager.delay = 0.05
     opening = asyncio.create_task(tended.house.vault.open(instance, managed))
     await asyncio.sleep(0.02)
-    await seal(administration(tended), "a", now=NOW)
+    await seal(administration(tended), "a")
     await tended.seals.look()
     await opening
 
@@ -104,7 +133,7 @@ async def test_a_key_that_is_being_made_during_the_seal_is_not_kept(tended: Tend
     with material(b"k" * 32) as secret:
         making = asyncio.create_task(sealed_new(tended, instance, secret))
         await asyncio.sleep(0.02)
-        await seal(administration(tended), "a", now=NOW)
+        await seal(administration(tended), "a")
         await tended.seals.look()
         await making
 
@@ -114,7 +143,7 @@ async def test_a_key_that_is_being_made_during_the_seal_is_not_kept(tended: Tend
 async def test_a_request_from_before_the_seal_unwraps_nothing_afterwards(tended: Tended) -> None:
     """It has read instance and object already; its commit would be refused, and its plaintext would stay."""
     instance, managed = await sealed_object(tended)
-    await seal(administration(tended), "a", now=NOW)
+    await seal(administration(tended), "a")
     await tended.seals.look()
     calls = tended.manager.calls.total()
 
@@ -154,7 +183,7 @@ async def test_seals_are_watched_also_after_the_catalog_was_away(
     tended.catalog.generation = away  # type: ignore[method-assign]
     watching = asyncio.create_task(tended.seals.watch())
     await asyncio.sleep(0.01)
-    await seal(administration(tended), "a", now=NOW)
+    await seal(administration(tended), "a")
     tended.catalog.generation = usual  # type: ignore[method-assign]
     await asyncio.sleep(0.05)
     watching.cancel()
@@ -177,7 +206,7 @@ async def test_an_instance_that_moves_is_sealed_and_goes_on_moving(tended: Tende
         return found
 
     acts.instance = stale  # type: ignore[method-assign]
-    await seal(acts, "a", now=NOW)
+    await seal(acts, "a")
 
     found = await tended.instance()
     assert (former, NOW) == (found.former, found.sealed_at)
@@ -191,18 +220,14 @@ async def test_an_instance_that_changes_all_the_time_is_not_sealed_by_force(tend
 
     acts.commit = contested  # type: ignore[method-assign]
     with pytest.raises(Refused, match="try again"):
-        await seal(acts, "a", now=NOW)
+        await seal(acts, "a")
 
 
-@pytest.mark.parametrize("kind", [MemoryCatalog, SqliteCatalog])
-async def test_a_process_that_starts_knows_what_is_sealed(kind: type, tmp_path: Path) -> None:
-    catalog = SqliteCatalog(tmp_path / "c.sqlite", "kmip-0") if kind is SqliteCatalog else MemoryCatalog()
-    tended = await Tended.create(catalog)
+async def test_a_process_that_starts_knows_what_is_sealed(tended: Tended) -> None:
     instance, managed = await sealed_object(tended)
-    await seal(administration(tended), "a", now=NOW)
+    await seal(administration(tended), "a")
     tended.house.vault.purge()
-    await Seals(catalog, tended.house.vault).look()
+    await Seals(tended.catalog, tended.house.vault).look()
 
     with pytest.raises(PermissionDenied):
         await tended.house.vault.open(instance, managed)
-    await catalog.close()

@@ -25,6 +25,7 @@ def acts(windows: Windows) -> Mapping[str, Act]:
         "key.destroy": Act(right=Right.KEY_DESTROY, do=_destroying(windows)),
         "key.purge": Act(right=Right.KEY_PURGE, do=_purging(windows)),
         "instance.remove": Act(right=Right.INSTANCE_REMOVE, do=_removing_instance),
+        "instance.quotas": Act(right=Right.INSTANCE_QUOTA, do=_setting_quotas),
         "instance.dual-control": Act(right=Right.INSTANCE_QUOTA, do=_letting_one_decide),
         "certificate.remove": Act(right=Right.CERTIFICATE_REMOVE, do=_removing_last_certificate),
         "instance.root-key": Act(right=Right.INSTANCE_CHANGE, do=_changing_root_key, needs_key_managers=True),
@@ -87,6 +88,21 @@ async def _removing_last_certificate(
     instance = await administration.instance(approval.instance)
     await take_away(
         administration, catalog, instance, approval.target, confirmation=confirmation or instance.name, consent=consent
+    )
+
+
+async def _setting_quotas(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    wanted = {what: int(number) for what, number in approval.arguments.items() if not what.startswith("former_")}
+    await instance_rules.set_quotas(
+        administration,
+        catalog,
+        approval.instance,
+        keys=wanted.get("keys"),
+        certificates=wanted.get("certificates"),
+        requests=wanted.get("requests"),
+        consent=consent,
     )
 
 

@@ -1,18 +1,13 @@
 """A client is kept out: by one person, or by two where it is the last way to keys and the instance wants two."""
 
-from typing import Final
-
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Right
-from keyrack.ports.catalog import Catalog
+from keyrack.ports.key_affairs import KeyBook
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.admissions import bar, remove
 from keyrack.service.office.approvals import ALONE, Consent, KeyCatalog, Wish, agreed, allowed
-from keyrack.service.office.refusals import ConfirmationNeeded, NotThere
-from keyrack.spec.enumerations import State
-
-LIVING: Final = (State.PRE_ACTIVE, State.ACTIVE, State.DEACTIVATED, State.COMPROMISED)
-"""States in which a machine may still need a key."""
+from keyrack.service.office.impact import confirm_for, impact_of
+from keyrack.service.office.refusals import NotThere
 
 
 async def take_away(
@@ -55,14 +50,10 @@ async def take_away(
 
 
 async def require_words(
-    administration: Administration, catalog: Catalog, instance: Instance, what: str, confirmation: str | None
+    administration: Administration, catalog: KeyBook, instance: Instance, what: str, confirmation: str | None
 ) -> None:
     """Raise :class:`ConfirmationNeeded` until the instance's name is repeated, where nobody reaches its keys then."""
-    keys = await catalog.count_listing(instance.identifier, LIVING, administration.now)
-    if keys and confirmation != instance.name:
-        raise ConfirmationNeeded(
-            f"that is {what}: nobody reaches the {keys} keys of {instance.name} any more, and a machine that starts "
-            f"needs them; repeat the name {instance.name!r} if you mean it",
-            instance.name,
-            {"instance": instance.name, "keys": keys},
-        )
+    impact = await impact_of(catalog, instance, administration.now)
+    if impact.total:
+        told = f"that is {what}: nobody reaches the {impact.total} keys of {instance.name} any more"
+        confirm_for(impact, instance, f"{told}, and a machine that starts needs them", confirmation)

@@ -109,19 +109,22 @@ async def impact_of(book: KeyBook, instance: Instance, now: int, identifiers: Se
     await book.catch_up()
     if identifiers is not None:
         return impact_of_rows(instance, await book.key_rows(instance.identifier, identifiers), now)
-    rows: list[KeyRow] = []
+    named: list[Named] = []  # Not the rows: they hold wrapped keys, and there may be a great many.
     cursor: str | None = None
     wanted = KeyFilter(states=_LIVING)
     while True:
         page = await book.key_page(instance.identifier, wanted, now, cursor=cursor, limit=_PAGE)
-        rows += page.rows
+        named += [named_of(row, now) for row in page.rows]
         if (cursor := page.next) is None:
-            return impact_of_rows(instance, rows, now)
+            return _impact(instance, named, now)
 
 
 def impact_of_rows(instance: Instance, rows: Iterable[KeyRow], now: int) -> Impact:
     """The same of keys that were read already."""
-    named = [named_of(row, now) for row in rows]
+    return _impact(instance, [named_of(row, now) for row in rows], now)
+
+
+def _impact(instance: Instance, named: Sequence[Named], now: int) -> Impact:
     components = Counter(each.component or "" for each in named if each.component or each.name)
     return Impact(
         instance=instance.name,
@@ -183,6 +186,16 @@ def words_of(impact: Impact) -> str:
     (key,) = impact.keys
     typed = key.name.strip() if key.name else ""
     return typed if typed and typed.isprintable() and len(typed) <= 100 else key.unique_identifier[:8]
+
+
+def confirm_for(impact: Impact, instance: Instance, told: str, given: str | None, **more: int) -> None:
+    """As :func:`confirm`, for an act on a whole instance: the words are its name. ``more``: what else hangs on it."""
+    if given is None:
+        raise ConfirmationNeeded(
+            f"{told}; repeat the name {instance.name!r} if you mean it", instance.name, {**impact.as_json(), **more}
+        )
+    if given.strip() != instance.name:
+        raise Unusable(f"the confirmation is not the instance's name, {instance.name!r}", field="confirmation")
 
 
 def confirm(impact: Impact, told: str, words: str, given: str | None) -> None:

@@ -12,7 +12,7 @@ from keyrack.ports.key_affairs import KeyBook
 from keyrack.ports.people import PeopleBook
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import ALONE, Consent, Wish, agreed, allowed, eligible
-from keyrack.service.office.changing import change, changed
+from keyrack.service.office.changing import change, changed, changed_meanwhile
 from keyrack.service.office.refusals import Refused, Unusable
 from keyrack.service.people.passwords import Passwords
 
@@ -26,19 +26,23 @@ ELIGIBLE: Final = 2
 """People who have to be there before two are asked for."""
 
 
-async def set_quotas(
+async def set_quotas(  # noqa: PLR0913 - three quotas
     administration: Administration,
+    catalog: KeyBook,
     name: str,
     *,
     keys: int | None = None,
     certificates: int | None = None,
     requests: int | None = None,
     seen: Instance | None = None,
+    consent: Consent = ALONE,
 ) -> tuple[Instance, bool]:
     """Set the quotas that are given; the others stay. What there is beyond a quota stays too, and no more comes.
 
-    Raises ``Refused``.
+    Raises ``Refused``, and ``SecondPersonNeeded`` where two people must want it.
     """
+    found = await administration.instance(name)
+    allowed(administration, Right.INSTANCE_QUOTA, found.identifier, consent)
     given = {"keys": keys, "certificates": certificates, "requests": requests}
     wanted = {what: number for what, number in given.items() if number is not None}
     most = asdict(MOST)
@@ -47,20 +51,44 @@ async def set_quotas(
         if not least <= number <= most[what]:
             raise Unusable(f"a quota of {what} is between {least} and {most[what]}, and not {number}", field=what)
 
-    def told(before: Instance, after: Instance) -> Mapping[str, str | int]:
-        was, is_ = asdict(before.quotas), asdict(after.quotas)
-        changed = [what for what in is_ if is_[what] != was[what]]
-        return {what: is_[what] for what in changed} | {f"former_{what}": was[what] for what in changed}
+    def become(now: Instance) -> Instance:
+        if now.dual_control_at != found.dual_control_at:
+            raise changed_meanwhile(now)  # One alone may not change it any more, since a moment ago.
+        return replace(now, quotas=replace(now.quotas, **wanted))
 
-    return await change(
-        administration,
-        name,
-        Right.INSTANCE_QUOTA,
-        "instance.quotas",
-        lambda now: replace(now, quotas=replace(now.quotas, **wanted)),
-        seen=seen,
-        detail=told,
+    if found.dual_control_at is None and consent.approval is None:
+        return await change(
+            administration,
+            found.identifier,
+            Right.INSTANCE_QUOTA,
+            "instance.quotas",
+            become,
+            seen=seen,
+            detail=_quotas_told,
+        )
+    if seen is not None and not found.is_as(seen):
+        raise changed_meanwhile(found)
+    after = become(found)
+    if after == found and consent.approval is None:
+        return found, False
+    detail = _quotas_told(found, after)
+    wish = Wish(
+        act="instance.quotas",
+        instance=found.identifier,
+        target=found.identifier,
+        arguments=detail,
+        told=f"change quotas of instance {found.name!r}",
     )
+    affairs = await agreed(administration, catalog, wish, needed=True, consent=consent)
+    await changed(administration, "instance.quotas", found, after, detail, key_affairs=affairs)
+    return after, True
+
+
+def _quotas_told(before: Instance, after: Instance) -> Mapping[str, str | int]:
+    """Those that change, and what they were."""
+    was, is_ = asdict(before.quotas), asdict(after.quotas)
+    differ = [what for what in is_ if is_[what] != was[what]]
+    return {what: is_[what] for what in differ} | {f"former_{what}": was[what] for what in differ}
 
 
 async def set_credential(

@@ -6,18 +6,19 @@ from typing import Final
 from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Instance, InstanceStatus
 from keyrack.domain.rights import Right
-from keyrack.ports.catalog import Catalog
 from keyrack.service.office.administration import Administration
+from keyrack.service.office.admissions import AdmissionCatalog
 from keyrack.service.office.changing import as_moving, change, day_and_time, step
+from keyrack.service.office.impact import confirm_for, impact_of
 from keyrack.service.office.installing import NOT_CONFIGURED, check_description, check_instance_name
-from keyrack.service.office.refusals import ConfirmationNeeded, Unusable, WrongStatus
+from keyrack.service.office.refusals import Unusable, WrongStatus
 
 LONGEST_WHY: Final = 200
 
 
 async def deactivate(
     administration: Administration,
-    catalog: Catalog,
+    catalog: AdmissionCatalog,
     name: str,
     *,
     why: str = "",
@@ -33,8 +34,8 @@ async def deactivate(
         raise Unusable(f"a reason is one line of at most {LONGEST_WHY} printable characters", field="why")
     found = await administration.instance(name)
     administration.require(Right.INSTANCE_CHANGE, found.identifier)
-    if found.status is not InstanceStatus.INACTIVE and confirmation != found.name:
-        await _confirm(catalog, found, confirmation)
+    if found.status is not InstanceStatus.INACTIVE:
+        await confirm_stop(administration, catalog, found, "deactivated", "activated", confirmation)
     by, at = administration.administrator.initiator, day_and_time(administration.now)
     reason = f"deactivated by {by} on {at}" + (f": {why}" if why else "")
 
@@ -52,18 +53,25 @@ async def deactivate(
     )
 
 
-async def _confirm(catalog: Catalog, instance: Instance, given: str | None) -> None:
-    keys, certificates = await catalog.living(instance.identifier), len(await catalog.certificates(instance.identifier))
-    if not keys and not certificates:
-        return
-    if given is not None:
-        raise Unusable(f"the confirmation is not the instance's name, {instance.name!r}", field="confirmation")
-    raise ConfirmationNeeded(
-        f"deactivating instance {instance.name!r} turns its clients away (certificates: {certificates}); machines "
-        f"and hosts that restart get none of its keys (keys: {keys}) until it is activated again",
-        instance.name,
-        {"keys": keys, "certificates": certificates},
-    )
+async def confirm_stop(  # noqa: PLR0917 - two words and what they are about
+    administration: Administration,
+    catalog: AdmissionCatalog,
+    instance: Instance,
+    done: str,
+    undone: str,
+    given: str | None,
+) -> None:
+    """Return where nothing hangs on the instance, or ``given`` is its name; else raise what :func:`confirm_for` does.
+
+    ``done`` and ``undone`` say what is about to happen to it, and what ends that.
+    """
+    ways = len(await catalog.certificates(instance.identifier)) + len(await catalog.authorities(instance.identifier))
+    impact = await impact_of(catalog, instance, administration.now)
+    if ways or impact.total:
+        told = (
+            f"once instance {instance.name!r} is {done}, machines and hosts that restart get none of its keys until it"
+        )
+        confirm_for(impact, instance, f"{told} is {undone} again", given, certificates=ways)
 
 
 async def activate(administration: Administration, name: str, *, seen: Instance | None = None) -> tuple[Instance, bool]:

@@ -14,6 +14,8 @@ from keyrack.domain.instances import Hierarchy, Instance
 from keyrack.domain.rights import Right
 from keyrack.ports.catalog import Catalog, CatalogUnavailable, InstanceChanged
 from keyrack.service.office.administration import Administration, Refused
+from keyrack.service.office.admissions import AdmissionCatalog
+from keyrack.service.office.instances import confirm_stop
 from keyrack.service.vault.envelope import Vault
 
 log = logging.getLogger(__name__)
@@ -76,12 +78,19 @@ class Seals:
         return wrapping_key is not None and wrapping_key.withheld_at is not None
 
 
-async def seal(administration: Administration, name: str, *, now: int) -> tuple[Instance, bool]:
-    """Take an instance out of use; answers it as it is now, and whether that is new. ``now``: seconds since 1970.
+async def seal(
+    administration: Administration, catalog: AdmissionCatalog, name: str, *, confirmation: str | None = None
+) -> tuple[Instance, bool]:
+    """Take an instance out of use; answers it as it is now, and whether that is new.
 
-    When this returns, no client gets a key of it any more, in no process. Raises ``Refused``.
+    When this returns, no client gets a key of it any more, in no process. Raises ``Refused``, and
+    ``ConfirmationNeeded`` where clients or keys hang on it.
     """
-    return await _change(administration, name, now)
+    found = await administration.instance(name)
+    administration.require(Right.INSTANCE_SEAL, found.identifier)
+    if found.sealed_at is None:
+        await confirm_stop(administration, catalog, found, "sealed", "unsealed", confirmation)
+    return await _change(administration, found.identifier, administration.now)
 
 
 async def unseal(administration: Administration, name: str) -> tuple[Instance, bool]:

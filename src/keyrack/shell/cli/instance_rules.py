@@ -58,7 +58,7 @@ def quota(
             found = await office.administration.instance(instance)
         else:
             found, _ = await instance_rules.set_quotas(
-                office.administration, instance, keys=keys, certificates=certificates, requests=requests
+                office.administration, office.catalog, instance, keys=keys, certificates=certificates, requests=requests
             )
         return found, await usage(office, found.identifier)
 

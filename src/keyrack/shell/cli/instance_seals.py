@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from keyrack.shell.cli import screen
-from keyrack.shell.cli.consent import Yes, consent
+from keyrack.shell.cli.consent import Confirm, Yes, confirmed, consent
 from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office, instance_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command()(unseal)
 
 
-def seal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, json: screen.Json = False) -> None:
+def seal(instance: InstanceName, confirm: Confirm = None, config: ConfigFile = None, json: screen.Json = False) -> None:
     """Seal an instance: no client gets or makes a key of it any more.
 
     It counts when the command has answered, in every process and on open connections; within a second no process has a
@@ -30,11 +30,9 @@ def seal(instance: InstanceName, yes: Yes = False, config: ConfigFile = None, js
     from keyrack.service.office import seals
 
     async def act(office: "Office") -> "tuple[Instance, bool]":
-        found = await office.administration.instance(instance)
-        if found.sealed_at is None:
-            question = f"Seal {found.name}? Hosts that restart get no key of it until it is unsealed."
-            consent("seal it", question, yes=yes)
-        return await seals.seal(office.administration, found.identifier, now=office.now)
+        return await confirmed(
+            lambda words: seals.seal(office.administration, office.catalog, instance, confirmation=words), confirm
+        )
 
     sealed, new = in_office(config, act)
     if json:

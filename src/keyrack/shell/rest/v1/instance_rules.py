@@ -93,10 +93,12 @@ async def show_quotas(caller: Caller, instance: InstanceName, response: Response
 async def change_quotas(
     caller: Caller, instance: InstanceName, seen: IfMatch, body: QuotasChange, response: Response
 ) -> QuotasShown:
-    """Set quotas of an instance."""
+    """Set quotas of an instance, or ask for it where two people must want it."""
     found = await caller.administration.instance(instance)
     seen.holds(tag_of(found))
-    changed, _ = await instance_rules.set_quotas(caller.administration, found.identifier, seen=found, **given(body))
+    changed, _ = await instance_rules.set_quotas(
+        caller.administration, caller.catalog, found.identifier, seen=found, **given(body)
+    )
     return await _quotas(caller, changed, response)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.rights import Right
 from keyrack.service.office import installing, instances, safe_removal, seals
-from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
+from keyrack.service.office.refusals import Unusable
 from keyrack.shell.rest.v1.callers import Caller, Visit
 from keyrack.shell.rest.v1.etags import IfMatch, etag_of
 from keyrack.shell.rest.v1.models import Body, Flag, Identifier, InstanceName, Instant, Resource, given, instant, since
@@ -235,15 +235,8 @@ async def seal_instance(
     caller: Caller, instance: InstanceName, response: Response, body: InstanceAct | None = None
 ) -> InstanceShown:
     """Keep every key of an instance from everybody, within a second, until it is unsealed."""
-    found = await caller.administration.instance(instance)
-    caller.administration.require(Right.INSTANCE_SEAL, found.identifier)
-    if found.sealed_at is None and (body is None or body.confirmation != found.name):
-        raise ConfirmationNeeded(
-            f"while instance {found.name!r} is sealed, hosts that restart get no key of it",
-            found.name,
-            {"keys": await caller.catalog.living(found.identifier)},
-        )
-    found, _ = await seals.seal(caller.administration, found.identifier, now=caller.now)
+    confirmation = body.confirmation if body is not None else None
+    found, _ = await seals.seal(caller.administration, caller.catalog, instance, confirmation=confirmation)
     return answered(found, response)
 
 
