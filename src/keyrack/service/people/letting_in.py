@@ -88,7 +88,7 @@ async def change_password(
     admin = administration.administrator
     visitor = Visitor(at=administration.now * 1000, address=admin.address, correlation=admin.correlation)
     attempt = await counted(book, who.name, visitor.address, visitor.now)
-    await compare(book, passwords, who, old, visitor)
+    await compare(book, passwords, who, old, visitor, attempt)
     changed = await _with_password(passwords, who, new)
     entry = visitor.entry("person.password", "success", who.initiator, who, way="own", name=who.name)
     people = PeopleChanges(

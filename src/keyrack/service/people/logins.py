@@ -14,12 +14,19 @@ from keyrack.domain.rights import Right
 from keyrack.ports.catalog import Conflict, RightsChanged, Unit
 from keyrack.ports.people import PeopleBook, PeopleChanges
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.refusals import ChangedMeanwhile, Forbidden, NotRecognised, NotThere, Unauthenticated
+from keyrack.service.office.refusals import (
+    ChangedMeanwhile,
+    Forbidden,
+    NotRecognised,
+    NotThere,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from keyrack.service.people import tokens
 from keyrack.service.people.door import USUAL, Ends, stands
-from keyrack.service.people.passwords import Passwords, normal
+from keyrack.service.people.passwords import OF_ONE_NAME, OF_ONE_PLACE, Passwords, normal
 from keyrack.service.people.register import Register
-from keyrack.service.people.throttle import Counted, counted
+from keyrack.service.people.throttle import Counted, counted, place_of
 
 UNKNOWN: Final = "unknown"
 """The initiator of what somebody has tried who could not say who it is."""
@@ -77,7 +84,7 @@ async def log_in(
     name = name.strip().lower()
     attempt = await counted(book, name, visitor.address, visitor.now)
     person = await book.person_called(name)
-    await compare(book, passwords, person, password, visitor)
+    await compare(book, passwords, person, password, visitor, attempt)
     assert person is not None
     changed = await _at_todays_cost(passwords, person, password)
     forgiven = PeopleChanges(persons=(changed,) if changed else ())
@@ -86,11 +93,21 @@ async def log_in(
     )
 
 
-async def compare(book: Register, passwords: Passwords, person: Person | None, password: str, visitor: Visitor) -> None:
-    """Return where it is this person's password; else journal it, and raise :class:`NotRecognised`."""
+async def compare(  # noqa: PLR0917 - all that a comparison takes
+    book: Register, passwords: Passwords, person: Person | None, password: str, visitor: Visitor, attempt: Counted
+) -> None:
+    """Return where it is this person's password; else journal it, and raise :class:`NotRecognised`.
+
+    Where too many wait it is not looked at, ``attempt`` is taken back, and ``TooManyAttempts`` raised.
+    """
     known = person is not None and person.source == LOCAL and person.can_log_in
+    shares = {attempt.names[0]: OF_ONE_NAME, place_of(visitor.address): OF_ONE_PLACE}
     with normal(password) as typed:
-        matches = await passwords.match(typed, person.password if person and known else "")
+        try:
+            matches = await passwords.match(typed, person.password if person and known else "", shares)
+        except TooManyAttempts:
+            await attempt.take_back(book)
+            raise
     if matches:
         return
     named = {"name": person.name} if person else {}
@@ -171,7 +188,7 @@ async def prove_again(
     who = administration.administrator
     visitor = Visitor(at=administration.now * 1000, address=who.address, correlation=correlation or who.correlation)
     attempt = await counted(book, person.name, visitor.address, visitor.now)
-    await compare(book, passwords, person, password, visitor)
+    await compare(book, passwords, person, password, visitor, attempt)
     proved = replace(session, seen_at=visitor.now, stepped_up_at=visitor.now)
     entry = visitor.entry("session.prove", "success", person.initiator, person, session=shown(session))
     unit = Unit(entries=(entry,), actor=who.actor, people=PeopleChanges(seen_sessions=(proved,)))

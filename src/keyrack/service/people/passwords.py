@@ -7,11 +7,12 @@ guessing costs neither the memory nor the cores that others need.
 import asyncio
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -27,6 +28,10 @@ AT_ONCE: Final = 2
 """Hashes that are computed at one time, in one process."""
 WAITING: Final = 16
 """Hashes that may wait or be computed; a longer queue would be an attacker's."""
+OF_ONE_NAME: Final = 2
+OF_ONE_PLACE: Final = 8
+"""How many of them under one name, and from one place: nobody takes all of the queue, and keeps others out."""
+NO_SHARES: Final[Mapping[str, int]] = {}
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +66,7 @@ class Passwords:
         self.cost = cost
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="argon2id")
         self._under_way = 0
+        self._shares: Counter[str] = Counter()
         self.computed = 0
         """Hashes that were computed in order to compare."""
 
@@ -69,26 +75,30 @@ class Passwords:
         text = password.reveal()
         return await self._thought_over(lambda: _hash(text, self.cost))
 
-    async def match(self, password: Secret, encoded: str) -> bool:
-        """Whether the hash is this password's.
+    async def match(self, password: Secret, encoded: str, shares: Mapping[str, int] = NO_SHARES) -> bool:
+        """Whether the hash is this password's. ``shares``: how many may wait at one time of each that asks.
 
         An empty one matches nothing, and takes as long: so nobody learns from the time whether there is such a person.
         """
         self.computed += 1
         known, text = bool(encoded), password.reveal()
-        return await self._thought_over(lambda: _matches(text, encoded or _nobodys(self.cost)) and known)
+        return await self._thought_over(lambda: _matches(text, encoded or _nobodys(self.cost)) and known, shares)
 
-    async def _thought_over(self, work: Callable[[], Answer]) -> Answer:
-        if self._under_way >= WAITING:
+    async def _thought_over(self, work: Callable[[], Answer], shares: Mapping[str, int] = NO_SHARES) -> Answer:
+        full = any(self._shares[name] >= most for name, most in shares.items())
+        if full or self._under_way >= WAITING:
             raise TooManyAttempts("too many people log in at this moment; try again in a few seconds", wait=5)
         self._under_way += 1
+        self._shares.update(shares.keys())
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         # A thread goes on when whoever waits has gone, and counts until it ends.
-        future.add_done_callback(self._done)
+        future.add_done_callback(lambda done: self._done(shares))
         return await asyncio.shield(future)
 
-    def _done(self, future: "asyncio.Future[Any]") -> None:
+    def _done(self, shares: Mapping[str, int]) -> None:
         self._under_way -= 1
+        self._shares.subtract(shares.keys())
+        self._shares = +self._shares
 
 
 def normal(text: str) -> Secret:
