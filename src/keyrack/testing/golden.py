@@ -108,9 +108,9 @@ class Stage:
         text = text.replace(str(self.directory), "DIR")
         for kind, pattern in _LASTING:
             text = re.sub(pattern, lambda found, kind=kind: self.name(kind, found[0]), text)  # type: ignore[misc]
-        text = _SHORT.sub(lambda found: self._short(found[0]), text)
         for pattern, name in _PASSING:
             text = re.sub(pattern, name, text, flags=re.MULTILINE)
+        text = _SHORT.sub(lambda found: self._short(found[0]), text)
         # Columns are as wide as what stands in them, which may be of another length today.
         return re.sub(r"(?<=\S) {3,}(?=\S)", "   ", text)
 
@@ -157,8 +157,8 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 _LASTING: Final[Sequence[tuple[str, str]]] = (
-    ("secret", r"\bkr[skl]_[A-Za-z0-9_-]{20,}"),
     ("id", r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"),
+    ("secret", r"\bkr[skl]_[A-Za-z0-9_-]{20,}|(?<![\w/+-])[A-Za-z0-9_-]{43,44}(?![\w/+=-])"),
     ("fingerprint", r"\b[0-9a-f]{64}\b"),
     ("fingerprint", r"\b(?:[0-9A-F]{2}:){19,31}[0-9A-F]{2}\b"),
     ("kmip", r"\bkmip-[0-9a-z]{2}\b"),
@@ -168,6 +168,7 @@ _LASTING: Final[Sequence[tuple[str, str]]] = (
 _SHORT: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{8,63}(?![0-9a-f])")
 _PASSING: Final[Sequence[tuple[str, str]]] = (
     (r"-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----", r"-----BEGIN \1----- … -----END \1-----"),
+    (r"\b\d{8}T\d{6}Z\b", "<instant>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)", "<instant>"),
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?:Z| UTC)?", "<time>"),
     (r"\b(?!2026-01-31|2026-08-01|2030-01-02)\d{4}-\d\d-\d\d\b", "<date>"),
@@ -176,6 +177,7 @@ _PASSING: Final[Sequence[tuple[str, str]]] = (
     (r"\b\d+(?:\.\d+)? (?:ms|µs)\b", "<ms>"),
     (r"\bafter \d+\.\d+ s\b", "after <seconds>"),
     (r"\b[0-9A-F]{34,40}\b", "<serial>"),
+    (r"\b\d+ days (left|are left)\b", r"<days> days \1"),
     (r"\b\d+(?:\.\d+)? (?:s|min|h|d) ago\b", "<ago>"),
     (r"\b\d+(?:\.\d+)? (?:KiB|MiB|GiB)\b", "<size>"),
     (r"\bkeyrack \d+\.\d+\.\d+\b", "keyrack <version>"),
