@@ -1,10 +1,12 @@
 """Both faces of a Keyrack in this process, over one SQLite file, with tenants in it."""
 
 import random
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
@@ -51,10 +53,13 @@ class Inside:
 
 @asynccontextmanager
 async def open_world(directory: Path, seed: int) -> AsyncIterator[tuple[World, Face]]:
-    """A world with its files in ``directory``."""
+    """A world with its files in ``directory``; by one seed, all identifiers are the same each time."""
     manager = MemoryKeyManager()
     managers = {"embedded": manager}
     async with AsyncExitStack() as stack:
+        # What a walk chooses hangs on identifiers, and a seed is to lead there again.
+        stack.callback(setattr, uuid, "os", vars(uuid)["os"])
+        setattr(uuid, "os", SimpleNamespace(urandom=random.Random(seed + 1).randbytes))  # noqa: B010
         catalog = SqliteCatalog(directory / "catalog.db", "kmip-0")
         stack.push_async_callback(catalog.close)
         vault = Vault(managers, Secret(bytearray(b"integrity root" * 3)), "d", wrapping_keys=catalog.wrapping_key)

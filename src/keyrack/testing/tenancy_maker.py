@@ -282,7 +282,7 @@ class Maker:
             return self._filled(schema["anyOf"][0], call, name)
         if "enum" in schema or "const" in schema:
             return self.dice.choice(schema.get("enum") or [schema["const"]])
-        dice, low, high = self.dice, max(schema.get("minimum", 1), 50), min(schema.get("maximum", 5000), 5000)
+        dice, low, high = self.dice, int(max(schema.get("minimum", 1), 50)), int(min(schema.get("maximum", 5000), 5000))
         dated = schema.get("format") == "date-time"
         text = "2020-01-01T00:00:00Z" if dated else "w" * max(schema.get("minLength", 1), 8)
         made: dict[str, Callable[[], Any]] = {

@@ -1,5 +1,6 @@
 """Random operations over both faces, one after the other: what the proof of tenancy walks."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,17 @@ from keyrack.testing.tenancy_rest import Broken, RestGame
 
 TEND_EVERY: Final = 80
 """Operations after which what the walk has put out of service is put back."""
+
+
+class _Heard(logging.Handler):
+    """Keeps what the server says of a fault of its own, which no answer tells."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = f"{record.getMessage()} {vars(record).get('error', '')} {vars(record).get('trace', '')}"
 
 
 @dataclass(slots=True)
@@ -35,7 +47,8 @@ class Walk:
 
     async def go(self, operations: int, *, seed: int) -> None:
         """Until so many were asked; what is broken is told with the seed that leads there again."""
-        steps = 0
+        steps, heard = 0, _Heard()
+        logging.getLogger("keyrack").addHandler(heard)
         try:
             while self.operations < operations:
                 steps += 1
@@ -43,4 +56,6 @@ class Walk:
                     await self.world.tend()
                 await (self.rest if self.world.dice.random() < 0.55 else self.kmip).step()
         except Broken as error:
-            raise Broken(f"seed {seed}, step {steps}: {error}") from None
+            raise Broken(f"seed {seed}, step {steps}: {error}\n  log: {heard.last}") from None
+        finally:
+            logging.getLogger("keyrack").removeHandler(heard)
