@@ -6,7 +6,6 @@ import hmac
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -128,8 +127,16 @@ def _refuse_forged(request: Request, token: str) -> None:
         raise Problem(
             "csrf", "the header X-CSRF-Token is not the one of this log-in", hint="the log-in's answer has it"
         )
+    refuse_other_sites(request)
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Nothing is done in somebody's name for a page of another site; raises :class:`Problem`."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    if origin is None:
+        return
+    scheme, _, place = origin.lower().partition("://")
+    if scheme != "https" or place != request.headers.get("host", "").lower():
         raise Problem("csrf", "the request comes from a page of another site")
 
 

@@ -27,6 +27,7 @@ from keyrack.shell.rest.v1.pages import Listing, Paging, bad_cursor
 from keyrack.shell.rest.v1.premises import Keeper, Premises
 from keyrack.shell.rest.v1.problems import Problem
 from keyrack.shell.rest.v1.routing import noun
+from keyrack.shell.rest.v1.turns import Turns
 
 router = noun("journal")
 
@@ -138,12 +139,13 @@ def _milliseconds(moment: datetime | None) -> int | None:
 
 
 @router.get("/journal")
-async def search_journal(caller: Caller, wanted: Wanted, page: Paging) -> Listing[EventShown]:
+async def search_journal(caller: Caller, wanted: Wanted, page: Paging, keeper: Keeper) -> Listing[EventShown]:
     """Find records, newest first: of the instances whose journal you may read."""
     before = page.after
-    if before is not None and not isinstance(before, int):
+    if before is not None and not _is_number(before):
         raise bad_cursor()
-    found = await reading.search(caller.administration, caller.catalog, wanted, before=before, limit=page.limit)
+    with keeper.searching.taken(_who(caller)):
+        found = await reading.search(caller.administration, caller.catalog, wanted, before=before, limit=page.limit)
     shown = [EventShown(**event) for event in found.events]
     return Listing(items=shown, next=page.cursor(found.before) if found.before is not None else None)
 
@@ -157,6 +159,7 @@ async def export_journal(
 ) -> StreamingResponse:
     """Export records with what proves them, a line of JSON each; `keyrack audit verify FILE` verifies the file."""
     query = await reading.query_of(caller.administration, wanted)
+    keeper.exporting.check(_who(caller))
     order = Order(
         query=query,
         deployment=_deployment(keeper),
@@ -165,7 +168,23 @@ async def export_journal(
         form=form,
     )
     headers = {"content-disposition": 'attachment; filename="journal.jsonl"'}
-    return StreamingResponse(_gathered(export(caller.catalog, order)), media_type=LINES, headers=headers)
+    lines = _in_turn(keeper.exporting, _who(caller), _gathered(export(caller.catalog, order)))
+    return StreamingResponse(lines, media_type=LINES, headers=headers)
+
+
+async def _in_turn(turns: Turns, who: str, told: AsyncIterator[str]) -> AsyncIterator[str]:
+    """As long as it is read: what nobody begins to read takes no turn, and nobody would give it back."""
+    with turns.taken(who):
+        async for each in told:
+            yield each
+
+
+def _who(caller: Visit) -> str:
+    return caller.administration.administrator.initiator
+
+
+def _is_number(position: Any) -> bool:
+    return type(position) is int and 0 <= position <= 2**62
 
 
 async def _gathered(lines: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -194,12 +213,14 @@ async def follow_journal(
 ) -> StreamingResponse:
     """Follow the journal as server-sent events; `Last-Event-ID` goes on where the connection has ended."""
     await reading.query_of(caller.administration, wanted)
+    keeper.following.check(_who(caller))
     told = request.headers.get("last-event-id", "")
     begin = int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else after  # noqa: PLR2004
     if begin is None:
         begin = await caller.catalog.journal_end()
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_followed(caller, keeper, wanted, begin), media_type=EVENTS, headers=headers)
+    events = _in_turn(keeper.following, _who(caller), _followed(caller, keeper, wanted, begin))
+    return StreamingResponse(events, media_type=EVENTS, headers=headers)
 
 
 async def _followed(caller: Visit, keeper: Premises, wanted: reading.Wanted, at: int) -> AsyncIterator[str]:
@@ -236,7 +257,7 @@ async def _followed(caller: Visit, keeper: Premises, wanted: reading.Wanted, at:
 async def list_checkpoints(caller: Caller, page: Paging) -> Listing[CheckpointShown]:
     """List the signed checkpoints, oldest first."""
     caller.administration.require(Right.JOURNAL_VERIFY)
-    if page.after is not None and not isinstance(page.after, int):
+    if page.after is not None and not _is_number(page.after):
         raise bad_cursor()
     found = await caller.catalog.checkpoints(page.after or 0, page.limit + 1)
     return page.cut(found, lambda each: each.number, _checkpoint)

@@ -20,6 +20,7 @@ from keyrack.shell.oidc import Provider
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.floodgate import Floodgate
 from keyrack.shell.rest.v1.readiness import Looking
+from keyrack.shell.rest.v1.turns import Turns
 
 BOUNDS: Final = Bounds(
     body=1_048_576,
@@ -61,6 +62,10 @@ class Premises:
 
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One verification of the journal at a time: it takes a core for itself."""
+    searching: Turns = field(default_factory=lambda: Turns(of_one=3, in_all=12))
+    exporting: Turns = field(default_factory=lambda: Turns(of_one=2, in_all=8))
+    following: Turns = field(default_factory=lambda: Turns(of_one=8, in_all=64))
+    """Of the journal: each reads all of it, or holds a connection for hours."""
     looking: Looking = field(init=False)
     """For the health, at most once a second."""
 

@@ -5,7 +5,6 @@ token that unsafe requests repeat.
 """
 
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Path, Request, Response
 from pydantic import Field, StringConstraints
@@ -13,12 +12,11 @@ from pydantic import Field, StringConstraints
 from keyrack.domain.people import LoginSession, Person
 from keyrack.service.people import letting_in, logins, persons
 from keyrack.service.people.logins import LoggedIn, Visitor
-from keyrack.shell.rest.v1.callers import COOKIE, Caller, address_of, csrf_of
+from keyrack.shell.rest.v1.callers import COOKIE, Caller, address_of, csrf_of, refuse_other_sites
 from keyrack.shell.rest.v1.models import Body, Flag, Instant, Resource, since
 from keyrack.shell.rest.v1.pages import Listing, Paging
 from keyrack.shell.rest.v1.people import Password, PersonName, PersonShown, shown
 from keyrack.shell.rest.v1.premises import Keeper, Premises
-from keyrack.shell.rest.v1.problems import Problem
 from keyrack.shell.rest.v1.routing import OnceShown, noun, open_noun
 
 router = noun("sessions")
@@ -184,10 +182,3 @@ def visitor_of(request: Request) -> Visitor:
 def cookie_of(begun: LoggedIn) -> str:
     """The cookie of a log-in: for this host alone, over TLS alone, not for scripts, not for requests of other sites."""
     return f"{COOKIE}={begun.token}; Path=/; Secure; HttpOnly; SameSite=Strict"
-
-
-def refuse_other_sites(request: Request) -> None:
-    """Nobody is logged in as somebody else by a page of another site; raises :class:`Problem`."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise Problem("csrf", "the request comes from a page of another site")
