@@ -1,6 +1,6 @@
 # Keyrack. `make` alone explains itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve hsm test check format docs bench faults fuzz requirements clean
+.PHONY: help demo serve hsm otel test check format docs bench faults fuzz requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,9 @@ serve: $(VENV)/.runtime ## Serve the deployment that 'keyrack init' made
 
 hsm: $(VENV)/.runtime ## Add what root keys in an HSM need (the extra 'hsm')
 	@requirements/install hsm
+
+otel: $(VENV)/.runtime ## Add what traces for OpenTelemetry need (the extra 'otel')
+	@requirements/install otel
 
 test: $(VENV)/.dev ## Run all tests
 	@requirements/debian $(TEST_PACKAGES) || echo "going on without them: tests that need them are skipped" >&2
