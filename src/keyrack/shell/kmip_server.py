@@ -271,7 +271,7 @@ class KmipServer:
         )
         if self._says(f"refused {verdict.fingerprint}"):
             log.info(
-                "%s: handshake refused: %s: %s %s (seen %d times)",
+                "%s: handshake refused: %s: %s %s (knocks so far: %d)",
                 connection.address,
                 verdict.reason,
                 verdict.fingerprint,

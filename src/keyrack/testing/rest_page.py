@@ -26,13 +26,28 @@ journal.
 A program asks with an API key; a person logs in. Both have the rights of one person, looked up at each request.
 
 ```console
-$ keyrack api-key create anna deploy --role operator > anna.key        # shown once
+$ keyrack api-key create anna deploy --role operator > anna.key   # shown once; anna has to be operator
 $ export TOKEN=$(cat anna.key)
 $ alias kr='curl --silent --show-error --cacert tls/server.pem --header "Authorization: Bearer $TOKEN"'
-$ kr https://keyrack.example:8443/api/v1/instances
-$ kr https://keyrack.example:8443/api/v1/key-managers/embedded/root-keys
-$ kr https://keyrack.example:8443/api/v1/instances --header 'Content-Type: application/json' \\
-     --header 'Idempotency-Key: 7f0c' --data '{"name": "prod", "key_manager": "embedded"}'
+$ export API=https://127.0.0.1:8443/api/v1       # where [api] listens; another name has to be in its certificate
+$ kr $API/me
+$ kr $API/instances
+$ kr $API/key-managers/embedded/root-keys
+```
+
+A person sets the password once, with what stands behind the `#` of the link, and then logs in; the token of a log-in
+goes where the API key went:
+
+```console
+$ read -r LINK                                   # paste the link of 'keyrack init', 'person add' or 'person invite'
+$ read -rs PASSWORD
+$ jq -n --arg token "${LINK#*#}" --arg password "$PASSWORD" '$ARGS.named' \\
+    | kr $API/set-password --header 'Content-Type: application/json' --data @-
+$ export TOKEN=$(jq -n --arg name root --arg password "$PASSWORD" '$ARGS.named' \\
+    | kr $API/sessions --header 'Content-Type: application/json' --data @- | jq -r .token)
+$ kr $API/instances --header 'Content-Type: application/json' --header 'Idempotency-Key: 7f0c' \\
+    --data '{"name": "prod", "key_manager": "embedded", "new_root_key": true}'
+$ kr $API/sessions/current --request DELETE      # log out
 ```
 
 A log-in from a browser gets the cookie `__Host-keyrack`; whatever is not a GET then needs the header `X-CSRF-Token`

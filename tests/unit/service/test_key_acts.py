@@ -141,7 +141,7 @@ async def test_a_compromise_is_dated_and_cannot_be_restored(offices: Offices) ->
     await act(offices, "compromise", uid, confirmation="db01", occurred_at=since)
 
     assert since == await offices.client.attribute(uid, "Compromise Occurrence Date")
-    with pytest.raises(WrongState, match=r"restore to active key \w{8} \(db01\) is not possible: .*Compromised"):
+    with pytest.raises(WrongState, match=r"cannot restore key \w{8} \(db01\): it is Compromised"):
         await act(offices, "restore", uid)
 
 
@@ -223,7 +223,7 @@ async def test_many_keys_are_all_changed_or_none(offices: Offices) -> None:
     """One that cannot be, keeps all as they are; and the words count them."""
     one, two = await offices.key("db01"), await offices.key("db02", active=False)
 
-    with pytest.raises(WrongState, match=rf"deactivate key {two[:8]} \(db02\) is not possible"):
+    with pytest.raises(WrongState, match=rf"cannot deactivate key {two[:8]} \(db02\): "):
         await act(offices, "deactivate", one, two, confirmation="2 keys")
     assert State.ACTIVE == await offices.client.attribute(one, "State")
     await act(offices, "activate", two)
@@ -320,7 +320,7 @@ async def test_nobody_purges_within_four_hours(offices: Offices) -> None:
     await ended(offices, uid)
     offices.house.clock.now += 4 * 3600 - 61
 
-    with pytest.raises(TooEarly, match="can be purged in 2 minutes"):
+    with pytest.raises(TooEarly, match="can be purged after 4 h, this one from 20"):
         await act(offices, "purge", uid, confirmation="db01")
     await act(offices, "purge", uid, confirmation="db01", windows=Windows(purge=60))
 

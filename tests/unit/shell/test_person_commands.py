@@ -117,7 +117,7 @@ def test_api_keys_are_shown_once(keyrack: Keyrack, made: str) -> None:
     assert [each["name"] for each in listed] == ["backup"]
     assert key not in json.dumps(listed)
     code, _, err = keyrack("api-key", "create", "root", "more", "--role", "operator")
-    assert (code, "root is not operator, so no API key is" in err) == (1, True)
+    assert (code, "root does not have the role operator as such" in err) == (1, True)
     assert (
         keyrack("api-key", "revoke", "backup", "--yes")[1] == "Revoked the API key backup of root: it counts no more.\n"
     )

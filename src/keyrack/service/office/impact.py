@@ -191,18 +191,18 @@ def words_of(impact: Impact) -> str:
 def confirm_for(impact: Impact, instance: Instance, told: str, given: str | None, **more: int) -> None:
     """As :func:`confirm`, for an act on a whole instance: the words are its name. ``more``: what else hangs on it."""
     if given is None:
-        raise ConfirmationNeeded(
-            f"{told}; repeat the name {instance.name!r} if you mean it", instance.name, {**impact.as_json(), **more}
-        )
+        raise ConfirmationNeeded(told, instance.name, {**impact.as_json(), **more})
     if given.strip() != instance.name:
-        raise Unusable(f"the confirmation is not the instance's name, {instance.name!r}", field="confirmation")
+        raise Unusable(
+            f"the confirmation is not the instance's name, {instance.name!r}; nothing was changed", field="confirmation"
+        )
 
 
 def confirm(impact: Impact, told: str, words: str, given: str | None) -> None:
     """Return where ``given`` are the words; raise :class:`ConfirmationNeeded` where nothing is given, and
     ``Unusable`` where something else is. ``told`` says what is about to be done."""
     if given is None:
-        raise ConfirmationNeeded(f"{told}; to confirm it, give the words {words!r}", words, impact.as_json())
+        raise ConfirmationNeeded(told, words, impact.as_json())
     if given.strip() != words:
         raise Unusable(f"the confirmation is not {words!r}; nothing was changed", field="confirmation")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST_DESCRIPTION: Final = 240
 """Characters; as long as Key Protect lets a KMIP adapter's be."""
-NOT_CONFIGURED: Final = "no key manager is configured yet: 'keyrack instance configure' gives it one, and a root key"
+NOT_CONFIGURED: Final = "no key manager is configured yet"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LETTERS: Final = string.ascii_lowercase + string.digits
 _DRAWS: Final = 20

@@ -84,7 +84,10 @@ async def activate(administration: Administration, name: str, *, seen: Instance 
         if now.serves:
             return now
         if not now.configured:
-            raise WrongStatus(f"instance {now.name!r} cannot be activated: {NOT_CONFIGURED}")
+            raise WrongStatus(
+                f"instance {now.name!r} cannot be activated: {NOT_CONFIGURED}; give it one: keyrack instance configure "
+                f"{now.name}"
+            )
         event = StatusEvent.ACTIVATE if now.former is None else StatusEvent.RESUME
         return step(now, event, as_moving(now))
 

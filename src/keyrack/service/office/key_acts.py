@@ -5,6 +5,7 @@ under dual control what ends a key waits for a second person (``service.office.a
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from keyrack.domain import lifecycle
@@ -50,7 +51,7 @@ async def restore(
     step = Step(
         action="key.reactivate",
         right=Right.KEY_RESTORE,
-        verb="restore to active",
+        verb="restore",
         change=_event(administration, Event.RESTORE),
         detail=_why(why),
     )
@@ -174,11 +175,8 @@ async def purge(
         check_purgeable(managed)
         earliest = (destroyed_at(managed) or 0) + windows.purge
         if administration.now < earliest:
-            hours = windows.purge / 3600
-            raise TooEarly(
-                f"it was destroyed less than {hours:g} hours ago; it can be purged in"
-                f" {-(-(earliest - administration.now) // 60)} minutes"
-            )
+            hours, at = windows.purge / 3600, datetime.fromtimestamp(earliest, UTC)
+            raise TooEarly(f"a destroyed key can be purged after {hours:g} h, this one from {at:%Y-%m-%d %H:%M}Z on")
         return purged(managed)
 
     step = Step(

@@ -1,5 +1,6 @@
 """How any act on keys goes: found, decided, confirmed, agreed to, committed; for many keys at once, all or none."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -127,7 +128,14 @@ def _changed(managed: ManagedObject, row: KeyRow, step: Step, now: int) -> Manag
     try:
         return step.change(managed)
     except (WrongState, TooEarly) as error:
-        raise type(error)(f"to {step.verb} {_keys_told([row], now)} is not possible: {error}") from None
+        raise type(error)(f"cannot {step.verb} {_keys_told([row], now)}: {_for_administrators(error)}") from None
+
+
+def _for_administrators(error: Exception) -> str:
+    """What a client is told of its object, as somebody reads it who has named a key."""
+    told = str(error).replace("the object is ", "it is ", 1)
+    told = told.replace("only an administrator of the server can restore it", "'keyrack key restore' takes that back")
+    return re.sub(r"\w+ needs an object that is ", "it has to be ", told)
 
 
 def _keys_told(rows: Sequence[KeyRow], now: int) -> str:

@@ -137,7 +137,7 @@ class ConfirmationNeeded(Refused):
 
     def __init__(self, told: str, confirmation: str, impact: Mapping[str, Any]) -> None:
         """``confirmation``: the words to repeat. ``impact``: what the act may stop, as JSON has it."""
-        super().__init__(told, field="confirmation")
+        super().__init__(told, field="confirmation", hint=f"to confirm it, repeat the words {confirmation!r}")
         self.confirmation = confirmation
         self.impact = impact
 

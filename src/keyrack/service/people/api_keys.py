@@ -90,7 +90,17 @@ def _check(who: Person, name: str, roles: frozenset[Role], days: int) -> None:
         raise Unusable(f"an API key ends after 1 to {MOST_DAYS} days", field="days")
     missing = roles - {grant.role for grant in who.grants}
     if missing:
-        raise Unusable(f"{who.name} is not {' nor '.join(sorted(missing))}, so no API key is", field="roles")
+        told = " or ".join(sorted(missing))
+        raise Unusable(
+            f"{who.name} does not have the role {told} as such, and an API key has no role that its person has not; "
+            f"{_instead(who)}, or grant it first: keyrack person grant {who.name} {min(missing)}",
+            field="roles",
+        )
+
+
+def _instead(who: Person) -> str:
+    held = ", ".join(sorted({grant.role for grant in who.grants}))
+    return f"use {held}" if held else f"{who.name} has no role yet"
 
 
 def _check_place(held: Sequence[ApiKey], who: Person, name: str, now: int) -> None:

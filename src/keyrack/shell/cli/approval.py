@@ -67,7 +67,10 @@ def agree(
     from keyrack.service.office.acts import acts
 
     if yes and confirm is None:
-        raise WrongUse("--yes needs --confirm WORDS here; 'keyrack approval show' tells what is asked for")
+        raise WrongUse(
+            "--yes is not enough here: --confirm WORDS has to repeat what is meant; without --yes this command says "
+            "which words, and whom it may stop. Nothing was changed"
+        )
 
     async def look(office: "Office") -> bool:
         found = await approvals.approval(office.administration, office.catalog, approval)

@@ -143,7 +143,7 @@ def list_all(
         screen.note("No authority is trusted; only certificates that were added by themselves come in.")
     else:
         screen.table(
-            ("name", "instance", "subject", "subject pattern", "SAN pattern", "expires"),
+            ("name", "instance", "subject", "subject pattern", "san pattern", "expires"),
             [
                 (
                     each.name,

@@ -4,6 +4,7 @@ At a terminal the person is asked. Elsewhere nobody can be asked, and a script s
 nothing is done and the exit code is 2.
 """
 
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -41,9 +42,9 @@ async def confirmed(act: Callable[[str | None], Awaitable[Answer]], words: str |
         show(needed.impact)
         if not sys.stdin.isatty():
             raise WrongUse(
-                f"{needed}; say --confirm {needed.confirmation} if that is meant. Nothing was changed"
+                f"{needed.told}; say --confirm {shlex.quote(needed.confirmation)} if that is meant. Nothing was changed"
             ) from None
-        print(printable(str(needed)), file=sys.stderr)
+        print(printable(needed.told), file=sys.stderr)
         typed = typer.prompt(f"Type {needed.confirmation} if that is meant", err=True)
         return await act(typed.strip())
 

@@ -67,7 +67,7 @@ def create(
     screen.say(f"Instance {made.name} is {made.status}.")
     option = f" --config {config}" if config else ""
     if later:
-        screen.say("Next, give it a root key, which the terminal shows:")
+        screen.say("Next, give it a key manager and a root key; the terminal shows which there are:")
         screen.say(f"  keyrack instance configure {made.name}{option}")
         return
     screen.pairs(

@@ -64,6 +64,8 @@ def status(instance: InstanceName, config: ConfigFile = None, json: screen.Json 
         return
     sealed = f", and sealed since {screen.moment(found.sealed_at)}" if found.sealed_at is not None else ""
     screen.say(screen.printable(f"{found.name} is {found.status}{sealed}{_because(found)}."))
+    if not found.configured:
+        screen.note(f"'keyrack instance configure {found.name}' gives it one, and a root key.")
 
 
 def _because(found: "Instance") -> str:

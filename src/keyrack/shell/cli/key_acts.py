@@ -189,7 +189,8 @@ def _act(
 ) -> None:
     if yes and confirm is None:
         raise WrongUse(
-            "--yes needs --confirm WORDS here: the machine's name, or what 'key show' says; see the question"
+            "--yes is not enough here: --confirm WORDS has to repeat whose key it is; without --yes this command says "
+            "which words, and whom it may stop. Nothing was changed"
         )
 
     async def act(office: "Office") -> "tuple[Sequence[KeyRow], int] | dict[str, object]":
