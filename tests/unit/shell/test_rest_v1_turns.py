@@ -85,6 +85,20 @@ async def test_a_cursor_that_nobody_has_answered_is_none(face: Face, path: str, 
     assert (answer.status, answer.code) == (400, "bad-cursor")
 
 
+@pytest.mark.parametrize("place", [[10**30, 1], [1, -(10**30)], ["x", 1], [True, 1], [None, 1]])
+async def test_a_cursor_of_keys_that_nobody_has_answered_is_none(face: Face, place: list[object]) -> None:
+    """The same one layer deeper."""
+    await face.instance("prod")
+    token = await face.person("vera", Grant(Role.VIEWER))
+    inner = base64.urlsafe_b64encode(json.dumps(["created", False, *place]).encode()).rstrip(b"=").decode()
+    template = "/api/v1/instances/{instance}/keys"
+    outer = base64.urlsafe_b64encode(json.dumps([template, inner]).encode()).rstrip(b"=").decode()
+
+    answer = await face.ask("GET", f"/api/v1/instances/prod/keys?cursor={outer}", token)
+
+    assert (answer.status, answer.code) == (400, "bad-cursor")
+
+
 @pytest.mark.parametrize("origin", ["http://[", "https://[::1", "null", "http://localhost", "localhost", ""])
 async def test_an_odd_origin_is_another_site(face: Face, origin: str) -> None:
     """Not a fault of ours; and what a page without TLS says is not what this server's own says."""
