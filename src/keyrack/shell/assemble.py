@@ -25,6 +25,7 @@ from keyrack.service.office.expiry import LOOK_EVERY as EXPIRY_EVERY
 from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
 from keyrack.service.vault.envelope import Vault
+from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.doorkeeping import Doorkeeping
@@ -96,6 +97,10 @@ class House:
     async def hear(self) -> None:
         """Tell the vault what was found out about key managers, in whatever process, for ever."""
         await Heard(self.catalog, self.vault, every(self._seconds)).watch()
+
+    async def keep_schedule(self) -> None:
+        """Do what the embedded key managers have due, for ever; one process of a deployment is enough."""
+        await keep_schedule(self.key_managers)
 
     async def care(self) -> None:
         """Look after key managers, for ever; one process of a deployment is enough."""

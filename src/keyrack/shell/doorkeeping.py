@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.taken import Taken
 from keyrack.shell.tls import TlsError
 from keyrack.shell.trusted import Trusted
+from keyrack.shell.watched_files import watch_files
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +20,6 @@ SEEN_EVERY: Final = 1.0
 """Seconds between two batches of certificates that knocked."""
 SEEN_AT_MOST: Final = 512
 """Certificates that are kept while the catalog cannot be written; older ones are let go."""
-FILES_EVERY: Final = 0.25
-"""Seconds between two looks at the server's certificate and key."""
-HALF_WRITTEN: Final = 8
-"""Looks after which a pair that does not fit together is no longer taken for one that is just being written."""
 
 
 class Doorkeeping:
@@ -76,39 +72,4 @@ class Doorkeeping:
             self._server.reload()
             self._taken.tell(certificate=self._server.certificate)
 
-        await watch_files(files, read_again)
-
-
-async def watch_files(files: Sequence[Path], reload: Callable[[], None]) -> None:
-    """Call ``reload`` whenever one of the files is another one, for ever; a pair of no use is told once."""
-    known, failures = _marks(files), 0
-    while True:
-        await asyncio.sleep(FILES_EVERY)
-        marks = _marks(files)
-        if marks == known and not 0 < failures < HALF_WRITTEN:
-            continue
-        failures = 0 if marks != known else failures
-        known = marks
-        try:
-            reload()
-        except TlsError as error:
-            # Two files cannot be replaced at one moment: the next look finds them both.
-            failures += 1
-            if failures == HALF_WRITTEN:
-                log.error("the server's certificate stays the old one: %s", error)
-        else:
-            failures = 0
-            log.info("the server's certificate is read again, for new connections")
-
-
-def _marks(files: Sequence[Path]) -> tuple[tuple[int, int, int] | None, ...]:
-    """What tells a file from the one that was there before; ``None`` where there is none."""
-    marks: list[tuple[int, int, int] | None] = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((status.st_ino, status.st_mtime_ns, status.st_size))
-    return tuple(marks)
+        await watch_files(files, read_again, TlsError)

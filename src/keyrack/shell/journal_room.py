@@ -25,6 +25,7 @@ from keyrack.service.journal.retention import Retention
 from keyrack.shell.config import Config
 from keyrack.shell.config_journal import AnySink, JsonLinesSink, SyslogSink, WebhookSink
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.duties import Duty
 
 if TYPE_CHECKING:
     from keyrack.adapters.catalogs.sqlite import SqliteCatalog
@@ -229,9 +230,16 @@ class StandIn:
                         pass
 
 
-async def keep_journal(config: Config, catalog: "SqliteCatalog") -> None:
-    """Sign, hand on and cut, for ever: what one process of a deployment does for all."""
-    await asyncio.gather(_sign(config, catalog), _forward(config, catalog))
+def journal_duties(config: Config, catalog: "SqliteCatalog") -> list[Duty]:
+    """Sign and cut, and hand on, each for ever: what one process of a deployment does for all."""
+
+    async def sign() -> None:
+        await _sign(config, catalog)
+
+    async def forward() -> None:
+        await _forward(config, catalog)
+
+    return [sign, forward]
 
 
 async def _sign(config: Config, catalog: "SqliteCatalog") -> None:
@@ -245,7 +253,9 @@ async def _sign(config: Config, catalog: "SqliteCatalog") -> None:
                 told = str(error)
                 log.error("no checkpoint of the journal is signed: %s", error)
             await asyncio.sleep(5.0)
-    await asyncio.gather(notary.watch(), _cut(config, catalog, notary))
+    async with asyncio.TaskGroup() as both:
+        both.create_task(notary.watch())
+        both.create_task(_cut(config, catalog, notary))
 
 
 async def _cut(config: Config, catalog: "SqliteCatalog", notary: Notary) -> None:

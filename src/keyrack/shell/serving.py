@@ -14,10 +14,10 @@ from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house
-from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
-from keyrack.shell.journal_room import keep_journal
+from keyrack.shell.duties import Duty, kept
+from keyrack.shell.journal_room import journal_duties
 from keyrack.shell.kmip_server import bound
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.pki import fingerprint_of_file
@@ -142,14 +142,13 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 @asynccontextmanager
 async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
     """Keep trust fresh; with ``chores`` also do what one process does for all."""
-    duties = [house.watch_trust(), house.watch_withdrawals(), house.watch_seals(), house.watch_endings(), house.hear()]
-    duties += [house.doorkeeping.note_seen(), house.watch_certificate()]
+    duties: list[Duty] = [house.watch_trust, house.watch_withdrawals, house.watch_seals, house.watch_endings]
+    duties += [house.hear, house.doorkeeping.note_seen, house.watch_certificate]
     if chores:
-        duties += [house.reconcile(), house.care(), house.purge(), keep_schedule(house.key_managers)]
-        duties += [house.watch_expiry()]
-        duties += [keep_journal(house.config, house.catalog)]
+        duties += [house.reconcile, house.care, house.purge, house.keep_schedule, house.watch_expiry]
+        duties += journal_duties(house.config, house.catalog)
     house.doorkeeping.open()
-    tasks = [asyncio.create_task(duty) for duty in duties]
+    tasks = [asyncio.create_task(kept(duty)) for duty in duties]
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from keyrack.shell.asked import AskedOnce
 from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import API_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.duties import kept
 from keyrack.shell.office import clock, open_catalog, open_key_managers
 from keyrack.shell.openers import AskPassphrase, embedded_one
 from keyrack.shell.private_memory import keep_memory_private
@@ -114,7 +115,7 @@ async def _serve(
         catalog = open_catalog(config, chain=CHAIN)
         try:
             async with key_manager_api(config, managers, catalog, key_manager=key_manager) as opened:
-                chores = asyncio.create_task(keep_schedule(managers))
+                chores = asyncio.create_task(kept(lambda: keep_schedule(managers)))
                 ready(opened)
                 notify("READY=1")
                 await _told_to_end(opened)

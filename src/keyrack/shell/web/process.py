@@ -18,6 +18,7 @@ from keyrack.service.people.door import Ends
 from keyrack.shell.address_files import told_in
 from keyrack.shell.config import WEB_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.duties import kept
 from keyrack.shell.office import open_catalog
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.bounds import Bounds, Rate
@@ -26,6 +27,7 @@ from keyrack.shell.rest.v1.app import AdministrationFace
 from keyrack.shell.rest.v1.premises import BOUNDS, Premises
 from keyrack.shell.service_manager import notify
 from keyrack.shell.tls import TlsError
+from keyrack.shell.watched_files import watch_files
 from keyrack.shell.web.back_office_client import BackOfficeLine
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,8 @@ CHAIN: Final = "web"
 """The name under which this process writes in the journal."""
 HEAD: Final = 65_536
 """Bytes of a head that are read at all; a longer one than the bounds allow is told so up to here."""
-LOOK_EVERY: Final = 5.0
-"""Seconds between two looks whether the certificate's file is another one."""
+UNFIT: Final = (TlsError, ValueError, OSError)
+"""What is raised of a certificate and key that cannot be shown."""
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -122,7 +124,7 @@ async def _serve(config: Config, ready: Callable[[Open], None], lifeline: int | 
     async with web(config) as opened:
         ready(opened)
         notify("READY=1")
-        watching = asyncio.create_task(_watch_certificate(config, opened))
+        watching = asyncio.create_task(kept(lambda: _watch_certificate(config, opened)))
         try:
             await _told_to_end(opened, lifeline)
         finally:
@@ -152,32 +154,14 @@ def _heard(lifeline: int, end: asyncio.Event) -> None:
 async def _watch_certificate(config: Config, opened: Open) -> None:
     """A certificate that was renewed is shown without anybody's signal."""
     listening = listening_of(config)
-    seen = _stamp(listening)
-    while True:
-        await asyncio.sleep(LOOK_EVERY)
-        now = _stamp(listening)
-        if now != seen and None not in now:
-            seen = now
-            _reload_told(opened)
-
-
-def _stamp(listening: Listening) -> tuple[tuple[int, int] | None, ...]:
-    found: list[tuple[int, int] | None] = []
-    for path in (listening.certificate, listening.key):
-        try:
-            stat = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((stat.st_mtime_ns, stat.st_ino))
-    return tuple(found)
+    await watch_files((listening.certificate, listening.key), opened.reload, UNFIT)
 
 
 def _reload_told(opened: Open) -> None:
     try:
         opened.reload()
         log.info("certificate read again")
-    except (TlsError, ValueError, OSError) as error:
+    except UNFIT as error:
         log.error("the certificate stays as it was: %s", error)
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import traceback
 from typing import Final
 
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from keyrack.embedded.call import Call
 from keyrack.embedded.errors import InvalidQueryParam, KeystoreError, Refusal, TooManyRequests
 from keyrack.ports.catalog import CatalogUnavailable
+from keyrack.shell.faults import fault
 from keyrack.shell.rest.key_protect.answer import Answer
 from keyrack.shell.rest.key_protect.calls import called
 from keyrack.shell.rest.key_protect.desk import STRANGER
@@ -77,11 +77,7 @@ async def unrouted(request: Request, problem: Exception) -> Answer:
 
 def unforeseen(correlation: str, problem: Exception) -> Answer:
     """The answer to a fault of ours."""
-    # Place and type of the fault, not its text: that may hold what came in.
-    frames = traceback.extract_tb(problem.__traceback__)
-    trace = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames if "keyrack" in frame.filename]
-    told = {"correlation": correlation, "error": type(problem).__name__, "trace": trace or str(frames[-1:])}
-    log.error("unforeseen", extra=told)
+    log.error("unforeseen", extra={"correlation": correlation, **fault(problem)})
     text = f"Something went wrong that nobody foresaw: the server's log has it under {correlation}"
     return Answer(error(500, text), 500)
 
