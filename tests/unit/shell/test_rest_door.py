@@ -97,6 +97,15 @@ def test_old_tls_is_refused(address: Address) -> None:
         context.wrap_socket(plain, server_hostname=address.host)
 
 
+@pytest.mark.parametrize("suites", ["ECDHE+SHA256:ECDHE+SHA384:!AESGCM:!CHACHA20:!AESCCM", "kRSA", "DHE:!ECDHE"])
+def test_suites_without_forward_secrecy_or_authentication_are_refused(address: Address, suites: str) -> None:
+    context = ssl.create_default_context(cafile=str(address.authority))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(suites)
+    with socket.create_connection((address.host, address.port), 10) as plain, pytest.raises((ssl.SSLError, OSError)):
+        context.wrap_socket(plain, server_hostname=address.host)
+
+
 def test_plain_http_is_no_way_in(address: Address) -> None:
     with socket.create_connection((address.host, address.port), 10) as plain:
         plain.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -305,6 +305,30 @@ async def test_nothing_that_is_sent_becomes_a_line_of_the_log(face: Face, log: i
         assert line.isprintable()
 
 
+async def test_whoever_is_refused_stands_in_the_log(face: Face, log: io.StringIO) -> None:
+    """With who, from where, what and why, and without what was shown; also where it came to no route."""
+    viewer = await face.person("vera", Grant(Role.VIEWER))
+    cookie = {"cookie": f"{COOKIE}={viewer}"}
+    await face.ask("GET", "/api/v1/people", viewer)
+    await face.ask("GET", "/api/v1/people", "krk_not-a-token")
+    await face.ask("POST", "/api/v1/instances", None, {}, headers=cookie)
+    await face.ask("GET", "/api/v1/instances", viewer, headers={"host": "evil.example.com"})
+    await face.ask("POST", "/api/v1/instances", viewer, raw=b"{", headers={"content-type": "application/json"})
+
+    events = [json.loads(line) for line in log.getvalue().splitlines()]
+    told = [(each["status"], each["refused"], each["initiator"]) for each in events if each["event"] == "request"]
+    assert told == [
+        (403, "forbidden", "person-vera"),
+        (401, "unauthenticated", ""),
+        (403, "csrf", ""),
+        (421, "wrong-host", ""),
+        (400, "malformed-json", "person-vera"),
+    ]
+    assert {each["address"] for each in events} == {"192.0.2.7"}
+    assert viewer not in log.getvalue()
+    assert "krk_not-a-token" not in log.getvalue()
+
+
 @pytest.mark.parametrize("end", BREAKS)
 async def test_nothing_that_is_sent_becomes_a_line_of_the_journal(face: Face, end: str) -> None:
     """What somebody calls things is told in an export; nothing in it begins another line, or moves a terminal."""

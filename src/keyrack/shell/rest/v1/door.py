@@ -146,6 +146,7 @@ def _tell(scope: Scope, status: int, took: float) -> None:
             "method": scope["method"][:10],
             "path": path if path.isprintable() else ascii(path),
             "status": status,
+            "refused": scope["state"].get("refused", ""),
             "milliseconds": round(took * 1000, 1),
             "address": client[0] if client else "",
             "initiator": scope["state"].get("initiator", ""),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from keyrack.ports.back_office import BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable, InstanceSealed, OutcomeUnknown, RightsChanged, TooMany
@@ -123,6 +124,21 @@ class Problem(Exception):
         self.more: Mapping[str, Any] = {}
 
 
+class ProblemAnswer(JSONResponse):
+    """A problem on its way out; the access log says its code too."""
+
+    media_type = MEDIA
+
+    def __init__(self, code: str, content: Any, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(content, status, headers=dict(headers))
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope.setdefault("state", {})["refused"] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem(
     code: str,
     detail: str,
@@ -147,7 +163,7 @@ def problem(
         content["field"] = field
     for name, value in (more or {}).items():
         content.setdefault(name, value)
-    return JSONResponse(content, kind.status, headers=dict(headers or {}), media_type=MEDIA)
+    return ProblemAnswer(code, content, kind.status, headers or {})
 
 
 async def told(request: Request, error: Exception) -> Response:
