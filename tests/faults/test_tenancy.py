@@ -5,6 +5,7 @@ Each walk is a seed; a failure tells it, with the step, the request and the answ
 an answer is, from what was planted.
 """
 
+import asyncio
 import os
 import statistics
 import sys
@@ -34,9 +35,13 @@ from keyrack.testing.tenancy import World
 from keyrack.testing.tenancy_calls import routes_of, unguarded_routes
 from keyrack.testing.tenancy_house import open_world
 from keyrack.testing.tenancy_rest import Broken
+from keyrack.testing.tenancy_served import UNFIT, served_world
 from keyrack.testing.tenancy_walk import Walk
+from keyrack.testing.web_process import WebProcess, web_process
 
 SEEDS = [int(each) for each in os.environ.get("KEYRACK_TENANCY_SEED", "1,2").split(",")]
+REAL = 250
+"""Operations through real processes."""
 OPERATIONS_EACH = int(os.environ.get("KEYRACK_TENANCY_OPERATIONS", "1500"))
 
 
@@ -76,6 +81,21 @@ def _report(what: str) -> None:
 
 def _operations() -> list[Operation]:
     return [row.operation for row in OPERATIONS.values()]
+
+
+def test_no_tenant_sees_another_through_real_processes(tmp_path: Path) -> None:
+    """A serving process, a web process, TLS on both; some hundred operations."""
+
+    async def walk(served: WebProcess) -> Walk:
+        async with open_world(tmp_path, 0) as (_, face), served_world(served, 4) as world:
+            walk = Walk(world, face.app.app, UNFIT)
+            await walk.go(REAL, seed=4)
+            return walk
+
+    with web_process(tmp_path / "d", KEYRACK_API__PORT="0") as served:
+        found = told(asyncio.run(walk(served)))
+    assert found["2xx"] > REAL / 30, found
+    assert found["404"] > REAL / 30, found
 
 
 @pytest.mark.slow
