@@ -33,8 +33,9 @@ class Taken:
 
     def open(self) -> None:
         """Begin; raises ``OSError``."""
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Whoever can read a file can lock it: another user could make a dead process look alive, or keep one out.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.tell()
 

@@ -9,6 +9,7 @@ import pytest
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.domain.people import PERSON_PATIENCE
 from keyrack.service.office.refusals import NotRecognised, TooManyAttempts
+from keyrack.service.people import logins
 from keyrack.service.people.passwords import OF_ONE_NAME, WAITING
 from keyrack.service.people.throttle import of_name
 from keyrack.testing.people import House
@@ -93,3 +94,18 @@ async def test_nobody_takes_all_of_the_queue(house: House) -> None:
     assert (await house.log_in("anna")).person.name == "anna"
     await took
     assert not house.passwords._shares
+
+
+async def test_who_logs_in_for_ever_fills_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest log-ins make room for the newest."""
+    monkeypatch.setattr(logins, "MOST_LOG_INS", 3)
+    begun = []
+    for _ in range(5):
+        house.clock.go_on(1)
+        begun.append((await house.log_in("anna")).session.digest)
+    other = (await house.log_in("eve")).person
+
+    held = await house.catalog.login_sessions((await house.log_in("anna")).person.identifier)
+    assert [each.digest for each in held][:2] == begun[-2:]
+    assert len(held) == 3
+    assert len(await house.catalog.login_sessions(other.identifier)) == 1

@@ -9,11 +9,11 @@ import pytest
 from keyrack.domain.people import Person
 from keyrack.domain.rights import PROOF_LASTS, Grant, Role
 from keyrack.ports.catalog import Unit
-from keyrack.service.office import key_acts
+from keyrack.service.office import approvals, key_acts
 from keyrack.service.office.acts import acts
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import agree
-from keyrack.service.office.refusals import ProofNeeded, SamePerson, SecondPersonNeeded
+from keyrack.service.office.refusals import LimitReached, ProofNeeded, SamePerson, SecondPersonNeeded
 from keyrack.service.people import letting_in, persons
 from keyrack.spec.enumerations import State
 from keyrack.testing.conversation import revoke
@@ -155,3 +155,20 @@ async def test_dual_control_counts_from_the_moment_it_is_there(tmp_path: Path) -
         found = await offices.catalog.load(seen.identifier, uid)
         assert found is not None
         assert found.state is State.DEACTIVATED
+
+
+async def test_nobody_floods_the_others_with_wishes(offices: Offices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word more is another wish; so many wait at one time, of each person."""
+    monkeypatch.setattr(approvals, "MOST_WISHES", 2)
+    mara, nils = [await offices.session(offices.people[name]) for name in ("mara", "nils")]
+    first = await wish(offices, mara)
+    await wish(offices, mara)
+    uid = await offices.key("db01", fetched=True)
+    await offices.client(revoke(uid))
+
+    with pytest.raises(LimitReached, match="withdraw some"):
+        await destroy(offices, mara, uid)
+    await wish(offices, nils)
+    await approvals.withdraw(mara, offices.catalog, first)
+    with pytest.raises(SecondPersonNeeded):
+        await destroy(offices, mara, uid)

@@ -31,6 +31,7 @@ from keyrack.service.office.refusals import (
     ApprovalOver,
     ChangedMeanwhile,
     Forbidden,
+    LimitReached,
     NotThere,
     Refused,
     SamePerson,
@@ -39,6 +40,8 @@ from keyrack.service.office.refusals import (
 from keyrack.service.office.second_person import refuse_one_hand
 
 LONGEST_WHY: Final = 200
+MOST_WISHES: Final = 100
+"""Of one person, over one instance, that wait at one time."""
 _OVER: Final[Mapping[ApprovalState, str]] = {
     ApprovalState.DONE: "has been agreed to and done",
     ApprovalState.WITHDRAWN: "was withdrawn",
@@ -128,14 +131,16 @@ async def agreed(
 
 async def _ask(administration: Administration, book: KeyBook, wish: Wish) -> None:
     now, who = administration.now, wisher_of(administration)
+    held = [each for each in await book.approvals(wish.instance) if each.state(now) is ApprovalState.WAITING]
     waiting = [
         each
-        for each in await book.approvals(wish.instance)
-        if each.state(now) is ApprovalState.WAITING
-        and (each.act, each.target, dict(each.arguments)) == (wish.act, wish.target, dict(wish.arguments))
+        for each in held
+        if (each.act, each.target, dict(each.arguments)) == (wish.act, wish.target, dict(wish.arguments))
     ]
     if waiting:
         raise SecondPersonNeeded(_told(wish, waiting[0], f"{waiting[0].asked_by} has asked for it already"), waiting[0])
+    if sum(each.wisher.is_same_as(who) for each in held) >= MOST_WISHES:
+        raise LimitReached(f"{MOST_WISHES} of your wishes wait for a second person already", hint="withdraw some first")
     approval = Approval(
         identifier=str(uuid.uuid4()),
         act=wish.act,

@@ -30,6 +30,8 @@ from keyrack.service.people.throttle import Counted, counted, place_of
 
 UNKNOWN: Final = "unknown"
 """The initiator of what somebody has tried who could not say who it is."""
+MOST_LOG_INS: Final = 100
+"""Log-ins of one person at one time."""
 SHOWN: Final = 16
 """Hexadecimal digits of a digest by which people tell log-ins apart."""
 
@@ -149,11 +151,17 @@ async def begin(
         stepped_up_at=proved_at,
         address=visitor.address,
     )
+    # Whoever logs in for ever fills nothing: the oldest make room.
+    held = await book.login_sessions(person.identifier)
+    ended = tuple(each.digest for each in held[: max(0, len(held) - MOST_LOG_INS + 1)])
     unit = Unit(
         entries=(visitor.entry("session.begin", "success", person.initiator, person, way=way, session=shown(session)),),
         actor=Actor(person.identifier, person.revision),
         people=replace(
-            changes or PeopleChanges(), sessions=(session,), noted=(replace(person, last_login_at=visitor.now),)
+            changes or PeopleChanges(),
+            sessions=(session,),
+            ended_sessions=ended,
+            noted=(replace(person, last_login_at=visitor.now),),
         ),
     )
     await forgiving(book, unit, attempt)
