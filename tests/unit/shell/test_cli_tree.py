@@ -1,10 +1,11 @@
 """Every command of the tree can answer in JSON, and explains itself and its options in words that fit."""
 
 import re
+from typing import Any
 
 import pytest
 
-from keyrack.shell.cli.app import command
+from keyrack.shell.cli.app import command, command_for
 from keyrack.testing.cli_page import Command, commands
 
 TREE = commands()
@@ -61,3 +62,27 @@ def test_no_secret_is_an_argument(each: Command) -> None:
 
 def test_the_tree_is_whole() -> None:
     assert {"init", "serve", "status", "doctor", "instance", "cert", "key", "audit"} <= command().commands.keys()
+
+
+def test_a_command_line_is_read_alike_whether_its_room_alone_was_imported_or_all() -> None:
+    for first, each in command().commands.items():
+        alone = command_for([first])
+
+        assert list(alone.commands) == [first]
+        assert _params(alone) == _params(command())
+        assert _shape(alone.commands[first]) == _shape(each)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["statsu"], ["--version"]], ids=str)
+def test_whoever_names_no_room_is_told_of_all(words: list[str]) -> None:
+    assert command_for(words) is command()
+
+
+def _shape(each: Any) -> Any:
+    """Names, helps and parameters of a command and of what is in it."""
+    inner = getattr(each, "commands", {})
+    return each.name, each.help, _params(each), {name: _shape(one) for name, one in inner.items()}
+
+
+def _params(each: Any) -> Any:
+    return [(one.name, one.opts, getattr(one, "help", None)) for one in each.params]

@@ -1,6 +1,6 @@
 """The command ``keyrack``. Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 unhealthy.
 
-Nothing here imports the house before a command needs it: ``keyrack --help`` answers at once.
+Nothing here imports the house before a command needs it, and a command does not import the others.
 """
 
 import io
@@ -29,9 +29,9 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     try:
-        from keyrack.shell.cli.app import command
+        from keyrack.shell.cli.app import command_for
 
-        code = command().main(args=words, prog_name="keyrack", standalone_mode=False)
+        code = command_for(words).main(args=words, prog_name="keyrack", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except KeyboardInterrupt:

@@ -1,19 +1,31 @@
 """All commands of ``keyrack``, by name; each one's module is imported when it runs."""
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 
-app = typer.Typer(
-    name="keyrack",
-    help="The key management server for VMware vSphere and vSAN encryption.",
-    no_args_is_help=True,
-    add_completion=False,  # its two options; the command 'completion' says more
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+SINGLE: Final = ("demo", "init", "serve", "web", "unseal", "status", "doctor", "verify", "rebuild", "completion")
+"""Commands, in the order of the help; each is registered by the module of its name."""
+GROUPS: Final = (
+    "instance",
+    "cert",
+    "authority",
+    "server-certificate",
+    "key",
+    "approval",
+    "root-key",
+    "iam",
+    "key-manager",
+    "keystore",
+    "audit",
+    "person",
+    "api-key",
+    "session",
 )
+"""Commands with commands of their own: the ``app`` of the module of each one's name."""
 
 
 @cache  # Each room registers itself once, however often a process runs a command.
@@ -21,53 +33,40 @@ def command() -> Any:
     """The whole command line, with every room's commands in it."""
     from typer._completion_classes import completion_init
 
-    from keyrack.shell.cli import (
-        api_key,
-        approval,
-        audit,
-        authority,
-        cert,
-        completion,
-        demo,
-        doctor,
-        iam,
-        init,
-        instance,
-        key,
-        key_manager,
-        keystore,
-        person,
-        rebuild,
-        root_key,
-        serve,
-        server_certificate,
-        session,
-        status,
-        unseal,
-        verify,
-        web,
-    )
-
-    for room in (demo, init, serve, web, unseal, status, doctor, verify, rebuild, completion):
-        room.register(app)
-    for room in (
-        instance,
-        cert,
-        authority,
-        server_certificate,
-        key,
-        approval,
-        root_key,
-        iam,
-        key_manager,
-        keystore,
-        audit,
-        person,
-        api_key,
-        session,
-    ):
-        app.add_typer(room.app)
     completion_init()
+    return _with(*SINGLE, *GROUPS)
+
+
+def command_for(words: Sequence[str]) -> Any:
+    """What a command line needs of it: one room alone where the first word names one, and else all.
+
+    To import and build all rooms takes longer than most commands do.
+    """
+    return _alone(words[0]) if words and words[0] in {*SINGLE, *GROUPS} else command()
+
+
+@cache
+def _alone(room: str) -> Any:
+    return _with(room)
+
+
+def _with(*rooms: str) -> Any:
+    app = typer.Typer(
+        name="keyrack",
+        help="The key management server for VMware vSphere and vSAN encryption.",
+        no_args_is_help=True,
+        add_completion=False,  # its two options; the command 'completion' says more
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(keyrack)
+    for room in rooms:
+        module = import_module(f"keyrack.shell.cli.{room.replace('-', '_')}")
+        if room in GROUPS:
+            app.add_typer(module.app)
+        else:
+            module.register(app)
     return typer.main.get_command(app)
 
 
@@ -79,7 +78,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def keyrack(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
