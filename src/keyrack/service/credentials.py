@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any, Final
@@ -30,6 +31,10 @@ WRONG_AT_ONCE: Final = 5.0
 """Wrong passwords of one certificate that are looked at one after another."""
 ANOTHER_EVERY: Final = 12.0
 """Seconds after which one more is."""
+OF_ONE_INSTANCE: Final = 4
+"""Passwords of one instance's clients that wait at one time: the others find a place in the queue."""
+REMEMBERED: Final = 10_000
+"""Certificates whose wrong passwords are counted; where an authority lets clients in there may be any number."""
 FREE: Final = frozenset(
     {Operation.DISCOVER_VERSIONS, Operation.QUERY, Operation.GET_ATTRIBUTES, Operation.GET_ATTRIBUTE_LIST}
 )
@@ -49,7 +54,7 @@ class Credentials:
         self._proved: dict[str, tuple[str, bytes]] = {}
         """By instance: the hash that it was proved against, so that another credential is proved anew, and its HMAC."""
         self._proving: dict[bytes, asyncio.Task[bool]] = {}
-        self._attempts: dict[str, Bucket] = {}
+        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
 
     async def check(self, session: Session, credential: Credential, message: RequestMessage) -> None:
         """Return where the credential of the session's instance was shown, or need not be.
@@ -77,7 +82,7 @@ class Credentials:
             return
         proving = self._proving.get(tag)
         if proving is None:
-            proving = self._begin(session.principal.fingerprint, credential, shown, tag)
+            proving = self._begin(session, credential, shown, tag)
         try:
             right = await asyncio.shield(proving)
         except TooManyAttempts as error:
@@ -91,10 +96,14 @@ class Credentials:
         self._proved[identifier] = (credential.password, tag)
 
     def _begin(
-        self, fingerprint: str, credential: Credential, shown: UsernameAndPassword, tag: bytes
+        self, session: Session, credential: Credential, shown: UsernameAndPassword, tag: bytes
     ) -> "asyncio.Task[bool]":
         """Compute once for all who show the same; a certificate that has shown too much that was wrong has to wait."""
+        fingerprint = session.principal.fingerprint
         bucket = self._attempts.setdefault(fingerprint, Bucket(WRONG_AT_ONCE, self._ticks()))
+        self._attempts.move_to_end(fingerprint)
+        if len(self._attempts) > REMEMBERED:
+            self._attempts.popitem(last=False)
         if not bucket.take(1, 1 / ANOTHER_EVERY, WRONG_AT_ONCE, self._ticks()):
             raise _refused(
                 f"this client has shown too many wrong passwords; another one is looked at in {ANOTHER_EVERY:.0f} "
@@ -103,15 +112,24 @@ class Credentials:
             )
         # A copy: whoever has sent it may be gone, and its message wiped, before a thread has computed.
         password = Secret(bytearray(shown.password or b""))
-        proving = asyncio.create_task(self._proved_now(credential, shown.username, password, bucket))
+        proving = asyncio.create_task(
+            self._proved_now(session.instance.identifier, credential, shown.username, password, bucket)
+        )
         self._proving[tag] = proving
         proving.add_done_callback(lambda done: self._proving.pop(tag, None))
         return proving
 
-    async def _proved_now(self, credential: Credential, username: str, password: Secret, bucket: Bucket) -> bool:
+    async def _proved_now(
+        self, instance: str, credential: Credential, username: str, password: Secret, bucket: Bucket
+    ) -> bool:
         with password:
             named = hmac.compare_digest(username.encode(), credential.username.encode())
-            right = await self._passwords.match(password, credential.password) and named
+            try:
+                matches = await self._passwords.match(password, credential.password, {instance: OF_ONE_INSTANCE})
+            except TooManyAttempts:
+                bucket.give_back(1)  # It was not looked at.
+                raise
+            right = matches and named
         if right:
             bucket.give_back(1)
         return right
