@@ -1,4 +1,4 @@
-"""The list of OWASP ASVS 5.0.0 tells of each requirement of levels 1 and 2 once, counts right, and names what exists."""
+"""The list of OWASP ASVS 5.0.0 tells of each requirement of levels 1 and 2 once, counts right, names what exists."""
 
 import re
 from collections import Counter

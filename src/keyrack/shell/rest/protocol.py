@@ -98,8 +98,9 @@ class GuardedProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         media, body = self._manners.malformed()
-        headers = [("content-type", media), ("content-length", str(len(body))), ("connection", "close"), *PROTECTING]
-        events: list[Any] = [h11.Response(status_code=400, headers=headers, reason=b"Bad Request")]
+        length = str(len(body)).encode()
+        own = [(b"content-type", media.encode()), (b"content-length", length), (b"connection", b"close")]
+        events: list[Any] = [h11.Response(status_code=400, headers=[*own, *PROTECTING], reason=b"Bad Request")]
         for event in [*events, h11.Data(data=body), h11.EndOfMessage()]:
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
