@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import struct
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ MOST_ATTEMPTS: Final = 5
 WINDOW: Final = 60.0
 PATIENCE: Final = 10.0
 """Seconds in which a client says what it has to say, and in which the server answers besides deriving."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 _HEAD: Final = struct.Struct("!BBB")  # kind, length of the name, number of parts
 _PART: Final = struct.Struct("!H")
 _PASSPHRASE, _SHARES = 1, 2
@@ -119,7 +121,12 @@ class Unsealing:
         :class:`SealTrouble` where another server waits already.
         """
         try:
-            asyncio.run(self._wait())
+            try:
+                asyncio.run(self._wait())
+            finally:
+                # One that came since ``_wait`` has stopped listening ends the process now, as it would have before.
+                if threading.current_thread() is threading.main_thread():
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         except BaseException:
             for key in self._opened.values():
                 key.wipe()
@@ -130,7 +137,7 @@ class Unsealing:
         loop = asyncio.get_running_loop()
         # Only the main thread hears signals; elsewhere, whoever runs the thread ends it.
         with contextlib.suppress(ValueError, RuntimeError):
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _ENDING:
                 loop.add_signal_handler(number, self._stopped.set)
             loop.add_signal_handler(signal.SIGHUP, lambda: None)  # there is nothing to read again yet
         with _listening(self._place) as listener:
@@ -139,7 +146,12 @@ class Unsealing:
             await asyncio.wait([accepting, *ends], return_when=asyncio.FIRST_COMPLETED)
             if accepting.done():
                 accepting.result()
-        if not self._all_open.is_set():
+        if threading.current_thread() is threading.main_thread():
+            # What comes from here on waits for the default handlers: a loop that is closing would swallow it. What has
+            # come before is heard once the loop has looked.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            await asyncio.sleep(0.001)
+        if self._stopped.is_set() or not self._all_open.is_set():
             raise StillSealed("stopped while sealed")
 
     async def _accept(self, listener: socket.socket) -> None:
