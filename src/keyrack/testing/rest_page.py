@@ -26,13 +26,14 @@ journal.
 A program asks with an API key; a person logs in. Both have the rights of one person, looked up at each request.
 
 ```console
-$ keyrack api-key create anna deploy --role operator > anna.key   # shown once; anna has to be operator
+$ keyrack api-key create anna deploy --role operator > anna.key   # shown once; anna has this role
+$ chmod 600 anna.key
 $ export TOKEN=$(cat anna.key)
 $ alias kr='curl --silent --show-error --cacert tls/server.pem --header "Authorization: Bearer $TOKEN"'
 $ export API=https://127.0.0.1:8443/api/v1       # where [api] listens; another name has to be in its certificate
 $ kr $API/me
 $ kr $API/instances
-$ kr $API/key-managers/embedded/root-keys
+$ kr $API/key-managers/embedded/root-keys          # needs a role that is not for one instance alone
 ```
 
 A person sets the password once, with what stands behind the `#` of the link, and then logs in; the token of a log-in

@@ -160,7 +160,7 @@ BAD_REQUESTS = {
         "wants to be a certificate authority",
     ),
     "a short key": (_request(key=rsa.generate_private_key(65537, 1024)), "its RSA key has 1024 bits"),
-    "a certificate": (MINE.pem, "this is a certificate: a request is wanted"),
+    "a certificate": (MINE.pem, "this is a certificate: not a signing request"),
     "a private key": (_key(PLAIN, PKCS8), "this is a private key: hand over the signing request"),
     "nothing": (b"", "there is no signing request in it"),
     "two": (REQUEST.public_bytes(serialization.Encoding.PEM) * 2, "2 signing requests"),

@@ -127,6 +127,11 @@ def _offered(found: x509.Certificate, instance: str, at: int, name: str, several
     remarks = list(dates(certificate, at))
     if several > 1:
         remarks.append(f"the input holds {several} certificates; the first one counts, its issuers are not needed")
+    if says_authority(found):
+        remarks.append(
+            "it says that it is an authority's; added like this it lets in its owner alone: 'keyrack authority add' "
+            "lets in those whom it has certified"
+        )
     return Offered(certificate, key, tuple(remarks))
 
 

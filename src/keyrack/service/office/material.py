@@ -72,7 +72,8 @@ LABELS: Final[Mapping[str, Kind]] = {
 """What stands behind BEGIN, and what it means."""
 
 INSTEAD: Final[Mapping[Kind, str]] = {
-    Kind.CERTIFICATE: "a request is wanted; in vCenter choose 'New Certificate Signing Request (CSR)'",
+    Kind.CERTIFICATE: "not a signing request; add it as it is with 'keyrack cert add', or in vCenter choose "
+    "'New Certificate Signing Request (CSR)'",
     Kind.REQUEST: "not a certificate; in vCenter choose 'vCenter Certificate' instead, or have it signed with "
     "'keyrack cert sign'",
     Kind.PRIVATE_KEY: "Keyrack never needs a client's key; hand over the certificate alone, and if others could see "

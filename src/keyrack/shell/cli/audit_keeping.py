@@ -127,7 +127,11 @@ def cut(
         return
     verb = "would go" if dry_run else "are gone"
     what = f"{screen.count(done.records, 'record')} {verb}, up to checkpoint {done.through}" if done.records else ""
-    screen.say((what or "Nothing can go") + (f"; no more, because {done.held_by}" if done.held_by else "") + ".")
+    screen.say(
+        (what or f"No record from before {before} can go")
+        + (f"; no more, because {done.held_by}" if done.held_by else "")
+        + "."
+    )
 
 
 def key(

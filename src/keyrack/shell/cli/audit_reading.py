@@ -83,6 +83,9 @@ def search(
         return reading.Page(events, at)
 
     found = in_office(config, look)
+    if not found.events and not json:
+        screen.note("No such record; the journal has no attributes of keys: 'keyrack key list --name' finds by those.")
+        return
     show(found.events, json=json)
     if found.before is not None and not json:
         screen.note(f"There are more: --before {found.before} goes on.")

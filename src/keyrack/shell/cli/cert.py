@@ -116,6 +116,7 @@ def list_all(
                 )
                 for each in pinned
             ],
+            spare=("days left",),
         )
     if admitted:
         screen.say("\nLet in by a trusted authority:" if pinned else "Let in by a trusted authority:")
@@ -132,6 +133,7 @@ def list_all(
                 )
                 for each in admitted
             ],
+            spare=("from", "last seen"),
         )
 
 

@@ -59,7 +59,9 @@ def seen(config: ConfigFile = None, json: screen.Json = False) -> None:
                 )
                 for each in found
             ],
+            spare=("first seen", "from", "times"),
         )
+        screen.note("'keyrack cert trust INSTANCE FINGERPRINT' lets one in.")
 
 
 def trust(

@@ -1,5 +1,6 @@
 """``keyrack init``: a few questions, each with a default and an option; then ``keyrack serve`` runs what it made."""
 
+import ipaddress
 import os
 import re
 import socket
@@ -234,20 +235,42 @@ def _check(plan: "Plan") -> None:
         raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")
     if plan.first_person is not None:
         check_name(plan.first_person)
+    for host in (plan.host, plan.api_host):
+        _check_address(host)
+    if plan.api_port and plan.api_port == plan.port:
+        raise WrongUse(f"KMIP and the administration API cannot share port {plan.port}; give --port or --api-port")
     for name in plan.names:
         if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
             raise WrongUse(f"{name!r} is neither a host name nor an address; separate several with commas")
     if taken := plan.taken():
-        verb = "is" if len(taken) == 1 else "are"
+        there = taken[0] == plan.config
         raise Failed(
-            f"{', '.join(str(path) for path in taken)} {verb} there already, and nothing is ever overwritten; "
-            "use another --directory, or 'keyrack serve' to run what is there"
+            f"{taken[0]} is there already{_others(len(taken) - 1)}, and nothing is ever overwritten; use another "
+            + (
+                f"--directory, or 'keyrack serve --config {plan.config}' to run what is there"
+                if there
+                else "--directory"
+            )
         )
+
+
+def _others(number: int) -> str:
+    return f", and {number} more of what would be made" if number else ""
+
+
+def _check_address(host: str) -> None:
+    """Raise :class:`WrongUse` for what cannot be listened on: a name has a letter in its last part."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if not re.fullmatch(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*", host):
+            raise WrongUse(f"{host!r} is neither an address nor a host name; 0.0.0.0 listens on all") from None
 
 
 def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json: bool) -> None:
     from keyrack.shell.cli.person_desk import show_link
     from keyrack.shell.config import load
+    from keyrack.shell.links import api_name
     from keyrack.shell.pki import spaced
 
     here = isinstance(keeping, Protection)
@@ -278,7 +301,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
             *([] if here else [("  integrity root", plan.directory / "integrity.key")]),
             ("  certificates", plan.directory / "tls"),
             ("  server names", ", ".join(plan.certified)),
-            ("  administration", f"https://{_written(plan.api_host)}:{plan.api_port}/api/v1"),
+            ("  administration", f"https://{api_name(load(plan.config))}/api/v1"),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )
@@ -294,10 +317,6 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     usual = [f"keyrack {words}{option}" for words in ("serve", "instance create prod", "cert add prod vcenter.pem")]
     for step in keeping.next_steps(option) if isinstance(keeping, ibm.IbmChoice) else usual:
         screen.say(f"  {step}")
-
-
-def _written(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _searched() -> list[Path]:

@@ -112,7 +112,11 @@ def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
             }
             for row in found
         ]
-        screen.table([c.replace("_", " ") for c in columns], [[row[column] for column in columns] for row in cells])
+        screen.table(
+            [c.replace("_", " ") for c in columns],
+            [[row[column] for column in columns] for row in cells],
+            spare=("storage", "created at", "key manager"),
+        )
         for row in found:
             if row["reason"]:
                 screen.note(screen.printable(f"{row['name']}: {row['reason']}"))

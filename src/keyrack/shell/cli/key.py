@@ -144,8 +144,8 @@ def _show(instance: str, rows: list[dict[str, Any]], *, filtered: bool) -> None:
     if not rows:
         screen.note(f"{instance} has no {'such key' if filtered else 'key yet; vCenter makes them'}.")
         return
-    columns = ("id", "state", "algorithm", "created", "name", "component", "identifier", "last fetch")
-    screen.table(columns, [cells(row) for row in rows])
+    columns = ("id", "state", "algorithm", "created", "name", "component", "x-Identifier", "last fetch")
+    screen.table(columns, [cells(row) for row in rows], spare=("x-Identifier", "algorithm", "created"))
 
 
 @app.command()

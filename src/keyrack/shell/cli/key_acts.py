@@ -219,8 +219,8 @@ def _tell(rows: "Sequence[KeyRow]", now: int, done: str, *, json: bool) -> None:
         screen.as_json(told)
         return
     screen.say(f"{done}: {screen.count(len(told), 'key')}.")
-    columns = ("id", "state", "algorithm", "created", "name", "component", "identifier", "last fetch")
-    screen.table(columns, [cells(row) for row in told])
+    columns = ("id", "state", "algorithm", "created", "name", "component", "x-Identifier", "last fetch")
+    screen.table(columns, [cells(row) for row in told], spare=("x-Identifier", "algorithm", "created"))
 
 
 def _reason(text: str, known: "Sequence[RevocationReasonCode]") -> "RevocationReasonCode":

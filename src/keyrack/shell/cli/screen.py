@@ -82,7 +82,7 @@ def pairs(rows: Sequence[tuple[str, Any]]) -> None:
         say(f"{paint(name.ljust(width), 'dim')}  {value}")
 
 
-_WORDY = frozenset({"name", "component", "subject", "server names", "action"})
+_WORDY = frozenset({"name", "component", "subject", "server names", "action", "why it was refused", "authority"})
 """Columns that may be folded in a narrow terminal; what stands in others is of no use in pieces."""
 _LEAST = 12
 """Characters that a folded column keeps."""
@@ -98,8 +98,12 @@ def brief(instant: str | None) -> str | None:
     return instant[:16].replace("T", " ") + "Z" if instant and sys.stdout.isatty() else instant
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table. At a terminal wordy columns are folded to fit; through a pipe no cell is ever cut or folded."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, spare: Sequence[str] = ()) -> None:
+    """A table. At a terminal wordy columns are folded to fit; through a pipe no cell is ever cut or folded.
+
+    ``spare``: columns that a narrow terminal does without, the first of them first; ``--json`` has all.
+    """
+    columns, rows = _without(columns, rows, spare)
     heading, *lines = table_lines(columns, rows)
     say(paint(heading, "bold"))
     for line in lines:
@@ -118,6 +122,22 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterat
     for row in cells:
         for line in _folded(row, widths) if at_terminal else [row]:
             yield _line(line, widths)
+
+
+def _without(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], spare: Sequence[str]
+) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """The table without the spare columns that a terminal has no room for."""
+    if not sys.stdout.isatty():
+        return columns, rows
+    for name in spare:
+        widths = (max(len(str(line[at])) for line in [columns, *rows]) for at in range(len(columns)))
+        if sum(widths) + 2 * (len(columns) - 1) <= shutil.get_terminal_size().columns:
+            break
+        gone = columns.index(name)
+        columns = [*columns[:gone], *columns[gone + 1 :]]
+        rows = [[*row[:gone], *row[gone + 1 :]] for row in rows]
+    return columns, rows
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

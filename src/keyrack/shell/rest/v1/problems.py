@@ -283,13 +283,27 @@ def methods_of(request: Request) -> list[str]:
     return methods_at(request.app, request.scope["path"])
 
 
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field",
+}
+"""What some of pydantic's errors are called here, by their types."""
+
+
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """One of pydantic's errors, without what was sent: that may be a password."""
     where, *place = [str(each) for each in error["loc"]]
-    told = {"in": where, "field": ".".join(place), "detail": str(error["msg"]).removeprefix("Value error, ")}
+    told = {"in": where, "field": ".".join(place), "detail": _in_words(error)}
     if where == "body":
         told["pointer"] = "".join("/" + each.replace("~", "~0").replace("/", "~1") for each in place)
     return told
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in _WORDS:
+        return _WORDS[error["type"]]
+    return said.replace("Input should be", "it has to be")
 
 
 def _come_again() -> dict[str, str]:
