@@ -20,7 +20,7 @@ import pytest
 from keyrack.adapters.catalogs import admissions as admissions_room
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.adapters.catalogs.units import Application
-from keyrack.domain.rights import EVERYWHERE, Grants, Right
+from keyrack.domain.rights import EVERYWHERE, Grant, Grants, Right, Role
 from keyrack.operations._registry import OPERATIONS
 from keyrack.service.journal import exporting, naming, reading
 from keyrack.service.office import approvals
@@ -31,6 +31,7 @@ from keyrack.shell.rest.v1.door import Door
 from keyrack.spec.enumerations import Operation
 from keyrack.testing import conversation as say
 from keyrack.testing.house import frame_of
+from keyrack.testing.rest import Answer
 from keyrack.testing.tenancy import World
 from keyrack.testing.tenancy_calls import routes_of, unguarded_routes
 from keyrack.testing.tenancy_house import open_world
@@ -110,6 +111,25 @@ async def test_the_right_of_each_call_is_told(tmp_path: Path) -> None:
     """A new route needs its row in ``keyrack.testing.tenancy_rights``; it is walked without, as far as nobody may."""
     async with open_world(tmp_path, 0) as (_, face):
         assert unguarded_routes(routes_of(face.app.app)) == set()
+
+
+async def test_a_kept_answer_is_not_for_who_has_lost_the_right(tmp_path: Path) -> None:
+    """The same request under the same Idempotency-Key is repeated, until the caller may not ask it any more."""
+    async with open_world(tmp_path, 6) as (world, _):
+        tenant = world.tenants[0]
+        caller = await world.enter("mara", {Grant(Role.ADMINISTRATOR, tenant.identifier)})
+
+        async def unsealed() -> Answer:
+            path = f"/api/v1/instances/{tenant.identifier}/unseal"
+            return await world.doors.rest("POST", path, caller.token, None, {"idempotency-key": "mine"})
+
+        assert [(await unsealed()).status for _ in range(2)] == [200, 200]
+        await world.asked(
+            "POST", f"/people/{caller.person}/revoke", {"role": "administrator", "instance": tenant.identifier}
+        )
+        refused = await unsealed()
+        assert (refused.status, refused.code) == (422, "idempotency-key-reused")
+        assert tenant.marker.encode() not in refused.body
 
 
 # Taken out, one at a time ---------------------------------------------------------------------------------------------

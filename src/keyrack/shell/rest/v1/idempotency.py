@@ -120,7 +120,10 @@ async def _fingerprint(request: Request) -> bytes:
     # not try passwords against a quick hash of it.
     visit: Visit = request.state.visit
     digest = hmac.new(visit.token.encode(), digestmod=hashlib.sha256)
+    # With other rights it is another request: what was answered then may not be for the caller's eyes any more.
+    rights = repr(sorted(visit.administration.administrator.grants.held))
     for part in (
+        rights.encode(),
         request.method.encode(),
         request.scope.get("raw_path") or request.url.path.encode(),
         request.scope["query_string"],
