@@ -116,7 +116,8 @@ def _check_movable(instance: Instance, home: Home) -> None:
 async def _agreed(
     ground: Ground, instance: Instance, home: Home, book: KeyBook | None, consent: Consent
 ) -> KeyAffairs | None:
-    if instance.dual_control_at is None:
+    two = instance.dual_control_at is not None
+    if not two and consent.approval is None:
         return None
     if book is None:
         raise Refused(f"two people must want another root key for instance {instance.name!r}, and nothing here asks")
@@ -127,7 +128,7 @@ async def _agreed(
         arguments={"key_manager": home.key_manager, "root_key": home.root_key, "former_root_key": instance.root_key},
         told=f"move the keys of instance {instance.name!r} to root key {home.root_key} of {home.key_manager!r}",
     )
-    return await agreed(ground.administration, book, wish, needed=True, consent=consent)
+    return await agreed(ground.administration, book, wish, needed=two, consent=consent)
 
 
 async def _switched(

@@ -4,10 +4,11 @@ A use case that is listed here takes ``consent``, and asks ``approvals.agreed`` 
 in ``service.office.approvals``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from keyrack.domain.approvals import Approval
 from keyrack.domain.rights import Right
+from keyrack.ports.key_affairs import KeyRow
 from keyrack.service.moves.moving import change_root_key
 from keyrack.service.moves.successors import Ground
 from keyrack.service.office import instance_rules, key_acts, safe_removal
@@ -22,8 +23,8 @@ from keyrack.service.office.refusals import Refused
 def acts(windows: Windows) -> Mapping[str, Act]:
     """The table; ``windows`` are the configured ones of destroyed keys."""
     return {
-        "key.destroy": Act(right=Right.KEY_DESTROY, do=_destroying(windows)),
-        "key.purge": Act(right=Right.KEY_PURGE, do=_purging(windows)),
+        "key.destroy": Act(right=Right.KEY_DESTROY, do=_ending(key_acts.destroy, windows)),
+        "key.purge": Act(right=Right.KEY_PURGE, do=_ending(key_acts.purge, windows)),
         "instance.remove": Act(right=Right.INSTANCE_REMOVE, do=_removing_instance),
         "instance.quotas": Act(right=Right.INSTANCE_QUOTA, do=_setting_quotas),
         "instance.dual-control": Act(right=Right.INSTANCE_QUOTA, do=_letting_one_decide),
@@ -32,7 +33,9 @@ def acts(windows: Windows) -> Mapping[str, Act]:
     }
 
 
-def _destroying(windows: Windows) -> Do:
+def _ending(end: Callable[..., Awaitable[Sequence[KeyRow]]], windows: Windows) -> Do:
+    """Destroys or purges keys, by their use case."""
+
     async def do(
         administration: Administration,
         catalog: KeyCatalog,
@@ -40,29 +43,7 @@ def _destroying(windows: Windows) -> Do:
         consent: Consent,
         confirmation: str | None,
     ) -> None:
-        await key_acts.destroy(
-            administration,
-            catalog,
-            await administration.instance(approval.instance),
-            keys_of(approval.arguments),
-            windows=windows,
-            why=str(approval.arguments.get("why", "")),
-            confirmation=confirmation,
-            consent=consent,
-        )
-
-    return do
-
-
-def _purging(windows: Windows) -> Do:
-    async def do(
-        administration: Administration,
-        catalog: KeyCatalog,
-        approval: Approval,
-        consent: Consent,
-        confirmation: str | None,
-    ) -> None:
-        await key_acts.purge(
+        await end(
             administration,
             catalog,
             await administration.instance(approval.instance),

@@ -1,7 +1,6 @@
 """One change of an instance: decided on the instance as it is now, and committed whole, with why it is where it is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,8 +122,3 @@ def as_moving(instance: Instance) -> str:
     if former is None:
         return ""
     return f"its keys move from root key {former.root_key} of {former.key_manager}; its clients are served meanwhile"
-
-
-def with_reason(instance: Instance, reason: str) -> Instance:
-    """The same instance where it is, for another reason."""
-    return replace(instance, reason=reason[:LONGEST_REASON])

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.ports.back_office import KeyManagerTold, OnBehalf, RootKeyTold, WorkerHealth
 from keyrack.ports.key_manager import KeyManager, RootKeyAdministration, TellsCondition
 from keyrack.service.office.administration import Administration
+from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import NotThere, Refused
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.config import Config
-from keyrack.shell.office import clock
+from keyrack.shell.office import clock, windows_of
 from keyrack.shell.web.acts import perform
+from keyrack.shell.web.agreeing import Agreeing
 from keyrack.shell.web.certificate_acts import FILE_ACTS
 from keyrack.shell.web.condition import WorkerCondition
 
@@ -37,6 +39,11 @@ class BackOfficeDesk:
     ends: Ends = USUAL
     """When log-ins are over."""
     metrics_text: Callable[[], str] = lambda: ""
+    agreeing: Agreeing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nobody has agreed to anything yet."""
+        self.agreeing = Agreeing(self.catalog, windows_of(self.config) if self.config is not None else Windows())
 
     async def key_managers(self) -> Sequence[KeyManagerTold]:
         """Those that are configured."""
@@ -73,6 +80,8 @@ class BackOfficeDesk:
             correlation=who.correlation,
         )
         administration = Administration(self.catalog, self.managers, administrator, clock, self.vault)
+        if act == "approval.agree":
+            return await self.agreeing.agree(administration, arguments)
         if act in FILE_ACTS and self.config is not None:
             return await FILE_ACTS[act](self.config, administration, arguments)
         return await perform(administration, act, arguments)

@@ -76,11 +76,18 @@ async def show_approval(caller: Caller, approval: ApprovalName, response: Respon
 async def agree_to_approval(
     caller: Caller, approval: ApprovalName, windows: ConfiguredWindows, body: Agreement | None = None
 ) -> ApprovalShown:
-    """Agree, as another person than who has asked: it is done at once."""
+    """Agree, as another person than who has asked: it is done at once; keys that are left to move then follow."""
     confirmation = body.confirmation if body is not None else None
-    done = await approvals.agree(
-        caller.administration, caller.catalog, approval, acts(windows), confirmation=confirmation
-    )
+    table = acts(windows)
+    found = await approvals.approval(caller.administration, caller.catalog, approval)
+    if found.act in table and table[found.act].needs_key_managers:
+        arguments = {"approval": found.identifier, "confirmation": confirmation}
+        await caller.back_office.act(caller.on_behalf, "approval.agree", arguments)
+        done = await approvals.approval(caller.administration, caller.catalog, found.identifier)
+    else:
+        done = await approvals.agree(
+            caller.administration, caller.catalog, found.identifier, table, confirmation=confirmation
+        )
     return _shown(done, caller.now)
 
 
