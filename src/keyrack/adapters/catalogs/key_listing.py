@@ -187,7 +187,7 @@ def _opened(cursor: str, order: KeyOrder, descending: bool) -> tuple[str | int, 
     except (ValueError, binascii.Error, TypeError):
         raise WrongCursor("it is not a cursor of this listing") from None
     kind = str if order is KeyOrder.NAME else int
-    fits = type(key) is kind and type(number) is int and all(type(n) is str or abs(n) < 2**63 for n in (key, number))
+    fits = type(key) is kind and type(number) is int and not any(isinstance(n, int) and abs(n) >= 2**63 for n in told)
     if (was, way) != (str(order), descending) or not fits:
         raise WrongCursor("it is a cursor of another listing than this one")
     return key, number
