@@ -21,6 +21,8 @@ from keyrack.shell.server_pair import ServerPair, Shown, today
 Arguments = Mapping[str, Any]
 Do = Callable[[Config, Administration, Arguments], Awaitable[Mapping[str, Any]]]
 LEAST_PASSWORD: Final = 8
+_REPLACING: Final = asyncio.Lock()
+"""The listener's files are replaced by one act at a time."""
 
 
 async def _issue(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
@@ -48,7 +50,9 @@ async def _sign(config: Config, administration: Administration, arguments: Argum
     instance = await administration.instance(_text(arguments, "instance"))
     administration.require(Right.CERTIFICATE_ADD, instance.identifier)
     request = read_request(_text(arguments, "request").encode())
-    signed = issuing.sign(issuing.authority_of(config), instance, request, days=_days(arguments), at=administration.now)
+    signed = await asyncio.to_thread(
+        issuing.sign, issuing.authority_of(config), instance, request, days=_days(arguments), at=administration.now
+    )
     await issuing.enter(administration, signed)
     return _handed_out(signed)
 
@@ -64,35 +68,37 @@ def _handed_out(issued: issuing.Issued) -> Mapping[str, Any]:
 async def _renew(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
     """``names`` (those of the old one without them) and ``days``."""
     require_change(administration)
-    pair = pair_of(config)
-    before, authority = pair.shown(), issuing.authority_of(config)
-    names = arguments.get("names") or before.names or ["localhost"]
-    now = today(administration.now)
-    key = await asyncio.to_thread(pki.make_key, "rsa-2048")
-    made = pki.issue_server(authority, names, now=now, key=key, days=_days(arguments))
-    chain = made.certificate_pem + authority.certificate_pem
-    return await _replaced(pair, before, chain, bytearray(made.key_pem), administration, "server-certificate.renew")
+    async with _REPLACING:
+        pair = await asyncio.to_thread(pair_of, config)
+        before, authority = pair.shown(), issuing.authority_of(config)
+        names = arguments.get("names") or before.names or ["localhost"]
+        now, days = today(administration.now), _days(arguments)
+        key = await asyncio.to_thread(pki.make_key, "rsa-2048")
+        made = await asyncio.to_thread(pki.issue_server, authority, names, now=now, key=key, days=days)
+        chain = made.certificate_pem + authority.certificate_pem
+        return await _replaced(pair, before, chain, bytearray(made.key_pem), administration, "server-certificate.renew")
 
 
 async def _replace(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
     """``certificate`` and ``private_key`` in PEM; without the key, that of the last request."""
     require_change(administration)
-    pair = pair_of(config)
-    private = arguments.get("private_key")
-    if not isinstance(private, str) and not pair.pending.exists():
-        raise Unusable("no request waits for this certificate, so its key is not here", field="private_key")
-    key = bytearray(private.encode()) if isinstance(private, str) else bytearray(pair.pending.read_bytes())
-    certificate = _text(arguments, "certificate").encode()
-    answer = await _replaced(pair, pair.shown(), certificate, key, administration, "server-certificate.install")
-    if not isinstance(private, str):
-        pair.pending.unlink(missing_ok=True)
-    return answer
+    certificate, private = _text(arguments, "certificate").encode(), arguments.get("private_key")
+    async with _REPLACING:
+        pair = await asyncio.to_thread(pair_of, config)
+        if not isinstance(private, str) and not pair.pending.exists():
+            raise Unusable("no request waits for this certificate, so its key is not here", field="private_key")
+        key = bytearray(private.encode()) if isinstance(private, str) else bytearray(pair.pending.read_bytes())
+        answer = await _replaced(pair, pair.shown(), certificate, key, administration, "server-certificate.install")
+        if not isinstance(private, str):
+            pair.pending.unlink(missing_ok=True)
+        return answer
 
 
 async def _replaced(  # noqa: PLR0917 - the parts of one act
     pair: ServerPair, before: Shown, certificate: bytes, key: bytearray, administration: Administration, action: str
 ) -> Mapping[str, Any]:
-    new = pair.replace(certificate, key, at=administration.now)
+    # It waits for the disk, and this process serves KMIP.
+    new = await asyncio.to_thread(pair.replace, certificate, key, at=administration.now)
     await written_down(administration, action, before.lapsing, new.lapsing)
     return {"fingerprint": new.fingerprint}
 
@@ -100,9 +106,10 @@ async def _replaced(  # noqa: PLR0917 - the parts of one act
 async def _request(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
     """``names`` (those of the certificate that is there without them)."""
     require_change(administration)
-    pair = pair_of(config)
-    names = arguments.get("names") or pair.shown().names or ["localhost"]
-    made = await asyncio.to_thread(pair.request, names)
+    async with _REPLACING:
+        pair = await asyncio.to_thread(pair_of, config)
+        names = arguments.get("names") or pair.shown().names or ["localhost"]
+        made = await asyncio.to_thread(pair.request, names)
     await requested(administration)
     return {"pem": made.decode()}
 
