@@ -35,8 +35,8 @@ from keyrack.testing.rest import Answer
 from keyrack.testing.tenancy import World
 from keyrack.testing.tenancy_calls import routes_of, unguarded_routes
 from keyrack.testing.tenancy_house import open_world
-from keyrack.testing.tenancy_rest import Broken
 from keyrack.testing.tenancy_served import UNFIT, served_world
+from keyrack.testing.tenancy_verdict import Broken
 from keyrack.testing.tenancy_walk import Walk
 from keyrack.testing.web_process import WebProcess, web_process
 

@@ -145,6 +145,10 @@ class World:
     """Of these certificates, by their PEM."""
     approvals: dict[str, str] = field(default_factory=dict)
     """Instances of the approvals that are known of."""
+    lately: list[str] = field(default_factory=list)
+    """Fingerprints of clients that were turned away a moment ago."""
+    anchor: str = ""
+    """PEM of the trusted authority."""
     born: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -219,20 +223,24 @@ class World:
 
     async def _trust_authority(self, tenant: Tenant) -> None:
         anchor = authority(f"{tenant.marker} authority")
-        await self.asked("POST", f"/instances/{tenant.identifier}/authorities", {"pem": anchor.pem.decode()})
+        leaf = issue(f"{tenant.marker} host", issuer=anchor)
+        self.own(tenant, anchor.fingerprint, leaf.fingerprint)
+        tenant.admitted.append(leaf.fingerprint)
+        self.anchor = anchor.pem.decode()
+        self.clients.append(KmipClient(tenant, leaf, f"{tenant.address}:4999", await self._trusted(tenant)))
+
+    async def _trusted(self, tenant: Tenant) -> Admittance:
+        """A new act of trust in the authority."""
+        await self.asked("POST", f"/instances/{tenant.identifier}/authorities", {"pem": self.anchor})
         (kept,) = await self.catalog.authorities(tenant.identifier)
         tenant.authorities.append(kept.fingerprint)
-        leaf = issue(f"{tenant.marker} host", issuer=anchor)
-        self.own(tenant, kept.fingerprint, leaf.fingerprint)
-        tenant.admitted.append(leaf.fingerprint)
-        admittance = Admittance(
+        return Admittance(
             instance=tenant.identifier,
             authority=kept.fingerprint,
             number=kept.number,
             since=self.born - 1000,
             until=self.born + 100_000_000,
         )
-        self.clients.append(KmipClient(tenant, leaf, f"{tenant.address}:4999", admittance))
 
     def _cast(self) -> Iterator[Any]:
         """Each role for one instance, for two and for all; narrowed keys; a log-in; and nobody in particular."""
@@ -324,7 +332,20 @@ class World:
         for extra in self.tenants[TENANTS:]:
             if extra.present and self.dice.random() < 0.3:  # noqa: PLR2004 - some stay
                 await self._remove(extra)
+        for each in self.clients:
+            if each.admittance is not None:
+                await self._let_in_again(each)
+        self.lately.clear()
         await self.doors.heard()
+
+    async def _let_in_again(self, who: KmipClient) -> None:
+        """A client of the authority."""
+        if not who.tenant.authorities:
+            who.admittance = await self._trusted(who.tenant)
+        for fingerprint in who.tenant.barred.intersection(who.tenant.admitted):
+            path = f"/instances/{who.tenant.identifier}/admitted-certificates/{fingerprint}/unbar"
+            await self.asked("POST", path)
+            who.tenant.barred.discard(fingerprint)
 
     async def _restore(self, tenant: Tenant) -> None:
         held = {each.identifier: each for each in await self.catalog.instances()}[tenant.identifier]

@@ -26,7 +26,7 @@ from keyrack.testing import conversation as say
 from keyrack.testing.house import frame_of, read_items
 from keyrack.testing.tenancy import KmipClient, Tenant, World
 from keyrack.testing.tenancy_calls import guarded
-from keyrack.testing.tenancy_rest import Broken
+from keyrack.testing.tenancy_verdict import Broken
 from keyrack.wire.messages import ResponseBatchItem
 from keyrack.wire.objects import EncryptionKeyInformation, KeyWrappingSpecification
 
@@ -69,7 +69,9 @@ class KmipGame:
         for each in self.world.clients:
             self.world.settle(each)
         trusted = [each for each in self.world.clients if each.trusted]
-        who = dice.choice(trusted if dice.random() < 0.93 and trusted else self.world.clients)
+        lately = [each for each in self.world.clients if each.identity.fingerprint in self.world.lately]
+        others = lately if lately and dice.random() < 0.5 else self.world.clients  # noqa: PLR2004 - as often as not
+        who = dice.choice(trusted if dice.random() < (0.6 if lately else 0.93) and trusted else others)
         size = dice.choice([1, 1, 1, 2, 3])
         said = [self._item(who.tenant, in_batch=number > 0) for number in range(size)]
         option = dice.choice([None, STOP, CONTINUE, UNDO]) if size > 1 else None

@@ -16,7 +16,7 @@ from keyrack.testing.tenancy_calls import Call, Reference, Route, guarded
 from keyrack.testing.tenancy_canaries import marker
 
 SELDOM: Final = {"verify_journal": 0.02, "export_journal": 0.2, "follow_journal": 0.15, "log_out": 0.1}
-SELDOM_TOO: Final = {"remove_person": 0.2, "remove_authority": 0.1, "request_server_certificate": 0.3}
+SELDOM_TOO: Final = {"remove_person": 0.2, "remove_authority": 0.6, "request_server_certificate": 0.3}
 OFTEN: Final = {"show_instance": 2.0, "show_key": 3.0, "act_on_keys": 2.0, "search_journal": 2.0, "list_keys": 2.0}
 WEIGHTS: Final[Mapping[str, float]] = SELDOM | SELDOM_TOO | OFTEN
 
@@ -308,6 +308,8 @@ class Maker:
             return [self._below(call, "key", short=False) for _ in range(dice.choice([1, 1, 2]))]
         if name == "pem":
             return self._pem(call)
+        if name in {"keys", "certificates"}:
+            return 1_000 if name == "certificates" else 1_000_000  # A quota that the walk does not come to.
         if name == "name":
             return self._name(call)
         if name == "instance":

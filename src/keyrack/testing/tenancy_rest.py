@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from enum import StrEnum
 from typing import Any, Final
 
 from keyrack.domain.rights import EVERYWHERE, Grant, Right, Role
@@ -14,7 +13,7 @@ from keyrack.testing.tenancy import Caller, Tenant, World
 from keyrack.testing.tenancy_calls import Call, Route, masked
 from keyrack.testing.tenancy_canaries import marker
 from keyrack.testing.tenancy_maker import Maker
-from keyrack.testing.tenancy_rights import ACTS, NEEDS, Need
+from keyrack.testing.tenancy_verdict import Broken, Verdict, verdict
 
 MISTAKES: Final = frozenset(
     {
@@ -37,74 +36,6 @@ _MOMENT: Final = re.compile(rb'"exported_at":"[^"]*"|"digest":"[0-9a-f]*"')
 """What an export says of its moment."""
 
 
-class Verdict(StrEnum):
-    """What the model says of a call."""
-
-    STRANGER = "unauthenticated"
-    HIDDEN = "not-found"
-    FORBIDDEN = "forbidden"
-    EITHER = "not-found or forbidden"
-    ALLOWED = "allowed"
-    OWN = "own"
-    """Whoever is known may; the answer depends on what is theirs."""
-
-
-class Broken(AssertionError):
-    """The server did what the model says it must not."""
-
-
-def verdict(call: Call) -> Verdict:
-    """By the rights table, and by what the call names."""
-    caller, need = call.caller, NEEDS.get(call.route.name)
-    if caller is None or not caller.stands:
-        return Verdict.STRANGER
-    if need is None:
-        raise Broken(f"nobody has said which right {call.route.name} needs: enter it in keyrack.testing.tenancy_rights")
-    if "{instance}" in call.route.path and (call.tenant is None or not caller.sees(call.tenant)):
-        return Verdict.HIDDEN
-    body = call.body.get("instance") if isinstance(call.body, dict) else None
-    if (body or call.query.get("instance")) and call.missing("instance"):
-        return Verdict.EITHER if body else Verdict.HIDDEN
-    missing = bool(call.missing()) and (need.subject or "person" in call.query)
-    held = _held(call, caller, need)
-    if missing:
-        return _missing(call, held=held)
-    if not held:
-        return Verdict.FORBIDDEN
-    return Verdict.OWN if need.right is None and call.route.name != "act_on_keys" else Verdict.ALLOWED
-
-
-def _missing(call: Call, *, held: bool) -> Verdict:
-    """What is named is not there: whether that or the right is looked at first tells nothing of it."""
-    if not held:
-        return Verdict.HIDDEN if call.missing("approval") or call.missing("api_key") else Verdict.EITHER
-    return Verdict.EITHER if call.missing("session") or call.route.name == "create_api_key" else Verdict.HIDDEN
-
-
-def _held(call: Call, caller: Caller, need: Need) -> bool:
-    right = ACTS[call.body["act"]] if call.route.name == "act_on_keys" else need.right
-    if right is None or (need.own and call.own):
-        return True
-    if need.anywhere and "instance" not in call.query:
-        return any(caller.may(right, each.identifier) for each in _held_over(caller))
-    where = call.tenant.identifier if call.tenant else call.target or EVERYWHERE
-    if need.anywhere:
-        (named,) = [each.value for each in call.references if each.kind == "instance"]
-        return any(caller.may(right, each.identifier) for each in _held_over(caller) if named in _names(each))
-    return caller.may(right, where) and (need.also is None or caller.may(need.also))
-
-
-_WORLD: list[World] = []
-
-
-def _held_over(caller: Caller) -> list[Tenant]:
-    return [each for each in _WORLD[-1].present if caller.sees(each)]
-
-
-def _names(tenant: Tenant) -> set[str]:
-    return {tenant.identifier, tenant.name}
-
-
 class RestGame:
     """Plays calls, and holds the answers against the model."""
 
@@ -114,7 +45,6 @@ class RestGame:
         self.maker = Maker(world, routes)
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.asked = 0
-        _WORLD[:] = [world]
 
     async def step(self) -> None:
         """One call, its repetition with the words that it was asked for, and its twin for what is not there."""
@@ -132,7 +62,7 @@ class RestGame:
         return await self.world.doors.rest(call.route.method, call.url, call.token, body, call.headers)
 
     async def _play(self, call: Call) -> Answer:
-        said = verdict(call) if not call.route.open else None
+        said = verdict(call, self.world) if not call.route.open else None
         answer = await self._ask(call)
         try:
             if said is not None:
@@ -287,6 +217,7 @@ class RestGame:
     def uncertified(self, call: Call, answer: Answer) -> None:
         """A certificate less."""
         assert call.tenant is not None
+        self.world.lately.append(call.subject)
         if call.subject in call.tenant.fingerprints:
             call.tenant.fingerprints.remove(call.subject)
             if call.tenant.authorities:
@@ -296,6 +227,7 @@ class RestGame:
         """No authority of the instance lets a certificate in; a pin does still."""
         assert call.tenant is not None
         call.tenant.barred.add(call.subject)
+        self.world.lately.append(call.subject)
         self.world.own(call.tenant, call.subject)  # Its journal tells it.
 
     def unbarred(self, call: Call, answer: Answer) -> None:
@@ -312,6 +244,7 @@ class RestGame:
     def distrusted(self, call: Call, answer: Answer) -> None:
         """An authority less."""
         assert call.tenant is not None
+        self.world.lately += call.tenant.admitted
         call.tenant.authorities[:] = [each for each in call.tenant.authorities if not each.startswith(call.subject)]
 
     def granted(self, call: Call, answer: Answer) -> None:

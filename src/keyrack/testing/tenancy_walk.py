@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from keyrack.testing.tenancy import World
 from keyrack.testing.tenancy_calls import routes_of
 from keyrack.testing.tenancy_kmip import KmipGame
-from keyrack.testing.tenancy_rest import Broken, RestGame
+from keyrack.testing.tenancy_rest import RestGame
+from keyrack.testing.tenancy_verdict import Broken
 
 TEND_EVERY: Final = 80
 """Operations after which what the walk has put out of service is put back."""
