@@ -110,7 +110,7 @@ def list_all(
                     each.fingerprint[:16],
                     names.get(each.instance, each.instance),
                     each.subject,
-                    screen.moment(each.not_after),
+                    screen.day(each.not_after),
                     days_left(each, now),
                     ALARMS[alarm_due(each, now)],
                 )

@@ -122,6 +122,7 @@ def _system(error: OSError) -> str:
         errno.EACCES: "run it as the user that owns the deployment",
         errno.EPERM: "run it as the user that owns the deployment",
         errno.ENOENT: "check the path",
+        errno.EISDIR: "name a file in it",
         errno.EEXIST: "nothing is overwritten; name another place",
         errno.EADDRINUSE: "something else listens there; stop it, or choose another, by --port or the configuration",
         errno.ENOSPC: "make room on the disk",

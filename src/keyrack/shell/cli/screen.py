@@ -177,6 +177,11 @@ def moment(seconds: int | None) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def day(seconds: int | None) -> str:
+    """As :func:`moment`; the day alone where a person looks."""
+    return moment(seconds)[:10] if sys.stdout.isatty() else moment(seconds)
+
+
 def instant(seconds: int | None) -> str | None:
     """A time as ISO 8601 in UTC, for machines."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds is not None else None

@@ -286,6 +286,8 @@ def methods_of(request: Request) -> list[str]:
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such field",
+    "model_attributes_type": "it has to be an object",
+    "model_type": "it has to be an object",
 }
 """What some of pydantic's errors are called here, by their types."""
 
