@@ -69,7 +69,8 @@ class Served:
 
     def found(self, column: str) -> Any:
         """What the last look at instance ``b`` has shown; ``None`` before there was one."""
-        rows = self.read(f"SELECT {column} FROM validation JOIN instance ON identifier = instance WHERE name = 'b'")
+        of_b = "WHERE instance = (SELECT identifier FROM instance WHERE name = 'b')"
+        rows = self.read(f"SELECT {column} FROM validation {of_b}")
         return rows[0][0] if rows else None
 
     def journal(self, action: str) -> list[dict[str, Any]]:
