@@ -163,6 +163,7 @@ def _make(
         key_manager=deployment.embedded_tables('{ key_file = "keystore.key" }'),
         opener=KeyFile(directory / "keystore.key"),
         authority_key="ec-p256",
+        api_enabled=False,  # a demonstration has one process, which serves KMIP
     )
     made = deployment.make(plan, server_key)
     return load(plan.config, environ={}), made

@@ -49,6 +49,7 @@ class Plan:
     api_host: str = "127.0.0.1"
     api_port: int = 8443
     """Where the administration API listens."""
+    api_enabled: bool = True
 
     @property
     def certified(self) -> list[str]:
@@ -130,6 +131,7 @@ def configuration(plan: Plan) -> str:
         host=plan.host,
         port=plan.port,
         key_manager=plan.key_manager.strip(),
+        api_enabled=str(plan.api_enabled).lower(),
         api_host=plan.api_host,
         api_port=plan.api_port,
         format=plan.log_format,
@@ -155,7 +157,7 @@ url = "sqlite:///catalog.db"
 {key_manager}
 
 [api]
-enabled = true
+enabled = {api_enabled}
 host = "{api_host}"
 port = {api_port}
 
