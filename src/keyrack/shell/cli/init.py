@@ -301,7 +301,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
             *([] if here else [("  integrity root", plan.directory / "integrity.key")]),
             ("  certificates", plan.directory / "tls"),
             ("  server names", ", ".join(plan.certified)),
-            ("  administration", f"https://{api_name(load(plan.config))}/api/v1"),
+            ("  administration", f"https://{api_name(load(plan.config, {}))}/api/v1"),
             ("  server SHA-256", spaced(made.server.fingerprint)),
         ]
     )
