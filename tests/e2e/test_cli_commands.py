@@ -119,13 +119,13 @@ def test_init_leaves_out_nothing_that_was_asked_for(tmp_path: Path, words: tuple
 
 
 def test_init_overwrites_nothing(fresh: Deployment) -> None:
-    """All that is in the way is named, and all stays as it was."""
+    """What is in the way is named, and how much more, and all stays as it was."""
     before = {path: path.read_bytes() for path in fresh.directory.rglob("*") if path.is_file()}
 
     done = fresh.run("init", "--directory", str(fresh.directory), "--yes", configured=False, check=False)
 
     assert told(done)[0] == 1
-    assert f"{fresh.directory}/keystore is there already" in done.stderr.replace(", ", " is there already, ")
+    assert f"{fresh.directory}/keyrack.toml is there already, and " in done.stderr
     assert {path: path.read_bytes() for path in before} == before
 
 

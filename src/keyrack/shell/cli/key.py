@@ -104,6 +104,7 @@ def list_all(
             recoverable=recoverable,
         )
 
+    wanted(0)  # What is no state or date is told before anything is opened.
     most = limit if limit is not None else (_AT_TERMINAL if sys.stdout.isatty() and not json else 0)
 
     async def look(office: "Office") -> tuple[list[dict[str, Any]], str | None]:
