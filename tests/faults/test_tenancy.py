@@ -71,7 +71,7 @@ async def test_no_tenant_sees_another(tmp_path: Path, seed: int) -> None:
     assert {name: found[name] > least for name in ("2xx", "403", "404", "twin")} == dict.fromkeys(
         ("2xx", "403", "404", "twin"), True
     ), found
-    assert walk.kmip.outcomes["twin", ""] > least, walk.kmip.outcomes
+    assert walk.kmip.outcomes["twin", ""] > least // 2, walk.kmip.outcomes
     assert {each.title for each in _operations()} <= {name for name, _ in walk.kmip.outcomes}
 
 
