@@ -265,7 +265,8 @@ class Maker:
             value = tenant.marker
         else:
             value = self.dice.choice([each for each in tenant.keys if guarded(each)] or [self.world.absent(_UUID)])
-        seen = call.caller is not None and call.caller.sees(tenant)
+        # Also of one that was removed: its records stay for who may read them all.
+        seen = call.caller is not None and call.caller.may(Right.INSTANCE_READ, tenant.identifier)
         call.references.append(Reference("sought", value.removeprefix("CertificateID-"), seen, real=True))
         return value
 
