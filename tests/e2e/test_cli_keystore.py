@@ -38,22 +38,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 @pytest.fixture
 def fresh(model: Deployment, tmp_path: Path) -> Deployment:
     """A copy of it, which does not serve."""
-    return copied(model, tmp_path / "d")
+    return model.copied(tmp_path / "d", {})
 
 
 @pytest.fixture
 def shares(fresh: Deployment) -> list[str]:
     """Its shares."""
     return [str(path) for path in sorted((fresh.directory / "shares").iterdir())]
-
-
-def copied(model: Deployment, directory: Path) -> Deployment:
-    """The same deployment elsewhere."""
-    shutil.copytree(model.directory, directory)
-    copy = Deployment(directory=directory, authority=model.authority)
-    text = copy.configuration.read_text()
-    copy.configuration.write_text(text.replace(str(model.directory), str(directory)))
-    return copy
 
 
 def exported(deployment: Deployment, name: str, *options: str) -> list[str]:
@@ -356,7 +347,7 @@ def sealed_model(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 def sealed(sealed_model: Deployment, tmp_path: Path) -> Iterator[Deployment]:
     """A server that has started sealed."""
     written(tmp_path / "passphrase", PASSPHRASE)
-    made = copied(sealed_model, tmp_path / "d")
+    made = sealed_model.copied(tmp_path / "d", sealed_model.environment)
     made.environment = {"KEYRACK_LOG__LEVEL": "debug"}
     started(made)
     yield made
@@ -516,7 +507,7 @@ def test_a_sealed_server_ends_when_it_is_told_to(sealed: Deployment) -> None:
 
 def test_several_processes_are_unsealed_once(sealed_model: Deployment, tmp_path: Path) -> None:
     """And one that dies is started again without anybody being asked."""
-    made = copied(sealed_model, tmp_path / "d")
+    made = sealed_model.copied(tmp_path / "d", sealed_model.environment)
     made.environment = {"KEYRACK_KMIP__WORKERS": "2"}
     file = written(tmp_path / "passphrase", PASSPHRASE)
     started(made)

@@ -20,7 +20,7 @@ from keyrack.embedded.root_keys.unlock import Passphrase
 from keyrack.shell.openers import exchanged
 from keyrack.testing.canaries import in_memory
 from keyrack.testing.certificates import server
-from keyrack.testing.process import Deployment
+from keyrack.testing.process import Deployment, deployed
 from keyrack.testing.web_process import WITH_API, WebProcess, beside, ended, is_there, kill, web_process
 
 PASSPHRASE = "correct-horse-battery-staple-3141"
@@ -99,8 +99,10 @@ def test_it_has_none_after_it_has_made_an_instance(sealed: WebProcess) -> None:
     """What needs a key manager went over the line; nothing of it came back but words."""
     zora = sealed.person("zora", ADMINISTRATOR)
     before = sealed.ask("GET", "/api/v1/key-managers/embedded/root-keys", zora).json()["items"]
-    sealed.deployment.run("instance", "list")
-    assert len(before) == len(sealed.ask("GET", "/api/v1/key-managers/embedded/root-keys", zora).json()["items"])
+    made = sealed.ask("POST", "/api/v1/instances", zora, {"name": "prod", "new_root_key": True})
+    assert (201, "Installed") == (made.status, made.json()["status"])
+    after = sealed.ask("GET", "/api/v1/key-managers/embedded/root-keys", zora).json()["items"]
+    assert len(before) + 1 == len(after)
     keystore = sealed.deployment.directory / "keystore"
     with exchanged(keystore, Passphrase(Secret(bytearray(PASSPHRASE.encode())))).key as key:
         assert sum(in_memory([bytes(key.reveal())], sealed.pid).values()) == 0
@@ -263,7 +265,7 @@ def test_what_keeps_it_from_starting_keeps_nobody_else(tmp_path: Path) -> None:
 
 def test_it_serves_alone_and_says_what_lacks(tmp_path: Path) -> None:
     """Without a serving process the catalog's part works, and what needs a key manager is told to lack one."""
-    deployment = Deployment(directory=tmp_path / "d", environment=WITH_API).initialise()
+    deployment = deployed(tmp_path / "d", WITH_API)
     web = beside(deployment)
     mara = web.person("mara", ADMINISTRATOR)
     process = subprocess.Popen(

@@ -4,12 +4,16 @@ For tests and measurements that must meet the program as its users do: configure
 signals. One :class:`Deployment` is one directory; it may serve many times, one process after the other.
 """
 
+import atexit
+import functools
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +73,16 @@ class Deployment:
         (self.directory / "tls" / "server.pem").write_bytes(pair.pem)
         (self.directory / "tls" / "server.key").write_bytes(pair.key_pem)
         return self
+
+    def copied(self, directory: Path, environment: Mapping[str, str]) -> "Deployment":
+        """The same deployment elsewhere, where another environment may be; this one must not serve."""
+        shutil.copytree(self.directory, directory, dirs_exist_ok=True)
+        copy = Deployment(
+            directory=directory, algorithm=self.algorithm, environment=environment, authority=self.authority
+        )
+        text = copy.configuration.read_text()
+        copy.configuration.write_text(text.replace(str(self.directory), str(directory)))
+        return copy
 
     def run(self, *words: str, configured: bool = True, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the CLI to its end; raises :class:`CommandFailed` unless ``check`` is off."""
@@ -204,11 +218,28 @@ class Served:
         return (authority_path, *self.client.write(self.directory, "known-client"))
 
 
-def serve(directory: Path, *, instance: str = "tests", **options: Any) -> Served:
-    """Set up a deployment with one instance and one client, and serve; ``options`` are those of :class:`Deployment`."""
-    deployment = Deployment(directory=directory, **options).initialise()
+def deployed(directory: Path, environment: Mapping[str, str]) -> Deployment:
+    """A deployment as ``keyrack init`` makes one: the copy of one that is made once in this process."""
+    made, _ = _model("")
+    return made.copied(directory, environment)
+
+
+@functools.cache
+def _model(instance: str) -> tuple[Deployment, Identity]:
+    """A deployment with a client of this instance, if any; each command that makes it costs a second."""
+    directory = Path(tempfile.mkdtemp(prefix="keyrack-model-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    deployment = Deployment(directory=directory / "d").initialise()
     identity = client(deployment.authority)
-    deployment.add_client(instance, identity, create=True)
+    if instance:
+        deployment.add_client(instance, identity, create=True)
+    return deployment, identity
+
+
+def serve(directory: Path, *, instance: str = "tests", environment: Mapping[str, str] | None = None) -> Served:
+    """Serve a deployment with one instance and one client; all of them are copies of one."""
+    model, identity = _model(instance)
+    deployment = model.copied(directory, environment or {})
     return Served(
         address=deployment.start(),
         authority=deployment.authority,

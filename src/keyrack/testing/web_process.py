@@ -18,7 +18,7 @@ from keyrack.adapters.catalogs.sqlite import SqliteCatalog
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Grant
 from keyrack.shell.config import WEB_ADDRESS_FILE
-from keyrack.testing.process import READY_WITHIN, Deployment, DidNotStart
+from keyrack.testing.process import READY_WITHIN, Deployment, DidNotStart, deployed
 from keyrack.testing.rest import Answer, person_in
 
 WITH_API = {"KEYRACK_API__ENABLED": "true"}
@@ -115,7 +115,11 @@ class WebProcess:
 @contextmanager
 def web_process(directory: Path, *options: str, **environment: str) -> Iterator[WebProcess]:
     """``keyrack init`` with these options and a server that serves as long as the block lasts."""
-    deployment = Deployment(directory=directory, environment={**WITH_API, **environment}).initialise(*options)
+    surroundings = {**WITH_API, **environment}
+    if options:
+        deployment = Deployment(directory=directory, environment=surroundings).initialise(*options)
+    else:
+        deployment = deployed(directory, surroundings)
     deployment.start()
     try:
         yield beside(deployment)
