@@ -133,7 +133,8 @@ class Validation:
     """Standard keys with a name of Keyrack's that no object has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as values are: one is made for each request, and to freeze its many fields took 5 % of a Get.
+@dataclass(slots=True, kw_only=True)
 class Unit:
     """Everything that one act changes, committed whole or not at all, with the authority that it stands on.
 
