@@ -32,6 +32,14 @@ from keyrack.testing.vcenter import VCenter, esxi_host, virtual_machine
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 FILES = sorted(TRANSCRIPTS.glob("*.txt"))
+REFUSED_HERE = {
+    "keyrack instance adopt",
+    "keyrack instance dual-control off",
+    "keyrack key activate",
+    "keyrack root-key move",
+    "keyrack server-certificate replace",
+}
+"""Commands that need a second deployment, a second person or another's material: other tests do them to their end."""
 ENVIRONMENT = {
     "KEYRACK_CONFIG": "keyrack.toml",
     "KEYRACK_KMIP__PORT": "0",
@@ -234,15 +242,20 @@ def _bound(act: Callable[[Scene, Sequence[str]], None], scene: Scene) -> Callabl
     return lambda stage, words: act(scene, words)
 
 
-def test_no_command_is_without_a_transcript() -> None:
-    played = [step.words for path in FILES for step in read(path) if step.words]
+def test_no_command_is_without_a_transcript_of_its_success() -> None:
+    """What only tells how it is refused would not notice a command that does nothing."""
+    played = [step.words for path in FILES for step in read(path) if step.words and not _failed(step)]
     lacking = [
         each.name
         for each in commands()
         if not each.group and not any(tuple(words[: len(each.words)]) == each.words for words in played)
     ]
 
-    assert [] == lacking
+    assert REFUSED_HERE == set(lacking)
+
+
+def _failed(step: Step) -> bool:
+    return any(line.startswith("  ! exit code") for line in step.told)
 
 
 def test_a_transcript_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -254,8 +267,10 @@ def test_a_transcript_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_no_secret_stands_in_a_transcript() -> None:
+    """No token, no link that counts, nothing of a private key."""
+    secret = re.compile(r"kr[ks]_[0-9A-Za-z_-]{8}|set-password#[^<]|PRIVATE KEY-----\s+[0-9A-Za-z+/]{16}")
     for path in FILES:
         text = path.read_text(encoding="utf-8")
-        assert "PRIVATE KEY----- …" not in text or "BEGIN" in text
+        assert [] == secret.findall(text)
         assert os.sep + "tmp" + os.sep not in text
         assert "Traceback" not in text

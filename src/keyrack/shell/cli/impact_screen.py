@@ -19,7 +19,7 @@ def show(impact: Mapping[str, Any]) -> None:
     if not isinstance(keys, Sequence):
         return
     columns = ("id", "name", "component", "state", "last fetch", "by", "from", "times")
-    for line in screen.table_lines(columns, [_cells(each) for each in keys[:_SHOWN]]):
+    for line in screen.table_lines(columns, [_cells(each) for each in keys[:_SHOWN]]) if keys else ():
         print(line, file=sys.stderr)
     if impact["total"] > _SHOWN:
         print(f"and {impact['total'] - min(_SHOWN, len(keys))} more", file=sys.stderr)
