@@ -6,7 +6,7 @@ from fastapi import Path, Query, Response
 from pydantic import Field, StringConstraints
 
 from keyrack.domain.people import LOCAL, Person
-from keyrack.domain.rights import Grant, Role
+from keyrack.domain.rights import Grant, Right, Role
 from keyrack.service.people import letting_in, persons
 from keyrack.shell.links import set_password_link
 from keyrack.shell.rest.v1.callers import Caller, Visit
@@ -158,6 +158,7 @@ async def grant_role(caller: Caller, person: PersonName, body: RoleGiven, respon
 @router.post("/people/{person}/revoke")
 async def revoke_role(caller: Caller, person: PersonName, body: RoleGiven, response: Response) -> PersonShown:
     """Take a role back; it has to be granted over exactly what is named."""
+    caller.administration.require(Right.PERSON_CHANGE)
     found = await _found(caller, person)
     gone = Grant(body.role, body.instance or "")
     if gone not in found.grants:
