@@ -60,7 +60,15 @@ def test_every_connection_syncs_each_commit(path: Path) -> None:
 def test_a_setting_that_does_not_hold_is_refused() -> None:
     """A database in memory has no WAL: what SQLite answers is believed, not what was asked."""
     with pytest.raises(UnfitDatabase, match="journal_mode = memory"):
-        connect(Path(":memory:"))
+        opening._setting(sqlite3.connect(":memory:"), "journal_mode", "WAL", "wal")
+
+
+def test_a_connection_makes_no_file(path: Path) -> None:
+    """Where a running server's file was taken away, an empty one in its place would pass for a catalog."""
+    with pytest.raises(sqlite3.OperationalError):
+        connect(path)
+
+    assert not path.exists()
 
 
 def test_a_weaker_sync_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

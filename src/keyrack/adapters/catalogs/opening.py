@@ -48,10 +48,17 @@ def prepare(path: Path) -> None:
 def connect(path: Path, *, wait: float = 0.0) -> sqlite3.Connection:
     """A connection with the catalog's settings, read back; ``wait`` in seconds for another process's lock.
 
-    Memory-mapped reading stays off: it is no faster with this cache, and an I/O error would be a signal that kills.
+    It makes no file: a server whose file was taken away has all that was in it until it stops, and an empty one in its
+    place would hide that. Memory-mapped reading stays off: it is no faster with this cache, and an I/O error would be a
+    signal that kills.
     """
     connection = sqlite3.connect(
-        path, timeout=wait, isolation_level=None, check_same_thread=False, cached_statements=256
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=wait,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
     try:
         _setting(connection, "journal_mode", "WAL", "wal")
