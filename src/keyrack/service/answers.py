@@ -1,11 +1,11 @@
 """How answers are written: failed items, and messages that say no more than their protocol version has words for."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from shlex import quote
 
 from keyrack.domain.errors import GeneralFailure, InvalidMessage, KmipError, PermissionDenied
 from keyrack.domain.instances import Instance
+from keyrack.domain.moments import rfc3339
 from keyrack.spec.enumerations import ResultStatus
 from keyrack.spec.versions import V1_0, V1_4, VERSIONS, ProtocolVersion
 from keyrack.wire.errors import UnsupportedVersion, WireError
@@ -33,7 +33,7 @@ def refused_by_seal(instance: Instance) -> PermissionDenied:
     """What the clients of a sealed instance hear; one that was unsealed just now may be asked again."""
     if instance.sealed_at is None:
         return PermissionDenied("the instance was sealed until just now: ask again")
-    since = datetime.fromtimestamp(instance.sealed_at, UTC).isoformat().replace("+00:00", "Z")
+    since = rfc3339(instance.sealed_at)
     refusal = PermissionDenied(
         f"the instance is sealed since {since}: an administrator unseals it with "
         f"'keyrack instance unseal {quote(instance.name)}'"

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyrack.domain.secret import wipe
+from keyrack.embedded.files import sync_directory
 from keyrack.service.office.certificates import day, key_of, printable, says_authority
 from keyrack.service.office.expiry import ServerCertificate
 from keyrack.service.office.material import Kind, UnusableCertificate, certificates_in, kinds_of
@@ -85,7 +86,7 @@ class ServerPair:
             wipe(key)
         os.replace(_beside(self.key, NEXT), self.key)
         os.replace(_beside(self.certificate, NEXT), self.certificate)
-        _settle(self.certificate.parent)
+        sync_directory(self.certificate.parent)
         return new
 
     def finish(self) -> bool:
@@ -97,7 +98,7 @@ class ServerPair:
             return True
         if certificate.exists():
             os.replace(certificate, self.certificate)
-            _settle(self.certificate.parent)
+            sync_directory(self.certificate.parent)
             return True
         return False
 
@@ -216,15 +217,6 @@ def _put(path: Path, content: bytes | bytearray, mode: int, *, like: Path) -> No
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _settle(directory: Path) -> None:
-    """The names are on the disk too."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def today(at: int) -> datetime:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from keyrack.adapters.journals.durable import sync_directory
 from keyrack.domain.checkpoints import SignedCheckpoint, as_line, of_line
 
 _TAIL: Final = 64 * 1024
@@ -34,11 +35,7 @@ class CheckpointFile:
         finally:
             os.close(descriptor)
         if not there:
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self.path.parent)
 
     def last(self) -> SignedCheckpoint | None:
         """The last checkpoint; its signature is not looked at. Raises ``OSError``."""

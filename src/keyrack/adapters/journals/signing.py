@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from keyrack.adapters.journals.durable import sync_directory
+
 
 class UnusableSigningKey(Exception):
     """The file holds no key that signs checkpoints, or cannot be read; the text says what to do."""
@@ -66,13 +68,13 @@ class SigningKey:
             os.link(new, path)
         finally:
             new.unlink()
-        _sync(path.parent)
+        sync_directory(path.parent)
 
     def replace(self, path: Path) -> None:
         """Keep the key in the place of another."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._written(path).replace(path)
-        _sync(path.parent)
+        sync_directory(path.parent)
 
     def _written(self, path: Path) -> Path:
         new = path.with_name(f"{path.name}.{self.public[:16]}.new")
@@ -95,11 +97,3 @@ def load_or_make(path: Path) -> SigningKey:
     except FileExistsError:
         return SigningKey.load(path)
     return made
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,11 +14,12 @@ from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import combinations
 from math import comb
 from typing import Final
 
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.secret import Secret, overwrite, randomize, wipe
 from keyrack.embedded.errors import KeystoreLocked
 
@@ -69,7 +70,7 @@ class Share:
         return text
 
     def _header(self) -> str:
-        created = datetime.fromtimestamp(self.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        created = rfc3339(self.created_at)
         return (
             f"Keystore: {self.keystore}\nExport: {self.export}\nShare: {self.number} of {self.total}\n"
             f"Needed: {self.needed}\nCreated: {created}\n"

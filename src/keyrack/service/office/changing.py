@@ -1,7 +1,6 @@
 """One change of an instance: decided on the instance as it is now, and committed whole, with why it is where it is."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from keyrack.domain.instance_status import ImpossibleStep, StatusEvent, after
@@ -25,11 +24,6 @@ _INSTEAD: Final[Mapping[tuple[InstanceStatus, StatusEvent], str]] = {
     "change-root-key' gives it another root key, and 'keyrack instance deactivate' takes it out of service",
 }
 """What to do instead, for the steps that people try most."""
-
-
-def day_and_time(seconds: int) -> str:
-    """A moment as reasons tell it: ``2026-11-22T17:00:00Z``."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def step(instance: Instance, event: StatusEvent, reason: str = "") -> Instance:

@@ -7,12 +7,12 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from keyrack.domain import lifecycle
 from keyrack.domain.instances import Instance
 from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.key_affairs import KeyBook, KeyFilter, KeyRow
 from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
@@ -209,4 +209,4 @@ def confirm(impact: Impact, told: str, words: str, given: str | None) -> None:
 
 def moment(seconds: int | None) -> str | None:
     """ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    return None if seconds is None else rfc3339(seconds)

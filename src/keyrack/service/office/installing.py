@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from keyrack.domain.instance_status import StatusEvent, after
 from keyrack.domain.instances import Hierarchy, Instance, InstanceStatus, Storage, WrappingKey
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.rights import Right
 from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict, TooMany, Unit
 from keyrack.ports.key_manager import KeyManager, KeyManagerFailed
-from keyrack.service.office.changing import changed, day_and_time, step
+from keyrack.service.office.changing import changed, step
 from keyrack.service.office.founding import root_key_for, telling_of, wrapping_key_for
 from keyrack.service.office.refusals import LimitReached, NameTaken, Refused, Unusable, WrongStatus
 
@@ -135,7 +136,7 @@ async def _entered(
             storage=Storage.CATALOG,
             created_at=at,
             created_by=by,
-            reason=f"{by} is making it since {day_and_time(at)}, and its root key is being proved; if nobody is any "
+            reason=f"{by} is making it since {rfc3339(at)}, and its root key is being proved; if nobody is any "
             "more, 'keyrack instance configure' goes on with it, and 'keyrack instance remove' takes it away",
         )
         try:
@@ -259,7 +260,7 @@ async def configure(administration: "Administration", name: str, wanted: Wanted)
     manager_name, manager = _key_manager(administration, wanted.key_manager)
     at, by = administration.now, administration.administrator.initiator
     told = f"root key {wanted.root_key}" if wanted.root_key is not None else "a new root key"
-    reason = f"{told} of key manager {manager_name!r} is being proved since {day_and_time(at)}, as {by} wants it"
+    reason = f"{told} of key manager {manager_name!r} is being proved since {rfc3339(at)}, as {by} wants it"
     configuring = step(found, StatusEvent.CONFIGURE, reason)
     await changed(administration, "instance.configuring", found, configuring, {"key_manager": manager_name})
     try:

@@ -5,10 +5,11 @@ from typing import Final
 
 from keyrack.domain.instance_status import StatusEvent
 from keyrack.domain.instances import Instance, InstanceStatus
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.rights import Right
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.admissions import AdmissionCatalog
-from keyrack.service.office.changing import as_moving, change, day_and_time, step
+from keyrack.service.office.changing import as_moving, change, step
 from keyrack.service.office.impact import confirm_for, impact_of
 from keyrack.service.office.installing import NOT_CONFIGURED, check_description, check_instance_name
 from keyrack.service.office.refusals import Unusable, WrongStatus
@@ -36,7 +37,7 @@ async def deactivate(
     administration.require(Right.INSTANCE_CHANGE, found.identifier)
     if found.status is not InstanceStatus.INACTIVE:
         await confirm_stop(administration, catalog, found, "deactivated", "activated", confirmation)
-    by, at = administration.administrator.initiator, day_and_time(administration.now)
+    by, at = administration.administrator.initiator, rfc3339(administration.now)
     reason = f"deactivated by {by} on {at}" + (f": {why}" if why else "")
 
     def become(now: Instance) -> Instance:

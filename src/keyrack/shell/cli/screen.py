@@ -6,11 +6,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import zip_longest
 from typing import Annotated, Any, Literal, TextIO
 
 import typer
+
+from keyrack.domain.moments import rfc3339
 
 Colour = Literal["green", "yellow", "red", "cyan", "bold", "dim"]
 _CODES: Mapping[str, str] = {"green": "32", "yellow": "33", "red": "31", "cyan": "36", "bold": "1", "dim": "2"}
@@ -184,4 +186,4 @@ def day(seconds: int | None) -> str:
 
 def instant(seconds: int | None) -> str | None:
     """A time as ISO 8601 in UTC, for machines."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds is not None else None
+    return rfc3339(seconds) if seconds is not None else None

@@ -2,9 +2,9 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.secret import Secret
 from keyrack.embedded.iam.tokens import account_of
 from keyrack.embedded.instances import ImportToken, InstancePolicy, KeyRing, PolicyType
@@ -22,7 +22,7 @@ _DELETED_BY_SOMEBODY: Final = 24
 
 def instant(seconds: int) -> str:
     """A time as RFC 3339, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
+    return rfc3339(seconds)
 
 
 def text_of(octets: bytes) -> str:

@@ -1,11 +1,13 @@
 """What the bodies of all nouns have in common."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+
+from keyrack.domain.moments import rfc3339
 
 
 def _no_number(told: Any) -> Any:
@@ -55,7 +57,7 @@ def instant(seconds: int | None) -> str | None:
 
 def since(seconds: int) -> str:
     """The same where there is one."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    return rfc3339(seconds)
 
 
 def given(body: BaseModel) -> dict[str, Any]:
