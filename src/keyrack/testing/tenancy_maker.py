@@ -114,6 +114,8 @@ class Maker:
     @staticmethod
     def _held(call: Call, kind: str, tenant: Tenant) -> list[str]:
         """What a tenant has of a kind; of kinds that nobody knows here, its keys."""
+        if call.route.path.endswith("/unbar"):
+            return sorted(tenant.barred)  # Whosever certificates it has barred.
         if kind == "certificate" and "admitted" in call.route.path and tenant.admitted:
             return tenant.admitted
         return {"certificate": tenant.fingerprints, "authority": tenant.authorities}.get(kind, tenant.keys)
