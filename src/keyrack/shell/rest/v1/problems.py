@@ -5,7 +5,6 @@ else ever shows: neither FastAPI's own shape nor the text of an exception that n
 """
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +20,7 @@ from keyrack.ports.back_office import BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable, InstanceSealed, OutcomeUnknown, RightsChanged, TooMany
 from keyrack.ports.key_manager import KeyManagerFailed, KeyManagerUnavailable
 from keyrack.service.office.refusals import Refused
+from keyrack.shell.faults import fault
 
 log = logging.getLogger(__name__)
 
@@ -242,13 +242,7 @@ async def meanwhile(request: Request, error: Exception) -> Response:
 
 def unforeseen(correlation: str, error: Exception) -> Response:
     """The answer to a fault of ours."""
-    # Place and type of the fault, not its text: that may hold what came in.
-    frames = traceback.extract_tb(error.__traceback__)
-    trace = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames if "keyrack" in frame.filename]
-    log.error(
-        "unforeseen",
-        extra={"correlation": correlation, "error": type(error).__name__, "trace": trace or str(frames[-1:])},
-    )
+    log.error("unforeseen", extra={"correlation": correlation, **fault(error)})
     detail = f"it is not the fault of the request; the server's log has it under {correlation}"
     return problem("internal", detail, more={"incident": correlation})
 
@@ -278,7 +272,8 @@ def method_not_allowed(allowed: Sequence[str]) -> Problem:
 def methods_of(request: Request) -> list[str]:
     """The methods that the path of a request takes."""
     # Imported late: the description is made of the routes, and those raise problems.
-    from keyrack.shell.rest.v1.openapi import methods_at  # noqa: PLC0415
+    from keyrack.shell.faults import fault
+from keyrack.shell.rest.v1.openapi import methods_at  # noqa: PLC0415
 
     return methods_at(request.app, request.scope["path"])
 
