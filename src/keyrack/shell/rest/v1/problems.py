@@ -272,8 +272,7 @@ def method_not_allowed(allowed: Sequence[str]) -> Problem:
 def methods_of(request: Request) -> list[str]:
     """The methods that the path of a request takes."""
     # Imported late: the description is made of the routes, and those raise problems.
-    from keyrack.shell.faults import fault
-from keyrack.shell.rest.v1.openapi import methods_at  # noqa: PLC0415
+    from keyrack.shell.rest.v1.openapi import methods_at  # noqa: PLC0415
 
     return methods_at(request.app, request.scope["path"])
 
