@@ -1,4 +1,5 @@
-"""``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: a key manager that fails."""
+"""``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: one that fails;
+``admin``: what administrators do."""
 
 import sys
 
@@ -7,6 +8,10 @@ match sys.argv[1:2]:
         from bench.key_manager import main as measure_key_manager
 
         measure_key_manager(sys.argv[2:])
+    case ["admin"]:
+        from bench.admin import main as measure_administration
+
+        measure_administration(sys.argv[2:])
     case ["outage"]:
         from bench.outage import main as measure_outage
 

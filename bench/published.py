@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 PUBLISHED = Path(__file__).parent / "RESULTS.md"
-HOW = "see `bench/run.py`, `bench/key_manager.py` and `bench/outage.py` for how"
+HOW = "see `bench/run.py`, `bench/key_manager.py`, `bench/outage.py` and `bench/admin.py` for how"
 HEAD = f"# Measured\n\nWritten by `make bench`; {HOW}.\n"
 _SECTION = re.compile(r"^## (.+)\n", re.MULTILINE)
 
