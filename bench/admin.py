@@ -84,8 +84,8 @@ def cost_table(found: Sequence[Cost]) -> Iterator[str]:
 def notes(given: argparse.Namespace, found: Sequence[Cost], load: tuple[float, float]) -> Iterator[str]:
     yield (
         f"certificates: {given.rounds} rounds for each number of processes, beside another client's {RATE:.0f} Gets/s "
-        f"on 8 connections; who is added knocks each 10 ms, and who is removed asks for keys on {CONNECTIONS} connections "
-        "without rest"
+        "on 8 connections; who is added knocks each 10 ms, and who is removed asks for keys on "
+        f"{CONNECTIONS} connections without rest"
     )
     yield "the answer to the administrator waits until every process has taken the change"
     yield f"lists, searches, log-ins: one connection that stays open, {given.seconds:g} s each; CPU of the web process"
