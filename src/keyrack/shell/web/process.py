@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -122,6 +123,8 @@ def names_in(certificate: Path) -> Sequence[str]:
 
 async def _serve(config: Config, ready: Callable[[Open], None], lifeline: int | None) -> None:
     async with web(config) as opened:
+        gc.collect()
+        gc.freeze()  # what is loaded stays: to walk it again took longer than any request
         ready(opened)
         notify("READY=1")
         watching = asyncio.create_task(kept(lambda: _watch_certificate(config, opened)))
