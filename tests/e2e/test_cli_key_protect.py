@@ -154,7 +154,8 @@ def test_init_writes_no_secret_and_tells_what_comes_next(ibm: Ibm, tmp_path: Pat
 
     said = made.run("init", "--directory", str(place), "--yes", *ibm.options(), configured=False)
 
-    assert ["catalog.db", "integrity.key", "journal", "keyrack.toml", "tls"] == sorted(each.name for each in place.iterdir())
+    there = sorted(each.name for each in place.iterdir())
+    assert there == ["catalog.db", "integrity.key", "journal", "keyrack.toml", "tls"]
     assert (32, 0o600) == (
         len((place / "integrity.key").read_bytes()),
         (place / "integrity.key").stat().st_mode & 0o777,
