@@ -1,6 +1,6 @@
 # Keyrack. `make` alone explains itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve hsm otel test check format docs bench faults fuzz requirements clean
+.PHONY: help demo serve hsm postgres otel test check format docs bench faults fuzz requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,9 @@ serve: $(VENV)/.runtime ## Serve the deployment that 'keyrack init' made
 
 hsm: $(VENV)/.runtime ## Add what root keys in an HSM need (the extra 'hsm')
 	@requirements/install hsm
+
+postgres: $(VENV)/.runtime ## Add the driver for PostgreSQL, for several nodes (the extra 'postgres')
+	@requirements/install postgres
 
 otel: $(VENV)/.runtime ## Add what traces for OpenTelemetry need (the extra 'otel')
 	@requirements/install otel
@@ -55,7 +58,8 @@ requirements: ## Write the hash-pinned lists anew (needs uv)
 	uv pip compile $(COMPILE) --upgrade pyproject.toml -o requirements/runtime.txt
 	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm -o requirements/hsm.txt
 	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra otel -o requirements/otel.txt
-	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm --extra otel --group dev -o requirements/dev.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra postgres -o requirements/postgres.txt
+	uv pip compile $(COMPILE) --upgrade pyproject.toml --extra hsm --extra otel --extra postgres --group dev -o requirements/dev.txt
 	uv pip compile $(COMPILE) --upgrade requirements/build.in -o requirements/build.txt
 
 clean: ## Remove the virtual environment and what tools left behind
@@ -64,7 +68,7 @@ clean: ## Remove the virtual environment and what tools left behind
 
 # What only tests call: the openssl command as a client that is not ours, strace to watch the order of syncs, and a
 # software HSM with the tool that looks into it.
-TEST_PACKAGES := openssl strace softhsm2 opensc rsyslog rsyslog-gnutls
+TEST_PACKAGES := openssl strace softhsm2 opensc rsyslog rsyslog-gnutls postgresql
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 # The development environment holds all of the runtime's, so it stands for both.

@@ -24,6 +24,7 @@ LETTING_IN: Final = (
     "api-key.create",
 )
 """Acts by which somebody gets a way in, or a role, from somebody else."""
+_SWITCH: Final = "instance.dual-control"
 _PAGE: Final = 500
 _PERSON: Final = "person-"
 
@@ -35,7 +36,7 @@ async def refuse_one_hand(
     if instance.dual_control_at is None:
         return
     names = {each.identifier: each.name for each in await book.persons()}
-    givers = _givers(await _let_in(journal, instance.dual_control_at), names)
+    givers = _givers(await _let_in(journal, instance), names)
     both = {somebody(asked.asked_by), somebody(agrees.initiator)}
     hands = [_hands(each, givers) for each in (asked.asked_by, agrees.initiator)]
     one = {each for each in hands[0] & hands[1] if each.startswith(_PERSON) or somebody(each) in both}
@@ -47,14 +48,21 @@ async def refuse_one_hand(
         )
 
 
-async def _let_in(journal: JournalBook, since: int) -> list[Entry]:
-    """``since``: seconds since 1970."""
-    query = JournalQuery(since=since * 1000, actions=LETTING_IN, outcome="success")
+async def _let_in(journal: JournalBook, instance: Instance) -> list[Entry]:
+    """Newest first, up to the record that switched it on: seconds alone would count what came just before it."""
+    query = JournalQuery(
+        since=(instance.dual_control_at or 0) * 1000, actions=(*LETTING_IN, _SWITCH), outcome="success"
+    )
     found: list[Entry] = []
     before: int | None = None
     while True:
         page = await journal.find(query, before=before, limit=_PAGE)
-        found += map(entry_of, page.records)
+        for entry in map(entry_of, page.records):
+            if entry.action == _SWITCH:
+                if entry.instance == instance.identifier:
+                    return found
+            else:
+                found.append(entry)
         if (before := page.before) is None:
             return found
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Path, Query, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.requests import Request
 
 from keyrack.domain import lifecycle
@@ -20,7 +20,7 @@ from keyrack.service.office.refusals import Unusable
 from keyrack.shell.office import windows_of
 from keyrack.shell.rest.v1.callers import Caller, Visit
 from keyrack.shell.rest.v1.etags import etag_of
-from keyrack.shell.rest.v1.models import Body, InstanceName, Instant, Resource, instant
+from keyrack.shell.rest.v1.models import Body, InstanceName, Instant, Resource, Zoned, instant
 from keyrack.shell.rest.v1.pages import Listing, Paging, bad_cursor
 from keyrack.shell.rest.v1.premises import Premises
 from keyrack.shell.rest.v1.routing import noun
@@ -121,7 +121,7 @@ class KeyCompromise(KeyAct):
     """Marks a key as compromised."""
 
     reason: Literal["Key Compromise", "CA Compromise"] = "Key Compromise"
-    occurred_at: Annotated[AwareDatetime | None, Field(description="Since when, if that is known.")] = None
+    occurred_at: Annotated[Zoned | None, Field(description="Since when, if that is known.")] = None
 
 
 class KeysAct(KeyAct):
@@ -153,12 +153,10 @@ def _wanted(  # noqa: PLR0917 - the query parameters of the list
     prefix: Annotated[str, Query(max_length=64, description="What the Unique Identifier begins with.")] = "",
     named: Annotated[Part, Query(description="Part of what vCenter called it or its machine, in any case.")] = "",
     component: Annotated[Part, Query(description="Part of vCenter's component, as `ESXi Server`.")] = "",
-    created_since: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
-    fetched_since: AwareDatetime | None = None,
-    not_fetched_since: Annotated[
-        AwareDatetime | None, Query(description="Last fetched before this time, or never.")
-    ] = None,
+    created_since: Zoned | None = None,
+    created_before: Zoned | None = None,
+    fetched_since: Zoned | None = None,
+    not_fetched_since: Annotated[Zoned | None, Query(description="Last fetched before this time, or never.")] = None,
     never_fetched: bool = False,
     withheld: bool = False,
     unlabelled: Annotated[bool, Query(description="Only keys that vCenter did not label: perhaps orphans.")] = False,
@@ -325,7 +323,7 @@ async def _done(  # noqa: PLR0917 - an act, whole
     return await _ACTS[act](caller.administration, caller.catalog, owner, meant, **more)
 
 
-def _seconds(at: AwareDatetime | None) -> int | None:
+def _seconds(at: Zoned | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 from keyrack.domain.moments import rfc3339
 
@@ -36,6 +36,8 @@ Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """A time, as RFC 3339 in UTC has it."""
 Written = Annotated[datetime, BeforeValidator(_no_number)]
 """A time that comes in, as RFC 3339 has it; a bare number is none, though others read it as seconds."""
+Zoned = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+"""The same, with a zone."""
 InstanceName = Annotated[
     str, Path(alias="instance", min_length=1, max_length=63, description="Identifier or name of the instance.")
 ]
