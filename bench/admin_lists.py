@@ -15,7 +15,7 @@ from bench.https_load import Connection, Target, context_of, load
 from bench.measured import Spent, busy, cpu_of
 from bench.servers import CannotMeasure
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.rights import Grant, Role
 from keyrack.ports.catalog import Unit
 from keyrack.service.people.passwords import Passwords

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Principal, Storage
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import Indexed, ManagedObject

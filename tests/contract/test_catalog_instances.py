@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.testing.instance_contract import InstanceContract
 

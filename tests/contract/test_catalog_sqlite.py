@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.testing.administration_contract import AdministrationContract
 from keyrack.testing.care_contract import CareContract
 from keyrack.testing.catalog_contract import CatalogContract

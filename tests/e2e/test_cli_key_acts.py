@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.catalog import Unit
 from keyrack.shell.cli import run
 from keyrack.spec.enumerations import Operation, ResultReason

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from keyrack.adapters.catalogs import opening
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite import opening
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.catalogs.units import Prepared
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret

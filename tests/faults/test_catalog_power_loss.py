@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.service.journal.chain import verify
 from keyrack.testing.catalog_child import made, prepared
 from keyrack.testing.catalog_values import ONE

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.testing.create_child import AFTER, BEFORE, UNTOLD, Child, Order, children
 from keyrack.testing.create_cut import Attempt, Judged, attempt, judge, prepare
 from keyrack.testing.fault_proxy import await_seen

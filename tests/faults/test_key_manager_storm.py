@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.ibm.key_protect import KeyProtect
 from keyrack.domain.instances import Storage
 from keyrack.ports.key_manager import KeyManagerFailed

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.catalog import JournalRecord
 from keyrack.service.journal.chain import verify
 from keyrack.testing.client import Client

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.domain.instances import Instance, Storage

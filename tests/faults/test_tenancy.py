@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from keyrack.adapters.catalogs import admissions as admissions_room
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.catalogs.units import Application
 from keyrack.domain.rights import EVERYWHERE, Grant, Grants, Right, Role
 from keyrack.operations._registry import OPERATIONS

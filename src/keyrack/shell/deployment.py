@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.journals.signing import load_or_make
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded.root_keys.unlock import KeyFile, Unlock

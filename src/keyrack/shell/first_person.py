@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import is_name
 from keyrack.domain.rights import Grant, Role
 from keyrack.service.office.administration import Administration, Administrator

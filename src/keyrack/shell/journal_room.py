@@ -28,7 +28,7 @@ from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import Duty
 
 if TYPE_CHECKING:
-    from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+    from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 
 log = logging.getLogger(__name__)
 

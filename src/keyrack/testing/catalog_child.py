@@ -12,8 +12,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from keyrack.adapters.catalogs.checkpoint import EVERY
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.checkpoint import EVERY
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import CatalogUnavailable, Unit
 from keyrack.service.journal.chain import verify

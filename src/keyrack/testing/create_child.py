@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.ibm.key_protect import KeyProtect
 from keyrack.adapters.key_managers.ibm.settings import ApiKey, IamSettings, Settings
 from keyrack.ports.catalog import Unit

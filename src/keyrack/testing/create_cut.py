@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage

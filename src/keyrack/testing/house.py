@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.memory import MemoryCatalog

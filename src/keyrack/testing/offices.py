@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.objects import ManagedObject

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import Person
 from keyrack.domain.rights import EVERYTHING, Grant
 from keyrack.service.office.administration import Administration, Administrator

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.people import ApiKey, Person
 from keyrack.domain.rights import Grant, Role

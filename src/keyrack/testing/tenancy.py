@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.approvals import WINDOW, Approval
 from keyrack.domain.instances import Admittance, InstanceStatus
 from keyrack.domain.people import ApiKey, LoginSession, Person

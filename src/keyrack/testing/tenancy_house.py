@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.secret import Secret
 from keyrack.service.batch import Desk

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs import migrator
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
-from keyrack.adapters.catalogs.migrator import UnfitDatabase, migrate, migrations
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite import migrator
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase, migrate, migrations
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Author, NotAuthorised, Unit

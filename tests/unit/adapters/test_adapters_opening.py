@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs import opening
-from keyrack.adapters.catalogs.migrator import APPLICATION_ID, UnfitDatabase, migrate, migrations
-from keyrack.adapters.catalogs.opening import connect, file_system, prepare
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite import opening
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.migrator import APPLICATION_ID, UnfitDatabase, migrate, migrations
+from keyrack.adapters.catalogs.sqlite.opening import connect, file_system, prepare
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -131,7 +131,7 @@ def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.M
     first = migrations()[0]
     broken = type(first)(1, first.name, first.text + "CREATE TABLE object (x);\n")
     connection = sqlite3.connect(path, isolation_level=None)
-    monkeypatch.setattr("keyrack.adapters.catalogs.migrator.migrations", lambda: (broken,))
+    monkeypatch.setattr("keyrack.adapters.catalogs.sqlite.migrator.migrations", lambda: (broken,))
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(connection)
     monkeypatch.undo()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs import pace
-from keyrack.adapters.catalogs.checkpoint import EVERY, Checkpointer
-from keyrack.adapters.catalogs.opening import connect, prepare
-from keyrack.adapters.catalogs.pace import QUICK, SLOW, Pace
+from keyrack.adapters.catalogs.sqlite import pace
+from keyrack.adapters.catalogs.sqlite.checkpoint import EVERY, Checkpointer
+from keyrack.adapters.catalogs.sqlite.opening import connect, prepare
+from keyrack.adapters.catalogs.sqlite.pace import QUICK, SLOW, Pace
 
 
 class Clock:
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_failed_is_tried_again_by_the_clock(
         tried.append(len(tried))
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("keyrack.adapters.catalogs.checkpoint.RETRY", seconds)
+    monkeypatch.setattr("keyrack.adapters.catalogs.sqlite.checkpoint.RETRY", seconds)
     checkpointer = Checkpointer(fail)
     for records in (EVERY, 1):
         checkpointer.wrote(records)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.opening import connect, prepare
-from keyrack.adapters.catalogs.sqlite import AT_ONCE, SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import AT_ONCE, SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.opening import connect, prepare
+from keyrack.adapters.catalogs.sqlite.writer import Writer
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions
-from keyrack.adapters.catalogs.writer import Writer
 from keyrack.ports.catalog import (
     Candidates,
     CatalogUnavailable,

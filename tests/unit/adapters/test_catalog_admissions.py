@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.admission_queries import SEEN_AT_MOST
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Admittance, InstanceStatus, Principal, SeenCertificate, TrustedAuthority
 from keyrack.domain.rights import Grant, Role

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrack.adapters.catalogs import key_affairs
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain import lifecycle
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit

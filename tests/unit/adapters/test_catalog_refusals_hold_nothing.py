@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import Principal
 from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict, InstanceSealed, NotAuthorised, Unit
 from keyrack.testing.catalog_values import KEY, ONE, OTHER_KEY, PRINCIPAL, TWO, certificate, entry, key

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.journal import Entry, read
 from keyrack.ports.catalog import Unit
 from keyrack.ports.journal import JournalQuery, JournalRecord, matches

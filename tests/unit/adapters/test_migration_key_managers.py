@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs import migrator
 from keyrack.adapters.catalogs.administering import certificate_columns, instance_columns
-from keyrack.adapters.catalogs.migrator import migrations
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite import migrator
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.migrator import migrations
 from keyrack.adapters.catalogs.units import Row
 from keyrack.domain.journal_chain import canonical, genesis, link
 from keyrack.domain.objects import ManagedObject

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificate, TrustedAuthority
 from keyrack.domain.rights import EVERYTHING, Grant, Grants, Role
 from keyrack.ports.admissions import AdmissionChanges

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.approvals import WINDOW, Approval
 from keyrack.domain.instances import (
     ClientCertificate,

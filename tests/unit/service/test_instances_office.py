@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.instances import Home, Instance, InstanceStatus, Storage, TrustedAuthority, WrappingKey
 from keyrack.domain.people import Actor, Person

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.journals.checkpoint_file import CheckpointFile
 from keyrack.adapters.journals.signing import SigningKey, load_or_make
 from keyrack.domain.journal import Entry

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import PERSON_PATIENCE
 from keyrack.service.office.refusals import NotRecognised, TooManyAttempts
 from keyrack.service.people import logins

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import PERSON_PATIENCE, Attempts
 from keyrack.domain.rights import Grant, Right, Role
 from keyrack.domain.secret import Secret

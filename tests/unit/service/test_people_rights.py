@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keyrack
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import OneTimeLink, Person
 from keyrack.domain.rights import EVERYWHERE, PROVED_AGAIN, ROLES, Grant, Grants, Right, Role, markdown
 from keyrack.ports.catalog import RightsChanged, Unit

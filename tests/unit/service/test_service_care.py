@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.ports.catalog import CatalogUnavailable, Leftover, Unit

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import Catalog, JournalRecord, Unit

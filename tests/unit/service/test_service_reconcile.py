@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.errors import GeneralFailure
 from keyrack.domain.instances import Storage

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.errors import CryptographicFailure

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.errors import PermissionDenied
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.domain.objects import ManagedObject

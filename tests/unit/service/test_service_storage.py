@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.errors import CryptographicFailure

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.instances import ClientCertificate

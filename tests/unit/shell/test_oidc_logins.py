@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import Person
 from keyrack.domain.rights import Grant, Right, Role
 from keyrack.service.office.refusals import NotRecognised, ProofNeeded, Refused

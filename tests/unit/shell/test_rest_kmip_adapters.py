@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.domain.instances import identifier_of

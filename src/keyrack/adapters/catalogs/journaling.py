@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from keyrack.adapters.catalogs.journal_search import search
-from keyrack.adapters.catalogs.opening import READ_WAIT, connect
 from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.sqlite.opening import READ_WAIT, connect
 from keyrack.ports.catalog import Conflict, Unit
 from keyrack.ports.journal import Found, Head, JournalCut, JournalQuery, SignedCheckpoint, SinkState, Survey
 

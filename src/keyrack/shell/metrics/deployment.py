@@ -10,8 +10,8 @@ from typing import Final
 
 from cryptography import x509
 
-from keyrack.adapters.catalogs.counting import keys_by_state
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.counting import keys_by_state
 from keyrack.domain.approvals import ApprovalState
 from keyrack.domain.instances import Instance
 from keyrack.domain.people import Person

@@ -11,7 +11,7 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice, BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.metering import OTHER, Spread

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import KeyManagerTold, OnBehalf, RootKeyTold, WorkerHealth
 from keyrack.ports.key_manager import KeyManager, RootKeyAdministration, TellsCondition
 from keyrack.service.office.administration import Administration

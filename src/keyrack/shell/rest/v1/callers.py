@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import Request
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice, OnBehalf
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Unauthenticated

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from keyrack.adapters.catalogs.sqlite import SqliteCatalog
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token

@@ -17,9 +17,9 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
-from keyrack.adapters.catalogs.checkpoint import Checkpointer
 from keyrack.adapters.catalogs.journaling import CUT_HEAD
-from keyrack.adapters.catalogs.pace import Pace
+from keyrack.adapters.catalogs.sqlite.checkpoint import Checkpointer
+from keyrack.adapters.catalogs.sqlite.pace import Pace
 from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
 from keyrack.domain.journal_chain import genesis
 from keyrack.ports.catalog import (

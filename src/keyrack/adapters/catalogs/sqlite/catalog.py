@@ -12,17 +12,17 @@ from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import certificate_of, instance_of
 from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
 from keyrack.adapters.catalogs.answers import AnswerReads
-from keyrack.adapters.catalogs.checkpoint import CHECKPOINT_WAIT, Checkpointer
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.journaling import HEADS, JournalReads
 from keyrack.adapters.catalogs.key_affairs import KeyReads
-from keyrack.adapters.catalogs.opening import READ_WAIT, connect, prepare
 from keyrack.adapters.catalogs.people import PeopleReads
 from keyrack.adapters.catalogs.reading import translated, unreadable
 from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
 from keyrack.adapters.catalogs.rows import managed_of
+from keyrack.adapters.catalogs.sqlite.checkpoint import CHECKPOINT_WAIT, Checkpointer
+from keyrack.adapters.catalogs.sqlite.opening import READ_WAIT, connect, prepare
+from keyrack.adapters.catalogs.sqlite.writer import DEADLINE, Writer
 from keyrack.adapters.catalogs.units import Prepared, Versions
-from keyrack.adapters.catalogs.writer import DEADLINE, Writer
 from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, WrappingKey
 from keyrack.domain.lifecycle import DESTROYED_STATES
 from keyrack.domain.objects import ManagedObject

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from keyrack.adapters.catalogs.migrator import UnfitDatabase, migrate
+from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase, migrate
 
 OLDEST_SQLITE: Final = (3, 24, 0)
 """The first with ``ON CONFLICT DO UPDATE``."""

@@ -45,7 +45,7 @@ class Migration:
 def migrations() -> tuple[Migration, ...]:
     """Every migration that this program has, in order."""
     found = []
-    for each in files("keyrack.adapters.catalogs").joinpath("migrations").iterdir():
+    for each in files("keyrack.adapters.catalogs.sqlite").joinpath("migrations").iterdir():
         named = _FILE_NAME.fullmatch(each.name)
         if named:
             found.append(Migration(int(named[1]), each.name, each.read_text(encoding="utf-8")))
