@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from keyrack.adapters.memory_admissions import MemoryAdmissions
+from keyrack.adapters.memory_alone import Alone
 from keyrack.adapters.memory_objects import bears, has_all, stored
 from keyrack.domain.instances import Admittance, ClientCertificate, Instance, Principal, TrustedAuthority, WrappingKey
 from keyrack.domain.journal_chain import canonical, genesis, link
@@ -33,7 +34,7 @@ from keyrack.ports.catalog import (
 from keyrack.spec.enumerations import State
 
 
-class MemoryCatalog:
+class MemoryCatalog(Alone):
     """``ports.Catalog`` in dictionaries; nothing survives the process.
 
     Set ``available`` to ``False`` and every commit is refused, as if the disk were full.
@@ -184,8 +185,8 @@ class MemoryCatalog:
 
     async def commit(self, unit: Unit) -> None:
         """All checks, then all writes: nothing between them can fail."""
-        if unit.people or unit.key_affairs or unit.journal or unit.actor:
-            raise TypeError("the catalog in memory keeps no people, approvals or checkpoints")
+        if unit.people or unit.key_affairs or unit.journal or unit.actor or unit.cluster:
+            raise TypeError("the catalog in memory keeps no people, approvals, checkpoints or nodes")
         inserted, updated, intents = (
             [stored(managed) for managed in group] for group in (unit.inserted, unit.updated, unit.intents)
         )

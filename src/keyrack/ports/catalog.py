@@ -10,6 +10,7 @@ from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
 from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.answers import AnswerChanges
+from keyrack.ports.cluster import ClusterChanges
 from keyrack.ports.journal import JournalChanges
 from keyrack.ports.journal import JournalRecord as JournalRecord  # noqa: PLC0414 - it is had from here
 from keyrack.ports.key_affairs import KeyAffairs
@@ -46,6 +47,10 @@ class RightsChanged(Conflict):
 
 class LastAdministrator(Conflict):
     """Nobody who can log in would be an administrator any more."""
+
+
+class RollbackMode(CatalogUnavailable):
+    """The catalog was restored from a copy, and takes no change until what came after the copy is accounted for."""
 
 
 class NotAuthorised(Exception):
@@ -196,6 +201,9 @@ class Unit:
     key_affairs: KeyAffairs | None = None
     journal: JournalChanges | None = None
     answers: AnswerChanges | None = None
+    cluster: ClusterChanges | None = None
+    recovers: bool = False
+    """It is part of what ends rollback mode; any other change raises :class:`RollbackMode` meanwhile."""
 
     @property
     def initiator(self) -> str:
@@ -328,6 +336,14 @@ class Catalog(Protocol):
 
     async def generation(self) -> int:
         """A number that changes when instances, certificates or authorities change, on whatever process."""
+        ...
+
+    async def leads(self, job: str) -> bool:
+        """Whether this process does ``job`` for all that share the catalog; it takes the job where nobody has it."""
+        ...
+
+    async def news(self, seconds: float) -> None:
+        """Return after so many seconds, or at once when something is told to have changed: a hint, no promise."""
         ...
 
     async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:

@@ -342,7 +342,7 @@ async def test_searches_use_the_index(intruder: sqlite3.Connection) -> None:
 class BrokenApplication(Application):
     """Applies units with a mistake of ours in it."""
 
-    def begin(self, generation: int, changes: int) -> None:
+    def begin(self, generation: int, changes: int, rollback_at: int | None) -> None:
         """Fail as no database would."""
         raise AssertionError("a mistake")
 

@@ -12,7 +12,8 @@ AUTHORISE: Final = """
 
 # What every transaction begins with: what has changed, and the end of this process's journal chain.
 OPENING: Final = """
-    SELECT generation.number, generation.changes, head.sequence, head.hash FROM generation
+    SELECT generation.number, generation.changes, generation.rollback_at, head.sequence, head.hash
+    FROM generation
     LEFT JOIN (SELECT sequence, hash FROM journal WHERE chain = ? ORDER BY sequence DESC LIMIT 1) AS head ON 1 = 1"""
 GENERATION: Final = "SELECT number FROM generation"
 

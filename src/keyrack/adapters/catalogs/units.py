@@ -6,7 +6,7 @@ from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
-from keyrack.adapters.catalogs import admissions, answers, journaling, key_affairs, people, queries
+from keyrack.adapters.catalogs import admissions, answers, cluster, journaling, key_affairs, people, queries
 from keyrack.adapters.catalogs.administering import administer, check_administration, check_seen
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
@@ -16,9 +16,9 @@ from keyrack.domain.instances import Principal
 from keyrack.domain.journal_chain import canonical
 from keyrack.domain.lifecycle import DESTROYED_STATES, STATELESS
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceSealed, NotAuthorised, Unit
+from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceSealed, NotAuthorised, RollbackMode, Unit
 
-ROOMS: Final = (people, admissions, key_affairs, journaling, answers)
+ROOMS: Final = (people, admissions, key_affairs, journaling, answers, cluster)
 """The parts of the catalog that look after their own tables: ``concerns``, ``check`` and ``write`` of each."""
 
 
@@ -142,9 +142,11 @@ class Application:
         self._versions = versions
         self._generation = -1
         self._changes = -1
+        self._rollback = False
 
-    def begin(self, generation: int, changes: int) -> None:
-        """A transaction has begun, and sees these counts of changes: of authority, and of objects."""
+    def begin(self, generation: int, changes: int, rollback_at: int | None) -> None:
+        """A transaction has begun, and sees these counts of changes, of authority and of objects, and rollback mode."""
+        self._rollback = rollback_at is not None
         if generation != self._generation:
             self.forget()
             self._generation = generation
@@ -176,6 +178,8 @@ class Application:
 
     def _change(self, unit: Prepared) -> None:
         """Compare, then write what changes objects, instances and certificates."""
+        if self._rollback and not unit.unit.recovers and unit.rooms != [cluster]:
+            raise RollbackMode("the catalog was restored from a copy and is read-only: see 'keyrack backup agree'")
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = self._compare(unit)

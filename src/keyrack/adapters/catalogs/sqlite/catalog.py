@@ -12,6 +12,7 @@ from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.administering import certificate_of, instance_of
 from keyrack.adapters.catalogs.admissions import AdmissionReads, admitted
 from keyrack.adapters.catalogs.answers import AnswerReads
+from keyrack.adapters.catalogs.cluster import ClusterReads
 from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, index_text
 from keyrack.adapters.catalogs.journaling import HEADS, JournalReads
 from keyrack.adapters.catalogs.key_affairs import KeyReads
@@ -50,7 +51,7 @@ _STATE: Final = 3
 """Where the state stands in ``queries.OBJECT_COLUMNS``."""
 
 
-class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerReads):
+class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerReads, ClusterReads):
     """``ports.Catalog`` over SQLite in WAL mode with ``synchronous=FULL``.
 
     It belongs to one event loop at a time. Any number of processes may have the same file open.
@@ -243,6 +244,14 @@ class SqliteCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, AnswerR
         """The counter that the database's own triggers keep."""
         with translated():
             return int(self._read(queries.GENERATION).fetchone()[0])
+
+    async def leads(self, job: str) -> bool:
+        """Of one machine, the first process does every job; who calls this is the one."""
+        return True
+
+    async def news(self, seconds: float) -> None:
+        """SQLite tells nobody what others commit: who waits here looks again."""
+        await asyncio.sleep(seconds)
 
     async def journal(self, after: int = 0, limit: int = 500) -> Sequence[JournalRecord]:
         """Records in the order they were written."""

@@ -29,6 +29,7 @@ from keyrack.ports.catalog import (
     InstanceSealed,
     NotAuthorised,
     OutcomeUnknown,
+    RollbackMode,
 )
 
 log = logging.getLogger(__name__)
@@ -160,16 +161,16 @@ class Writer:
 
     def _apply(self, jobs: Sequence[Job], refused: dict[int, Exception]) -> list[str]:
         opening = self._execute(queries.OPENING, (self._chain,)).fetchone()
-        generation, changes, self._sequence, self._head = opening
+        generation, changes, rollback_at, self._sequence, self._head = opening
         apply = self._application.apply
-        self._application.begin(generation, changes)
+        self._application.begin(generation, changes, rollback_at)
         texts: list[str] = []
         for position, (unit, _, _) in enumerate(jobs):
             if position in refused:
                 continue
             try:
                 apply(unit)
-            except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere) as error:
+            except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere, RollbackMode) as error:
                 # Without this frame, which holds the error itself: what hangs on such a ring, as the key of a request
                 # that is refused here, would stay in memory until somebody collects garbage.
                 refused[position] = error.with_traceback(None)

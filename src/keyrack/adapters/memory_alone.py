@@ -1,0 +1,15 @@
+"""What a catalog in memory has of a cluster: itself."""
+
+import asyncio
+
+
+class Alone:
+    """One process, which does every job and hears of nothing that it has not done itself."""
+
+    async def leads(self, job: str) -> bool:
+        """There is nobody else."""
+        return True
+
+    async def news(self, seconds: float) -> None:
+        """There is nobody who could tell any."""
+        await asyncio.sleep(seconds)
