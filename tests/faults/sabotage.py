@@ -13,6 +13,7 @@ from typing import Any
 from keyrack.adapters.catalogs.sqlite import opening
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.catalogs.units import Prepared
+from keyrack.adapters.catalogs.whole import DatabaseCatalog
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.operations._registry import OPERATIONS, Row
@@ -27,12 +28,12 @@ def answer_before_commit() -> None:
     under_way: set[asyncio.Future[None]] = set()
     load = SqliteCatalog.load
 
-    async def commit(self: SqliteCatalog, unit: Unit) -> None:
+    async def commit(self: DatabaseCatalog, unit: Unit) -> None:
         done = self._writer.submit(Prepared(unit))
         under_way.add(done)
         done.add_done_callback(under_way.discard)
 
-    async def load_later(self: SqliteCatalog, instance: str, unique_identifier: str) -> ManagedObject | None:
+    async def load_later(self: DatabaseCatalog, instance: str, unique_identifier: str) -> ManagedObject | None:
         await asyncio.gather(*under_way, return_exceptions=True)
         return await load(self, instance, unique_identifier)
 

@@ -350,7 +350,7 @@ class BrokenApplication(Application):
 async def test_a_mistake_of_ours_leaves_nobody_waiting(house: SqliteCatalog) -> None:
     """Whatever goes wrong inside a transaction, it is rolled back and who waits is told; the next one works."""
     application = house._writer._application
-    house._writer._application = BrokenApplication(house._reading.cursor(), Versions())
+    house._writer._application = BrokenApplication(house._read, Versions())
     with pytest.raises(CatalogUnavailable):
         await asyncio.wait_for(house.commit(GET), 2)
     house._writer._application = application

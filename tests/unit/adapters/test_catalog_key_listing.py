@@ -209,10 +209,10 @@ async def test_fetches_go_with_their_object(filled: SqliteCatalog) -> None:
 
 async def test_a_get_does_not_touch_the_table_of_fetches(filled: SqliteCatalog) -> None:
     """It is brought up to date before a read, never in the transaction of a Get."""
-    filled_before = filled._read("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
+    filled_before = filled._reading.execute("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
     await filled.commit(Unit(entries=[entry(target=numbered(1), at=99_000_000)]))
 
-    assert filled_before == filled._read("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
+    assert filled_before == filled._reading.execute("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
     assert 99_000_000 == (await filled.fetches(ONE))[numbered(1)].at
 
 

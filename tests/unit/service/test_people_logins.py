@@ -90,7 +90,9 @@ async def test_what_nobody_is_called_is_not_kept(house: House) -> None:
         await house.log_in("my secret passphrase", "x")
 
     assert not any("passphrase" in text for text in await house.journal())
-    assert not any("passphrase" in row[0] for row in house.catalog._read("SELECT name FROM attempt").fetchall())
+    assert not any(
+        "passphrase" in row[0] for row in house.catalog._reading.execute("SELECT name FROM attempt").fetchall()
+    )
 
 
 async def test_unknown_names_take_as_long_as_known_ones(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ async def test_success_forgives(house: House) -> None:
             await house.log_in("anna", "not this one, surely")
     await house.log_in("anna")
 
-    held = house.catalog._read("SELECT name, failures FROM attempt WHERE name NOT LIKE 'place:%'").fetchall()
+    held = house.catalog._reading.execute("SELECT name, failures FROM attempt WHERE name NOT LIKE 'place:%'").fetchall()
     assert held == [("address:192.0.2.7", 4)]
 
 

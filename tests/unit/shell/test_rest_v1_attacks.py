@@ -262,7 +262,7 @@ async def test_no_header_says_where_a_request_comes_from(face: Face) -> None:
     body = {"name": "anna", "password": "not this one, surely"}
     assert (await face.ask("POST", "/api/v1/sessions", None, body, headers=spoofed)).status == 401
 
-    assert face.catalog._read("SELECT name FROM attempt WHERE name LIKE 'address:%'").fetchall() == [
+    assert face.catalog._reading.execute("SELECT name FROM attempt WHERE name LIKE 'address:%'").fetchall() == [
         ("address:192.0.2.7",)
     ]
     (told,) = await written(face)

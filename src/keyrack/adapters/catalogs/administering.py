@@ -1,12 +1,12 @@
 """Instances and certificates in the database: rows and values, and what a unit of an administrator does with them."""
 
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.reading import Execute, first
 from keyrack.adapters.catalogs.remembering import check_wrapping_keys, put_wrapping_keys
 from keyrack.domain.instances import (
     ClientCertificate,
@@ -20,78 +20,76 @@ from keyrack.domain.instances import (
 )
 from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceChanged, StillHangs, StillUsed, TooMany, Unit
 
-Execute = Callable[..., sqlite3.Cursor]
 
-
-def check_administration(execute: Execute, unit: Unit) -> None:
+async def check_administration(execute: Execute, unit: Unit) -> None:
     """Raise :class:`Conflict`, or a kind of it, where the database as it is now does not allow the unit.
 
     Raises :class:`AlreadyThere` for a second wrapping key of an instance, and for a name that another instance has.
     """
-    _check_names(execute, unit)
-    _check_bare(execute, unit)
-    _check_counts(execute, unit)
+    await _check_names(execute, unit)
+    await _check_bare(execute, unit)
+    await _check_counts(execute, unit)
     for identifier in (*unit.unused, *unit.removed_instances):
-        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
+        if first(await execute(queries.HAS_INSTANCE, (identifier,))) is None:
             raise Conflict("an instance is not there any more")
-        if execute(queries.USED, (identifier, identifier)).fetchone() is not None:
+        if first(await execute(queries.USED, (identifier, identifier))) is not None:
             raise StillUsed("an instance still has objects that are not destroyed")
-    check_wrapping_keys(execute, unit)
+    await check_wrapping_keys(execute, unit)
 
 
-def _check_names(execute: Execute, unit: Unit) -> None:
+async def _check_names(execute: Execute, unit: Unit) -> None:
     for name in unit.new_instance_names:
         bearers = {each.identifier for each in unit.instances if each.name == name}
-        if any(identifier not in bearers for (identifier,) in execute(queries.OTHER_OF_NAME, (name,))):
+        if any(identifier not in bearers for (identifier,) in await execute(queries.OTHER_OF_NAME, (name,))):
             raise AlreadyThere("another instance has this name")
 
 
-def _check_bare(execute: Execute, unit: Unit) -> None:
+async def _check_bare(execute: Execute, unit: Unit) -> None:
     for identifier in unit.bare:
-        if execute(queries.HAS_INSTANCE, (identifier,)).fetchone() is None:
+        if first(await execute(queries.HAS_INSTANCE, (identifier,))) is None:
             raise Conflict("an instance is not there any more")
-        if execute(queries.HANGS, (identifier,) * queries.HANGS.count("?")).fetchone() is not None:
+        if first(await execute(queries.HANGS, (identifier,) * queries.HANGS.count("?"))) is not None:
             raise StillHangs("something hangs on the instance")
 
 
-def _check_counts(execute: Execute, unit: Unit) -> None:
+async def _check_counts(execute: Execute, unit: Unit) -> None:
     if unit.most_instances is not None:
         for instance in unit.instances:
-            (others,) = execute(queries.OTHER_INSTANCES, (instance.key_manager, instance.identifier)).fetchone()
+            (others,) = first(await execute(queries.OTHER_INSTANCES, (instance.key_manager, instance.identifier)))
             if others >= unit.most_instances:
                 raise TooMany(f"a key manager has {others} instances already")
     if unit.most_certificates is not None:
         for identifier, added in Counter(each.instance for each in unit.certificates).items():
-            (held,) = execute(queries.COUNT_CERTIFICATES, (identifier,)).fetchone()
+            (held,) = first(await execute(queries.COUNT_CERTIFICATES, (identifier,)))
             if held + added > unit.most_certificates:
                 raise TooMany(f"an instance has {held} certificates already")
 
 
-def check_seen(execute: Execute, instances: Sequence[Instance]) -> None:
+async def check_seen(execute: Execute, instances: Sequence[Instance]) -> None:
     """Raise :class:`InstanceChanged` where one of them is gone, or has become another."""
     for seen in instances:
-        row = execute(queries.ONE_INSTANCE, (seen.identifier,)).fetchone()
+        row = first(await execute(queries.ONE_INSTANCE, (seen.identifier,)))
         if row is None or not instance_of(row).is_as(seen):
             raise InstanceChanged("an instance was changed meanwhile")
 
 
-def administer(execute: Execute, unit: Unit) -> None:
+async def administer(execute: Execute, unit: Unit) -> None:
     """Write what the unit changes of instances and certificates."""
     for instance in unit.instances:
-        execute(queries.PUT_INSTANCE, instance_columns(instance))
-    put_wrapping_keys(execute, unit)
+        await execute(queries.PUT_INSTANCE, instance_columns(instance))
+    await put_wrapping_keys(execute, unit)
     for fingerprint in unit.removed_certificates:
-        execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
+        await execute(queries.REMOVE_CERTIFICATE, (fingerprint,))
     for certificate in unit.certificates:
-        execute(queries.ADD_CERTIFICATE, certificate_columns(certificate))
-        execute(queries.ADMIT, (certificate.instance, certificate.fingerprint, certificate.added_by))
+        await execute(queries.ADD_CERTIFICATE, certificate_columns(certificate))
+        await execute(queries.ADMIT, (certificate.instance, certificate.fingerprint, certificate.added_by))
     for touch in unit.touched:
-        execute(queries.TOUCH, (touch.at, touch.by, touch.instance))
+        await execute(queries.TOUCH, (touch.at, touch.by, touch.instance))
     for identifier in unit.removed_instances:
         if identifier not in unit.bare:
-            execute(queries.REMOVE_LEFTOVERS, (identifier,))
+            await execute(queries.REMOVE_LEFTOVERS, (identifier,))
         for statement in queries.REMOVE_INSTANCE:
-            execute(statement, (identifier,))
+            await execute(statement, (identifier,))
 
 
 def instance_columns(instance: Instance) -> tuple[Any, ...]:

@@ -21,7 +21,9 @@ _AUTHORITY = (
 )
 AUTHORITIES: Final = f"SELECT {_AUTHORITY} FROM authority ORDER BY number"
 AUTHORITIES_OF: Final = f"SELECT {_AUTHORITY} FROM authority WHERE instance = ? ORDER BY number"
-ADD_AUTHORITY: Final = f"INSERT INTO authority ({_AUTHORITY}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_AUTHORITY: Final = (
+    f"INSERT INTO authority ({_AUTHORITY.removeprefix('number, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 REMOVE_AUTHORITY: Final = "DELETE FROM authority WHERE instance = ? AND fingerprint = ?"
 
 BARRED: Final = "SELECT instance, fingerprint FROM barred ORDER BY instance, fingerprint"
@@ -32,10 +34,12 @@ UNBAR: Final = "DELETE FROM barred WHERE instance = ? AND fingerprint = ?"
 _SEEN = "fingerprint, der, subject, address, reason, first_at, last_at, count, instance, authority"
 # Where it was pinned meanwhile, it is no news any more.
 NOTE_SEEN: Final = f"""
-    INSERT INTO seen_certificate ({_SEEN}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    INSERT INTO seen_certificate ({_SEEN}) SELECT CAST(? AS TEXT), CAST(? AS BLOB), CAST(? AS TEXT), CAST(? AS TEXT),
+        CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS TEXT)
         WHERE NOT EXISTS (SELECT 1 FROM certificate WHERE fingerprint = ?)
     ON CONFLICT (fingerprint) DO UPDATE SET der = excluded.der, subject = excluded.subject, address = excluded.address,
-        reason = excluded.reason, last_at = max(last_at, excluded.last_at), count = count + excluded.count,
+        reason = excluded.reason, last_at = max(seen_certificate.last_at, excluded.last_at),
+        count = seen_certificate.count + excluded.count,
         instance = excluded.instance, authority = excluded.authority"""
 # One address that shows certificate after certificate pushes out its own, and not the one that somebody waits for.
 CUT_SEEN: Final = f"""
@@ -69,4 +73,3 @@ LAST_USES: Final = """
     SELECT substr(json_extract(text, '$.initiator'), 15), max(json_extract(text, '$.at')) FROM journal
     WHERE number > ? AND json_extract(text, '$.instance') = ? AND json_extract(text, '$.outcome') = 'success'
         AND substr(json_extract(text, '$.initiator'), 1, 14) = 'CertificateID-' GROUP BY 1"""
-LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM journal"

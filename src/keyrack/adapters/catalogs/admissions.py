@@ -1,23 +1,21 @@
 """Trusted authorities and certificates that knocked, in the database: rows and values, a unit's changes, and reads."""
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keyrack.adapters.catalogs import admission_queries as queries
-from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.queries import SETTLED
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.domain.instances import Principal, SeenCertificate, TrustedAuthority
 from keyrack.ports.admissions import ExpiryAlarm
 from keyrack.ports.catalog import AlreadyThere, Unit
 
-Execute = Callable[..., sqlite3.Cursor]
 
-
-def admitted(execute: Execute, principal: Principal) -> tuple[str, int | None] | None:
+async def admitted(execute: Execute, principal: Principal) -> tuple[str, int | None] | None:
     """Instance, and since when it is sealed, of a principal that an authority lets in; ``None``: it does not."""
     leaf = principal.fingerprint
     parameters = (principal.trust, principal.instance, principal.authority, leaf, leaf)
-    found: tuple[str, int | None] | None = execute(queries.ADMITTED, parameters).fetchone()
+    found: tuple[str, int | None] | None = first(await execute(queries.ADMITTED, parameters))
     return found
 
 
@@ -26,7 +24,7 @@ def concerns(unit: Unit) -> bool:
     return unit.admissions is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit.
 
     Raises ``AlreadyThere`` for an authority that its instance trusts already, a name that is taken, and an alarm that
@@ -37,50 +35,50 @@ def check(execute: Execute, unit: Unit) -> None:
         return
     gone = set(changes.removed_authorities)
     for authority in changes.authorities:
-        for held in authorities_of(execute, authority.instance):
+        for held in await authorities_of(execute, authority.instance):
             taken = held.fingerprint == authority.fingerprint or held.name == authority.name
             if taken and (held.instance, held.fingerprint) not in gone:
                 raise AlreadyThere("the instance trusts this authority already, or another one has its name")
-    raised = {(each.fingerprint, each.days) for each in alarms_of(execute)} if changes.alarms else set()
+    raised = {(each.fingerprint, each.days) for each in await alarms_of(execute)} if changes.alarms else set()
     if any((each.fingerprint, each.days) in raised for each in changes.alarms):
         raise AlreadyThere("this alarm was raised before")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     changes = unit.admissions
     if changes is None:
         return
     for removed in changes.removed_authorities:
-        execute(queries.REMOVE_AUTHORITY, removed)
+        await execute(queries.REMOVE_AUTHORITY, removed)
     for authority in changes.authorities:
-        execute(queries.ADD_AUTHORITY, _authority_columns(authority))
+        await execute(queries.ADD_AUTHORITY, _authority_columns(authority))
     for barred in changes.barred:
-        execute(queries.BAR, barred)
+        await execute(queries.BAR, barred)
     for unbarred in changes.unbarred:
-        execute(queries.UNBAR, unbarred)
+        await execute(queries.UNBAR, unbarred)
     for seen in changes.seen:
-        execute(queries.NOTE_SEEN, (*_seen_columns(seen), seen.fingerprint))
-    if changes.seen and execute(queries.COUNT_SEEN).fetchone()[0] > queries.SEEN_AT_MOST:
-        execute(queries.CUT_SEEN)
+        await execute(queries.NOTE_SEEN, (*_seen_columns(seen), seen.fingerprint))
+    if changes.seen and first(await execute(queries.COUNT_SEEN))[0] > queries.SEEN_AT_MOST:
+        await execute(queries.CUT_SEEN)
     for fingerprint in changes.forgotten:
-        execute(queries.FORGET_SEEN, (fingerprint,))
+        await execute(queries.FORGET_SEEN, (fingerprint,))
     for alarm in changes.alarms:
-        execute(queries.ALARM, (alarm.fingerprint, alarm.days, alarm.at))
+        await execute(queries.ALARM, (alarm.fingerprint, alarm.days, alarm.at))
 
 
-def authorities_of(execute: Execute, instance: str | None) -> list[TrustedAuthority]:
+async def authorities_of(execute: Execute, instance: str | None) -> list[TrustedAuthority]:
     """The authorities of one instance, or of all, oldest first."""
     if instance is None:
-        rows = execute(queries.AUTHORITIES).fetchall()
+        rows = await execute(queries.AUTHORITIES)
     else:
-        rows = execute(queries.AUTHORITIES_OF, (instance,)).fetchall()
+        rows = await execute(queries.AUTHORITIES_OF, (instance,))
     return [_authority_of(row) for row in rows]
 
 
-def alarms_of(execute: Execute) -> list[ExpiryAlarm]:
+async def alarms_of(execute: Execute) -> list[ExpiryAlarm]:
     """The alarms that were raised, oldest first."""
-    return [ExpiryAlarm(fingerprint=each[0], days=each[1], at=each[2]) for each in execute(queries.ALARMS).fetchall()]
+    return [ExpiryAlarm(fingerprint=each[0], days=each[1], at=each[2]) for each in await execute(queries.ALARMS)]
 
 
 class AdmissionReads(Reads):
@@ -88,39 +86,34 @@ class AdmissionReads(Reads):
 
     async def authorities(self, instance: str | None = None) -> Sequence[TrustedAuthority]:
         """Oldest first."""
-        with translated():
-            return authorities_of(self._read, instance)
+        return await authorities_of(self._read, instance)
 
     async def barred(self, instance: str | None = None) -> Sequence[tuple[str, str]]:
         """Instance and fingerprint of each."""
-        with translated():
-            if instance is None:
-                rows = self._read(queries.BARRED).fetchall()
-            else:
-                rows = self._read(queries.BARRED_OF, (instance,)).fetchall()
+        if instance is None:
+            rows = await self._read(queries.BARRED)
+        else:
+            rows = await self._read(queries.BARRED_OF, (instance,))
         return [(row[0], row[1]) for row in rows]
 
     async def seen_certificates(self) -> Sequence[SeenCertificate]:
         """The last one first."""
-        with translated():
-            return [_seen_of(row) for row in self._read(queries.SEEN_CERTIFICATES).fetchall()]
+        return [_seen_of(row) for row in await self._read(queries.SEEN_CERTIFICATES)]
 
     async def admitted_certificates(self, instance: str | None = None) -> Sequence[SeenCertificate]:
         """The last one first."""
-        with translated():
-            found = [_seen_of(row) for row in self._read(queries.ADMITTED_CERTIFICATES).fetchall()]
+        found = [_seen_of(row) for row in await self._read(queries.ADMITTED_CERTIFICATES)]
         return [each for each in found if instance in {None, each.instance}]
 
     async def last_uses(self, instance: str, after: int = 0) -> tuple[Mapping[str, int], int]:
         """Reads the journal, about a microsecond a record: for an administrator's command, not for the server."""
-        with translated():
-            (last,) = self._read(queries.LAST_NUMBER).fetchone()
-            return dict(self._read(queries.LAST_USES, (after, instance)).fetchall()), last
+        (last,) = first(await self._read(SETTLED))
+        uses = await self._read(queries.LAST_USES, (after, instance))
+        return {row[0]: row[1] for row in uses}, last
 
     async def expiry_alarms(self) -> Sequence[ExpiryAlarm]:
         """Oldest first."""
-        with translated():
-            return alarms_of(self._read)
+        return await alarms_of(self._read)
 
 
 def _authority_columns(authority: TrustedAuthority) -> tuple[Any, ...]:

@@ -1,14 +1,11 @@
 """Remembered answers in the database: rows and values, what a unit does with them, and reads."""
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.ports.answers import AnswerChanges, KeptAnswer
 from keyrack.ports.catalog import AlreadyThere, TooMany, Unit
-
-Execute = Callable[..., sqlite3.Cursor]
 
 _THERE: Final = "SELECT 1 FROM answers WHERE caller = ? AND key = ?"
 _COUNT: Final = "SELECT count(*) FROM answers WHERE caller = ?"
@@ -27,30 +24,30 @@ def concerns(unit: Unit) -> bool:
     return unit.answers is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``AlreadyThere`` or ``TooMany`` where the database as it is now does not allow the unit."""
     changes = unit.answers or AnswerChanges()
     if changes.forgotten_before is not None:
         # First, so that what is over is in nobody's way; the transaction takes it back where the unit is refused.
-        execute(_FORGET, (changes.forgotten_before,))
+        await execute(_FORGET, (changes.forgotten_before,))
     for each in changes.begun:
-        if execute(_THERE, (each.caller, each.key)).fetchone():
+        if first(await execute(_THERE, (each.caller, each.key))):
             raise AlreadyThere("a request under this key is remembered")
-        if changes.most is not None and execute(_COUNT, (each.caller,)).fetchone()[0] >= changes.most:
+        if changes.most is not None and first(await execute(_COUNT, (each.caller,)))[0] >= changes.most:
             raise TooMany(f"the caller has {changes.most} remembered requests")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     changes = unit.answers or AnswerChanges()
     for each in changes.begun:
-        execute(_BEGIN, (each.caller, each.key, each.fingerprint, each.begun_at))
+        await execute(_BEGIN, (each.caller, each.key, each.fingerprint, each.begun_at))
     for each in changes.settled:
-        execute(_SETTLE, (each.status, each.headers, each.body, each.caller, each.key, each.fingerprint))
+        await execute(_SETTLE, (each.status, each.headers, each.body, each.caller, each.key, each.fingerprint))
     for each in changes.released:
-        execute(_RELEASE, (each.caller, each.key, each.fingerprint))
+        await execute(_RELEASE, (each.caller, each.key, each.fingerprint))
     if changes.pulse is not None:
-        execute(_PULSE, changes.pulse)
+        await execute(_PULSE, changes.pulse)
 
 
 class AnswerReads(Reads):
@@ -58,8 +55,7 @@ class AnswerReads(Reads):
 
     async def kept_answer(self, caller: str, key: str) -> KeptAnswer | None:
         """By its key."""
-        with translated():
-            row = self._read(_ONE, (caller, key)).fetchone()
+        row = first(await self._read(_ONE, (caller, key)))
         return _kept(row) if row else None
 
 

@@ -1,14 +1,11 @@
 """Deployment, nodes and reports in the database: rows and values, what a unit does with them, and reads."""
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.ports.catalog import AlreadyThere, Conflict, Unit
 from keyrack.ports.cluster import ClusterChanges, KeyManagerChange, Node, Report, Rollback
-
-Execute = Callable[..., sqlite3.Cursor]
 
 _DEPLOYMENT: Final = "SELECT identifier FROM deployment"
 _BELONG: Final = "INSERT INTO deployment (only_row, identifier) VALUES (1, ?) ON CONFLICT (only_row) DO NOTHING"
@@ -40,42 +37,42 @@ def concerns(unit: Unit) -> bool:
     return unit.cluster is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``AlreadyThere`` or ``Conflict`` where the database as it is now does not allow the unit."""
     changes = unit.cluster or ClusterChanges()
     if changes.deployment is not None:
-        held = execute(_DEPLOYMENT).fetchone()
+        held = first(await execute(_DEPLOYMENT))
         if held is not None and held[0] != changes.deployment:
             raise AlreadyThere(f"the catalog belongs to deployment {held[0]!r}")
     node = changes.pulse
-    if node is not None and execute(_OTHER, (node.name, node.token, changes.alone_since)).fetchone():
+    if node is not None and first(await execute(_OTHER, (node.name, node.token, changes.alone_since))):
         raise AlreadyThere(f"another node {node.name!r} serves from the catalog")
     for change in changes.key_manager_changes:
-        (last,) = execute(_LAST_CHANGE, (change.key_manager,)).fetchone()
+        (last,) = first(await execute(_LAST_CHANGE, (change.key_manager,)))
         if last is not None and change.revision <= last:
             raise AlreadyThere(f"key manager {change.key_manager!r} is at change {last} already")
         if last is not None and change.revision != last + 1:
             raise Conflict(f"key manager {change.key_manager!r} is at change {last} only")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     changes = unit.cluster or ClusterChanges()
     if changes.deployment is not None:
-        execute(_BELONG, (changes.deployment,))
+        await execute(_BELONG, (changes.deployment,))
     if changes.rollback is not None:
-        execute(_SET_ROLLBACK, (changes.rollback.at, changes.rollback.why))
+        await execute(_SET_ROLLBACK, (changes.rollback.at, changes.rollback.why))
     if changes.rollback_over:
-        execute(_SET_ROLLBACK, (None, ""))
+        await execute(_SET_ROLLBACK, (None, ""))
     if (node := changes.pulse) is not None:
         columns = (node.name, node.token, node.version, node.schema, node.address, node.started_at, node.seen_at)
-        execute(_PULSE, columns)
+        await execute(_PULSE, columns)
     if changes.left is not None:
-        execute(_LEAVE, (changes.left,))
+        await execute(_LEAVE, (changes.left,))
     if (report := changes.report) is not None:
-        execute(_PUT_REPORT, (report.kind, report.at, int(report.good), report.told, report.keys))
+        await execute(_PUT_REPORT, (report.kind, report.at, int(report.good), report.told, report.keys))
     for change in changes.key_manager_changes:
-        execute(_ADD_CHANGE, (change.key_manager, change.revision, change.at, change.text))
+        await execute(_ADD_CHANGE, (change.key_manager, change.revision, change.at, change.text))
 
 
 class ClusterReads(Reads):
@@ -83,31 +80,26 @@ class ClusterReads(Reads):
 
     async def deployment(self) -> str | None:
         """As it was first written down."""
-        with translated():
-            row = self._read(_DEPLOYMENT).fetchone()
+        row = first(await self._read(_DEPLOYMENT))
         return row[0] if row else None
 
     async def rollback(self) -> Rollback | None:
         """From the row that every transaction reads first."""
-        with translated():
-            row = self._read(_ROLLBACK).fetchone()
+        row = first(await self._read(_ROLLBACK))
         return Rollback(at=row[0], why=row[1]) if row else None
 
     async def nodes(self) -> Sequence[Node]:
         """By name."""
-        with translated():
-            return [_node_of(row) for row in self._read(_NODES).fetchall()]
+        return [_node_of(row) for row in await self._read(_NODES)]
 
     async def reports(self) -> Mapping[str, Report]:
         """By kind."""
-        with translated():
-            found = [_report_of(row) for row in self._read(_REPORTS).fetchall()]
+        found = [_report_of(row) for row in await self._read(_REPORTS)]
         return {each.kind: each for each in found}
 
     async def key_manager_changes(self, key_manager: str, after: int, limit: int = 100) -> Sequence[KeyManagerChange]:
         """In order."""
-        with translated():
-            rows = self._read(_CHANGES, (key_manager, after, limit)).fetchall()
+        rows = await self._read(_CHANGES, (key_manager, after, limit))
         return [
             KeyManagerChange(key_manager=name, revision=revision, at=at, text=text) for name, revision, at, text in rows
         ]

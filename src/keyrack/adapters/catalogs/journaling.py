@@ -1,24 +1,18 @@
 """Checkpoints, cuts and sinks of the journal in the database: rows and values, a unit's changes, and reads.
 
-What reads much runs on a connection of its own in a thread: a serving process must not stand still because somebody
+What reads much runs on a connection of its own: a serving process must not stand still because somebody
 looks through its journal.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from keyrack.adapters.catalogs.journal_search import search
-from keyrack.adapters.catalogs.reading import Reads, translated
-from keyrack.adapters.catalogs.sqlite.opening import READ_WAIT, connect
+from keyrack.adapters.catalogs.queries import SETTLED
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.ports.catalog import Conflict, Unit
 from keyrack.ports.journal import Found, Head, JournalCut, JournalQuery, SignedCheckpoint, SinkState, Survey
-
-Execute = Callable[..., sqlite3.Cursor]
-Answer = TypeVar("Answer")
 
 LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM journal_checkpoint"
 ADD_CHECKPOINT: Final = (
@@ -44,13 +38,12 @@ CUT_HEAD: Final = "SELECT through, hash FROM journal_cut WHERE chain = ? ORDER B
 
 PUT_SINK: Final = """
     INSERT INTO sink (name, number, checkpoint, at, trouble, since) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET number = max(number, excluded.number),
-        checkpoint = max(checkpoint, excluded.checkpoint), at = excluded.at, trouble = excluded.trouble,
+    ON CONFLICT (name) DO UPDATE SET number = max(sink.number, excluded.number),
+        checkpoint = max(sink.checkpoint, excluded.checkpoint), at = excluded.at, trouble = excluded.trouble,
         since = excluded.since"""
 SINKS: Final = "SELECT name, number, checkpoint, at, trouble, since FROM sink ORDER BY name"
-END: Final = "SELECT coalesce(max(number), 0) FROM journal"
 
-HASHES: Final = "SELECT hash FROM journal WHERE number > ? AND number <= ? ORDER BY number"
+HASHES: Final = "SELECT number, hash FROM journal WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
 # The index is jumped along from chain to chain, however long each of them is.
 HEADS: Final = """
     WITH RECURSIVE written (chain) AS (
@@ -67,7 +60,11 @@ HEADS: Final = """
     FROM named ORDER BY chain"""
 OBJECTS: Final = "SELECT count(*) FROM object"
 DESTROYED: Final = "SELECT identifier FROM object WHERE state IN (5, 6) ORDER BY identifier"
-DOOMED: Final = "SELECT chain, sequence, hash FROM journal WHERE number <= ? ORDER BY chain, sequence"
+DOOMED: Final = """
+    SELECT chain, sequence, hash FROM journal WHERE number <= ? AND (chain, sequence) > (?, ?)
+    ORDER BY chain, sequence LIMIT ?"""
+_AT_ONCE: Final = 10_000
+"""Rows of a long walk that are in memory at a time."""
 
 
 def concerns(unit: Unit) -> bool:
@@ -75,72 +72,65 @@ def concerns(unit: Unit) -> bool:
     return unit.journal is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit."""
     changes = unit.journal
     if changes is None:
         return
     if changes.checkpoints:
-        (last,) = execute(LAST_NUMBER).fetchone()
+        (last,) = first(await execute(LAST_NUMBER))
         for number, signed in enumerate(changes.checkpoints, last + 1):
             if signed.number != number:
                 raise Conflict("another checkpoint was made meanwhile")
     for cut in changes.cuts:
-        found = execute(RECORD_HASH, (cut.chain, cut.through)).fetchone()
-        (there,) = execute(COUNT_THROUGH, (cut.chain, cut.through)).fetchone()
+        found = first(await execute(RECORD_HASH, (cut.chain, cut.through)))
+        (there,) = first(await execute(COUNT_THROUGH, (cut.chain, cut.through)))
         if found is None or found[0] != cut.hash or there != cut.records:
             raise Conflict("the journal is not as the cut says: something else has cut it meanwhile")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     changes = unit.journal
     if changes is None:
         return
     for signed in changes.checkpoints:
         through = signed.statement.through
-        execute(ADD_CHECKPOINT, (signed.number, signed.at, through, signed.text, signed.key, signed.signature))
+        await execute(ADD_CHECKPOINT, (signed.number, signed.at, through, signed.text, signed.key, signed.signature))
     for cut in changes.cuts:
-        execute(
+        await execute(
             ADD_CUT,
             (cut.checkpoint, cut.chain, cut.through, cut.hash, cut.records, cut.digest, cut.at, cut.by),
         )
-        execute(CUT, (cut.chain, cut.through))
+        await execute(CUT, (cut.chain, cut.through))
     for name, state in changes.sinks.items():
-        execute(PUT_SINK, (name, state.number, state.checkpoint, state.at, state.trouble, state.since))
+        await execute(PUT_SINK, (name, state.number, state.checkpoint, state.at, state.trouble, state.since))
 
 
 class JournalReads(Reads):
     """``ports.journal.JournalBook`` over SQLite."""
 
-    _path: Path
-
     async def checkpoints(self, after: int = 0, limit: int = 500) -> Sequence[SignedCheckpoint]:
         """In the order of their numbers."""
-        with translated():
-            return [_checkpoint_of(row) for row in self._read(CHECKPOINTS, (after, limit)).fetchall()]
+        return [_checkpoint_of(row) for row in await self._read(CHECKPOINTS, (after, limit))]
 
     async def last_checkpoint(self) -> SignedCheckpoint | None:
         """By its number."""
-        with translated():
-            row = self._read(LAST_CHECKPOINT).fetchone()
+        row = first(await self._read(LAST_CHECKPOINT))
         return _checkpoint_of(row) if row else None
 
     async def checkpoint_before(self, at: int, through: int) -> SignedCheckpoint | None:
         """From the last one backwards."""
-        with translated():
-            row = self._read(CHECKPOINT_BEFORE, (at, through)).fetchone()
+        row = first(await self._read(CHECKPOINT_BEFORE, (at, through)))
         return _checkpoint_of(row) if row else None
 
     async def cuts(self) -> Sequence[JournalCut]:
         """In the order of the checkpoints up to which they go."""
-        with translated():
-            return [_cut_of(row) for row in self._read(CUTS).fetchall()]
+        return [_cut_of(row) for row in await self._read(CUTS)]
 
     async def sinks(self) -> Mapping[str, SinkState]:
         """Every sink that was ever written down, also one that is not configured any more."""
-        with translated():
-            rows = self._read(SINKS).fetchall()
+        rows = await self._read(SINKS)
         return {
             name: SinkState(number=number, checkpoint=checkpoint, at=at, trouble=trouble, since=since)
             for name, number, checkpoint, at, trouble, since in rows
@@ -148,8 +138,7 @@ class JournalReads(Reads):
 
     async def journal_end(self) -> int:
         """From the end of the table."""
-        with translated():
-            return int(self._read(END).fetchone()[0])
+        return int(first(await self._read(SETTLED))[0])
 
     async def survey(self, after: int) -> Survey:
         """In one snapshot: half a second for each million of records."""
@@ -162,20 +151,6 @@ class JournalReads(Reads):
     async def find(self, query: JournalQuery, *, before: int | None = None, limit: int = 100) -> Found:
         """From the newest backwards until the page is full."""
         return await self._apart(lambda execute: search(execute, query, before, limit))
-
-    async def _apart(self, read: Callable[[Execute], Answer]) -> Answer:
-        """Read in a thread, in one snapshot, on a connection that nobody else uses."""
-
-        def visit() -> Answer:
-            with translated():
-                connection = connect(self._path, wait=READ_WAIT)
-                try:
-                    connection.execute("BEGIN")
-                    return read(connection.execute)
-                finally:
-                    connection.close()
-
-        return await asyncio.to_thread(visit)
 
 
 def _checkpoint_of(row: Sequence[Any]) -> SignedCheckpoint:
@@ -197,27 +172,32 @@ def _cut_of(row: Sequence[Any]) -> JournalCut:
     )
 
 
-def _survey(execute: Execute, after: int) -> Survey:
-    (through,) = execute(END).fetchone()
+async def _survey(execute: Execute, after: int) -> Survey:
+    (through,) = first(await execute(SETTLED))
     records, hashes = 0, sha256()
-    for (each,) in execute(HASHES, (after, through)):
-        records += 1
-        hashes.update(each)
-    heads = [Head(*row) for row in execute(HEADS)]
-    (keys,) = execute(OBJECTS).fetchone()
+    while rows := await execute(HASHES, (after, through, _AT_ONCE)):
+        for number, digest in rows:
+            records += 1
+            hashes.update(digest)
+            after = number
+    heads = [Head(*row) for row in await execute(HEADS)]
+    (keys,) = first(await execute(OBJECTS))
     destroyed, gone = 0, sha256()
-    for (identifier,) in execute(DESTROYED):
+    for (identifier,) in await execute(DESTROYED):
         destroyed += 1
         gone.update(f"{identifier}\n".encode())
     return Survey(through, records, hashes.digest(), heads, keys, destroyed, gone.digest())
 
 
-def _doomed(execute: Execute, checkpoint: int, through: int) -> Sequence[JournalCut]:
+async def _doomed(execute: Execute, checkpoint: int, through: int) -> Sequence[JournalCut]:
     gathered: dict[str, tuple[int, bytes, int, Any]] = {}
-    for chain, sequence, digest in execute(DOOMED, (through,)):
-        _, _, records, hashes = gathered.get(chain) or (0, b"", 0, sha256())
-        hashes.update(digest)
-        gathered[chain] = sequence, digest, records + 1, hashes
+    behind: tuple[str, int] = ("", 0)
+    while rows := await execute(DOOMED, (through, *behind, _AT_ONCE)):
+        for chain, sequence, digest in rows:
+            _, _, records, hashes = gathered.get(chain) or (0, b"", 0, sha256())
+            hashes.update(digest)
+            gathered[chain] = sequence, digest, records + 1, hashes
+            behind = chain, sequence
     return [
         JournalCut(
             checkpoint=checkpoint,

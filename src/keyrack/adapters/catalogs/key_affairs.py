@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.key_listing import ListingReads, fetch_of
-from keyrack.adapters.catalogs.reading import translated
+from keyrack.adapters.catalogs.queries import SETTLED
+from keyrack.adapters.catalogs.reading import Execute, first
 from keyrack.domain.approvals import Approval
 from keyrack.ports.catalog import Conflict, Unit
 from keyrack.ports.key_affairs import Fetch, FetchesRead, KeyAffairs
-
-Execute = Callable[..., sqlite3.Cursor]
 
 STRETCH: Final = 5_000
 """Journal records that are read before the loop breathes: some milliseconds."""
@@ -23,7 +21,6 @@ _AT_ONCE: Final = 500
 FETCH_COLUMNS: Final = "unique_identifier, at, initiator, address, count"
 CURSOR: Final = "SELECT number FROM fetch_cursor"
 MOVE_CURSOR: Final = "UPDATE fetch_cursor SET number = ?"
-HEAD: Final = "SELECT coalesce(max(number), 0) FROM journal"
 # Canonical texts begin with their action: most of a journal is told apart without parsing it.
 STRETCH_OF_JOURNAL: Final = """
     SELECT json_extract(text, '$.instance'), json_extract(text, '$.target'), json_extract(text, '$.at'),
@@ -32,12 +29,13 @@ STRETCH_OF_JOURNAL: Final = """
         AND json_extract(text, '$.outcome') = 'success' ORDER BY number"""
 # Of an object that is gone nothing is kept. Clocks of processes differ: the latest counts, not the last one written.
 KEEP_FETCH: Final = """
-    INSERT INTO fetch (unique_identifier, instance, at, initiator, address, count) SELECT ?, ?, ?, ?, ?, ?
+    INSERT INTO fetch (unique_identifier, instance, at, initiator, address, count)
+        SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT)
         WHERE EXISTS (SELECT 1 FROM object WHERE identifier = ? AND instance = ?)
     ON CONFLICT (unique_identifier) DO UPDATE SET
-        initiator = CASE WHEN excluded.at >= at THEN excluded.initiator ELSE initiator END,
-        address = CASE WHEN excluded.at >= at THEN excluded.address ELSE address END,
-        at = max(at, excluded.at), count = count + excluded.count"""
+        initiator = CASE WHEN excluded.at >= fetch.at THEN excluded.initiator ELSE fetch.initiator END,
+        address = CASE WHEN excluded.at >= fetch.at THEN excluded.address ELSE fetch.address END,
+        at = max(fetch.at, excluded.at), count = fetch.count + excluded.count"""
 FETCHES: Final = f"SELECT {FETCH_COLUMNS} FROM fetch WHERE instance = ?"
 
 FIRST_ENDING: Final = "SELECT coalesce(max(number), 0) FROM ending"
@@ -64,30 +62,30 @@ def concerns(unit: Unit) -> bool:
     return unit.key_affairs is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit."""
     affairs = unit.key_affairs or KeyAffairs()
     for approval in affairs.approvals:
-        over = execute(IS_OVER, (approval.identifier,)).fetchone()
+        over = first(await execute(IS_OVER, (approval.identifier,)))
         if over is not None and over[0]:
             raise Conflict("an approval does not wait any more")
-    if affairs.read is not None and execute(CURSOR).fetchone()[0] != affairs.read.behind:
+    if affairs.read is not None and first(await execute(CURSOR))[0] != affairs.read.behind:
         raise Conflict("this stretch of the journal was read already")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     affairs = unit.key_affairs or KeyAffairs()
     for approval in affairs.approvals:
-        execute(PUT_APPROVAL, approval_columns(approval))
+        await execute(PUT_APPROVAL, approval_columns(approval))
     if affairs.read is not None:
         for instance, fetches in affairs.read.fetches.items():
             for each in fetches:
                 told = (each.unique_identifier, instance, each.at, each.initiator, each.address, each.count)
-                execute(KEEP_FETCH, (*told, each.unique_identifier, instance))
-        execute(MOVE_CURSOR, (affairs.read.up_to,))
+                await execute(KEEP_FETCH, (*told, each.unique_identifier, instance))
+        await execute(MOVE_CURSOR, (affairs.read.up_to,))
     if affairs.endings_before is not None:
-        execute(FORGET_ENDINGS, (affairs.endings_before,))
+        await execute(FORGET_ENDINGS, (affairs.endings_before,))
 
 
 class KeyReads(ListingReads):
@@ -101,13 +99,11 @@ class KeyReads(ListingReads):
         """In stretches, each a unit of its own; whoever else reads the same stretch at the same time does no harm."""
         count = 0
         while True:
-            with translated():
-                (behind,), (head,) = self._read(CURSOR).fetchone(), self._read(HEAD).fetchone()
+            (behind,), (head,) = first(await self._read(CURSOR)), first(await self._read(SETTLED))
             if behind >= head:
                 return count
             up_to = min(behind + STRETCH, head)
-            with translated():
-                rows = self._read(STRETCH_OF_JOURNAL, (behind, up_to)).fetchall()
+            rows = await self._read(STRETCH_OF_JOURNAL, (behind, up_to))
             read = FetchesRead(behind=behind, up_to=up_to, fetches=_gathered(rows))
             try:
                 await self.commit(Unit(entries=(), key_affairs=KeyAffairs(read=read)))
@@ -119,35 +115,31 @@ class KeyReads(ListingReads):
     async def fetches(self, instance: str, identifiers: Sequence[str] | None = None) -> Mapping[str, Fetch]:
         """After :meth:`catch_up`."""
         await self.catch_up()
-        with translated():
-            if identifiers is None:
-                rows = self._read(FETCHES, (instance,)).fetchall()
-            else:
-                rows = []
-                for begin in range(0, len(identifiers), _AT_ONCE):
-                    some = identifiers[begin : begin + _AT_ONCE]
-                    wanted = f"{FETCHES} AND unique_identifier IN ({', '.join('?' * len(some))})"
-                    rows += self._read(wanted, (instance, *some)).fetchall()
+        if identifiers is None:
+            rows = await self._read(FETCHES, (instance,))
+        else:
+            rows = []
+            for begin in range(0, len(identifiers), _AT_ONCE):
+                some = identifiers[begin : begin + _AT_ONCE]
+                wanted = f"{FETCHES} AND unique_identifier IN ({', '.join('?' * len(some))})"
+                rows += await self._read(wanted, (instance, *some))
         return {fetch.unique_identifier: fetch for fetch in map(fetch_of, rows)}
 
     async def endings(self, after: int | None) -> tuple[int, Sequence[str]]:
         """From a table that the database's own triggers keep."""
-        with translated():
-            if after is None:
-                return int(self._read(FIRST_ENDING).fetchone()[0]), ()
-            rows = self._read(ENDINGS, (after,)).fetchall()
+        if after is None:
+            return int(first(await self._read(FIRST_ENDING))[0]), ()
+        rows = await self._read(ENDINGS, (after,))
         return (rows[-1][0], [row[1] for row in rows]) if rows else (after, ())
 
     async def approvals(self, instance: str | None = None) -> Sequence[Approval]:
         """The newest first."""
-        with translated():
-            asked = (APPROVALS, ()) if instance is None else (APPROVALS_OF, (instance,))
-            return [approval_of(row) for row in self._read(*asked).fetchall()]
+        asked = (APPROVALS, ()) if instance is None else (APPROVALS_OF, (instance,))
+        return [approval_of(row) for row in await self._read(*asked)]
 
     async def approval(self, identifier: str) -> Approval | None:
         """By identifier."""
-        with translated():
-            row = self._read(ONE_APPROVAL, (identifier,)).fetchone()
+        row = first(await self._read(ONE_APPROVAL, (identifier,)))
         return approval_of(row) if row else None
 
 

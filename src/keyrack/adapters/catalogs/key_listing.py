@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
-from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.reading import Reads, first
 from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.key_affairs import Fetch, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
@@ -24,7 +24,7 @@ _LABELLED: Final = "SELECT object FROM attribute WHERE instance = ? AND name = '
 # What vCenter called it, else the first of its Names; by object, so that it is asked for once and not for each key.
 _NAMES: Final = """
     (SELECT object AS named, coalesce(max(CASE WHEN name = 'x-Name' THEN value END), min(value)) AS label
-        FROM attribute WHERE instance = ? AND name IN ('x-Name', 'Name') GROUP BY object)"""
+        FROM attribute WHERE instance = ? AND name IN ('x-Name', 'Name') GROUP BY object) AS names"""
 ROWS: Final = f"SELECT {_ROW} FROM object {_WITH_FETCH} WHERE object.instance = ? AND object.identifier IN "
 DESTROYED: Final = f"""
     SELECT {OBJECT_COLUMNS} FROM object
@@ -67,12 +67,11 @@ class ListingReads(Reads):
             f" WHERE {question.text} ORDER BY sorted {way}, place {way} LIMIT ?"
         )
         sql = (
-            f"SELECT place, sorted, {_ROW} FROM ({places}) JOIN object ON object.number = place {_WITH_FETCH}"
+            f"SELECT place, sorted, {_ROW} FROM ({places}) AS places JOIN object ON object.number = place {_WITH_FETCH}"
             f" ORDER BY sorted {way}, place {way}"
         )
         before = (instance,) if order is KeyOrder.NAME else ()
-        with translated():
-            rows = self._read(sql, (*before, *question.parameters, limit + 1)).fetchall()
+        rows = await self._read(sql, (*before, *question.parameters, limit + 1))
         more = len(rows) > limit
         rows = rows[:limit]
         following = _closed(order, descending, rows[-1][1], rows[-1][0]) if more else None
@@ -82,29 +81,25 @@ class ListingReads(Reads):
         """Looks at every key that the indexes leave."""
         question = _conditions(instance, wanted, now)
         fetches = _WITH_FETCH if question.fetches else ""
-        with translated():
-            sql = f"SELECT count(*) FROM object {fetches} WHERE {question.text}"
-            return int(self._read(sql, tuple(question.parameters)).fetchone()[0])
+        sql = f"SELECT count(*) FROM object {fetches} WHERE {question.text}"
+        return int(first(await self._read(sql, tuple(question.parameters)))[0])
 
     async def key_rows(self, instance: str, identifiers: Sequence[str]) -> Sequence[KeyRow]:
         """By the index of identifiers."""
         rows: list[tuple[Any, ...]] = []
-        with translated():
-            for begin in range(0, len(identifiers), _AT_ONCE):
-                some = identifiers[begin : begin + _AT_ONCE]
-                sql = f"{ROWS}({', '.join('?' * len(some))}) ORDER BY object.initial_date, object.number"
-                rows += self._read(sql, (instance, *some)).fetchall()
+        for begin in range(0, len(identifiers), _AT_ONCE):
+            some = identifiers[begin : begin + _AT_ONCE]
+            sql = f"{ROWS}({', '.join('?' * len(some))}) ORDER BY object.initial_date, object.number"
+            rows += await self._read(sql, (instance, *some))
         return [_row(row) for row in rows]
 
     async def destroyed(self, after: str = "", limit: int = 100) -> Sequence[ManagedObject]:
         """By the index of what is destroyed."""
-        with translated():
-            return [managed_of(row) for row in self._read(DESTROYED, (after, limit)).fetchall()]
+        return [managed_of(row) for row in await self._read(DESTROYED, (after, limit))]
 
     async def admitted_by(self, instance: str, fingerprint: str) -> str:
         """Certificates that are gone are still known."""
-        with translated():
-            found = self._read(ADMITTED, (instance, fingerprint)).fetchone()
+        found = first(await self._read(ADMITTED, (instance, fingerprint)))
         return str(found[0]) if found else ""
 
 

@@ -1,27 +1,26 @@
 """People, API keys and log-ins in the database: rows and values, what a unit does with them, and reads."""
 
 import json
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keyrack.adapters.catalogs import people_queries as queries
-from keyrack.adapters.catalogs.reading import Reads, translated
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.domain.people import PERSON_PATIENCE, Actor, ApiKey, Attempts, LoginSession, OneTimeLink, Person
 from keyrack.domain.rights import Grant, Role
 from keyrack.ports.catalog import AlreadyThere, Conflict, LastAdministrator, RightsChanged, Unit
 from keyrack.ports.people import PeopleChanges
 
-Execute = Callable[..., sqlite3.Cursor]
 
-
-def check_actor(execute: Execute, actor: Actor) -> None:
+async def check_actor(execute: Execute, actor: Actor) -> None:
     """Raise ``RightsChanged`` where the person, the API key or the log-in is not as when the act was decided."""
-    if execute(queries.REVISION, (actor.person,)).fetchone() != (actor.revision, None):
+    held = first(await execute(queries.REVISION, (actor.person,)))
+    if held is None or tuple(held) != (actor.revision, None):
         raise RightsChanged("the person's rights were changed meanwhile")
-    if actor.api_key is not None and execute(queries.API_KEY_STANDS, (actor.api_key, actor.person)).fetchone() is None:
+    key, session = (actor.api_key, actor.person), (actor.session, actor.person)
+    if actor.api_key is not None and not await execute(queries.API_KEY_STANDS, key):
         raise RightsChanged("the API key was revoked meanwhile")
-    if actor.session is not None and execute(queries.SESSION_STANDS, (actor.session, actor.person)).fetchone() is None:
+    if actor.session is not None and not await execute(queries.SESSION_STANDS, session):
         raise RightsChanged("the log-in was ended meanwhile")
 
 
@@ -30,25 +29,25 @@ def concerns(unit: Unit) -> bool:
     return unit.people is not None
 
 
-def check(execute: Execute, unit: Unit) -> None:
+async def check(execute: Execute, unit: Unit) -> None:
     """Raise ``Conflict``, or a kind of it, where the database as it is now does not allow the unit."""
     changes = unit.people
     assert changes is not None
     for person in changes.persons:
-        _check_person(execute, person)
+        await _check_person(execute, person)
     if changes.persons:
-        _check_last_administrator(execute, changes.persons)
+        await _check_last_administrator(execute, changes.persons)
     for link in changes.used_links:
-        if execute(queries.LINK_STANDS, (link.digest, link.person)).fetchone() is None:
+        if first(await execute(queries.LINK_STANDS, (link.digest, link.person))) is None:
             raise Conflict("the link was used already")
     for attempts in changes.attempts:
-        row = execute(queries.ONE_ATTEMPT, (attempts.of,)).fetchone()
+        row = first(await execute(queries.ONE_ATTEMPT, (attempts.of,)))
         if (attempts_of(row).version if row else 0) != attempts.version - 1:
             raise Conflict("another attempt was counted meanwhile")
 
 
-def _check_person(execute: Execute, person: Person) -> None:
-    row = execute(queries.ONE_PERSON, (person.identifier,)).fetchone()
+async def _check_person(execute: Execute, person: Person) -> None:
+    row = first(await execute(queries.ONE_PERSON, (person.identifier,)))
     held = person_of(row) if row else None
     if (held.revision if held else 0) != person.revision - 1:
         raise Conflict("the person was changed meanwhile")
@@ -58,65 +57,65 @@ def _check_person(execute: Execute, person: Person) -> None:
         if (held.name, held.source, held.subject) != (person.name, person.source, person.subject):
             raise Conflict("nobody gets another name, or comes from elsewhere")
         return
-    if execute(queries.PERSON_CALLED, (person.name,)).fetchone() is not None:
+    if first(await execute(queries.PERSON_CALLED, (person.name,))) is not None:
         raise AlreadyThere("somebody has this name")
-    if execute(queries.PERSON_MEANT, (person.source, person.subject)).fetchone() is not None:
+    if first(await execute(queries.PERSON_MEANT, (person.source, person.subject))) is not None:
         raise AlreadyThere("the issuer's subject means somebody already")
 
 
-def _check_last_administrator(execute: Execute, persons: Sequence[Person]) -> None:
-    held = {person.identifier: person.administers for person in map(person_of, execute(queries.PERSONS).fetchall())}
+async def _check_last_administrator(execute: Execute, persons: Sequence[Person]) -> None:
+    held = {person.identifier: person.administers for person in map(person_of, await execute(queries.PERSONS))}
     after = held | {person.identifier: person.administers for person in persons}
     if any(held.values()) and not any(after.values()):
         raise LastAdministrator("nobody who can log in would be an administrator")
 
 
-def write(execute: Execute, unit: Unit) -> None:
+async def write(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check` has allowed."""
     changes = unit.people
     assert changes is not None
     for person in changes.persons:
         if person.revision == 1:
-            execute(queries.ADD_PERSON, person_columns(person))
+            await execute(queries.ADD_PERSON, person_columns(person))
         else:
-            execute(queries.CHANGE_PERSON, _changed_columns(person))
+            await execute(queries.CHANGE_PERSON, _changed_columns(person))
     for person in changes.noted:
-        execute(queries.NOTE_PERSON, (person.last_login_at, person.display, person.identifier))
+        await execute(queries.NOTE_PERSON, (person.last_login_at, person.display, person.identifier))
     for key in changes.api_keys:
-        execute(queries.PUT_API_KEY, api_key_columns(key))
+        await execute(queries.PUT_API_KEY, api_key_columns(key))
     for key in changes.used_api_keys:
-        execute(queries.USE_API_KEY, (key.last_used_at, key.identifier))
-    _write_sessions(execute, changes)
-    _write_links(execute, changes)
+        await execute(queries.USE_API_KEY, (key.last_used_at, key.identifier))
+    await _write_sessions(execute, changes)
+    await _write_links(execute, changes)
     for attempts in changes.attempts:
-        execute(queries.FORGET_ATTEMPTS_BEFORE, (attempts.last_at - PERSON_PATIENCE.forgotten,))
+        await execute(queries.FORGET_ATTEMPTS_BEFORE, (attempts.last_at - PERSON_PATIENCE.forgotten,))
         if attempts.failures:
             columns = (attempts.of, attempts.failures, attempts.last_at, attempts.free_at, attempts.version)
-            execute(queries.PUT_ATTEMPT, columns)
+            await execute(queries.PUT_ATTEMPT, columns)
         else:
-            execute(queries.FORGET_ATTEMPT, (attempts.of,))
+            await execute(queries.FORGET_ATTEMPT, (attempts.of,))
 
 
-def _write_sessions(execute: Execute, changes: PeopleChanges) -> None:
+async def _write_sessions(execute: Execute, changes: PeopleChanges) -> None:
     for person in changes.ended_of:
-        execute(queries.END_SESSIONS_OF, (person, changes.kept_session or b""))
+        await execute(queries.END_SESSIONS_OF, (person, changes.kept_session or b""))
     for digest in changes.ended_sessions:
-        execute(queries.END_SESSION, (digest,))
+        await execute(queries.END_SESSION, (digest,))
     for session in changes.seen_sessions:
-        execute(queries.SEE_SESSION, (session.seen_at, session.stepped_up_at, session.digest))
+        await execute(queries.SEE_SESSION, (session.seen_at, session.stepped_up_at, session.digest))
     for session in changes.sessions:
-        execute(queries.END_SESSIONS_BEFORE, (session.created_at,))
-        execute(queries.ADD_SESSION, session_columns(session))
+        await execute(queries.END_SESSIONS_BEFORE, (session.created_at,))
+        await execute(queries.ADD_SESSION, session_columns(session))
 
 
-def _write_links(execute: Execute, changes: PeopleChanges) -> None:
+async def _write_links(execute: Execute, changes: PeopleChanges) -> None:
     for link in changes.used_links:
-        execute(queries.USE_LINK, (link.used_at, link.digest))
+        await execute(queries.USE_LINK, (link.used_at, link.digest))
     for person in changes.ended_links_of:
-        execute(queries.END_LINKS_OF, (person,))
+        await execute(queries.END_LINKS_OF, (person,))
     for link in changes.links:
-        execute(queries.END_LINKS_OF, (link.person,))
-        execute(queries.ADD_LINK, (link.digest, link.person, link.expires_at, link.used_at))
+        await execute(queries.END_LINKS_OF, (link.person,))
+        await execute(queries.ADD_LINK, (link.digest, link.person, link.expires_at, link.used_at))
 
 
 class PeopleReads(Reads):
@@ -124,56 +123,49 @@ class PeopleReads(Reads):
 
     async def persons(self) -> Sequence[Person]:
         """Everybody, by name."""
-        with translated():
-            return [person_of(row) for row in self._read(queries.PERSONS).fetchall()]
+        return [person_of(row) for row in await self._read(queries.PERSONS)]
 
     async def person(self, identifier: str) -> Person | None:
         """By identifier."""
-        return self._person(queries.ONE_PERSON, identifier)
+        return await self._person(queries.ONE_PERSON, identifier)
 
     async def person_called(self, name: str) -> Person | None:
         """By name."""
-        return self._person(queries.PERSON_CALLED, name)
+        return await self._person(queries.PERSON_CALLED, name)
 
     async def person_meant(self, source: str, subject: str) -> Person | None:
         """By the issuer and ``sub`` of a token."""
-        return self._person(queries.PERSON_MEANT, source, subject)
+        return await self._person(queries.PERSON_MEANT, source, subject)
 
-    def _person(self, statement: str, *values: str) -> Person | None:
-        with translated():
-            row = self._read(statement, values).fetchone()
+    async def _person(self, statement: str, *values: str) -> Person | None:
+        row = first(await self._read(statement, values))
         return person_of(row) if row else None
 
     async def api_keys(self, person: str | None = None) -> Sequence[ApiKey]:
         """Oldest first, revoked ones too."""
-        with translated():
-            if person is None:
-                rows = self._read(queries.API_KEYS).fetchall()
-            else:
-                rows = self._read(queries.API_KEYS_OF, (person,)).fetchall()
+        if person is None:
+            rows = await self._read(queries.API_KEYS)
+        else:
+            rows = await self._read(queries.API_KEYS_OF, (person,))
         return [api_key_of(row) for row in rows]
 
     async def api_key(self, identifier: str) -> ApiKey | None:
         """By identifier."""
-        with translated():
-            row = self._read(queries.ONE_API_KEY, (identifier,)).fetchone()
+        row = first(await self._read(queries.ONE_API_KEY, (identifier,)))
         return api_key_of(row) if row else None
 
     async def login_session(self, digest: bytes) -> LoginSession | None:
         """By the digest of its token."""
-        with translated():
-            row = self._read(queries.ONE_SESSION, (digest,)).fetchone()
+        row = first(await self._read(queries.ONE_SESSION, (digest,)))
         return session_of(row) if row else None
 
     async def login_sessions(self, person: str) -> Sequence[LoginSession]:
         """Oldest first."""
-        with translated():
-            return [session_of(row) for row in self._read(queries.SESSIONS_OF, (person,)).fetchall()]
+        return [session_of(row) for row in await self._read(queries.SESSIONS_OF, (person,))]
 
     async def one_time_link(self, digest: bytes) -> OneTimeLink | None:
         """By the digest of its token."""
-        with translated():
-            row = self._read(queries.ONE_LINK, (digest,)).fetchone()
+        row = first(await self._read(queries.ONE_LINK, (digest,)))
         if row is None:
             return None
         digest, person, expires_at, used_at = row
@@ -181,8 +173,7 @@ class PeopleReads(Reads):
 
     async def attempts(self, of: str) -> Attempts:
         """What is counted under this name."""
-        with translated():
-            row = self._read(queries.ONE_ATTEMPT, (of,)).fetchone()
+        row = first(await self._read(queries.ONE_ATTEMPT, (of,)))
         return attempts_of(row) if row else Attempts(of=of)
 
 

@@ -36,7 +36,7 @@ SESSIONS_OF: Final = f"SELECT {SESSION} FROM login_session WHERE person = ? ORDE
 ADD_SESSION: Final = f"INSERT INTO login_session ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 SEE_SESSION: Final = """
     UPDATE login_session SET seen_at = max(seen_at, ?),
-        stepped_up_at = nullif(max(coalesce(stepped_up_at, 0), coalesce(?, 0)), 0) WHERE digest = ?"""
+        stepped_up_at = nullif(max(coalesce(stepped_up_at, 0), coalesce(CAST(? AS BIGINT), 0)), 0) WHERE digest = ?"""
 END_SESSION: Final = "DELETE FROM login_session WHERE digest = ?"
 END_SESSIONS_OF: Final = "DELETE FROM login_session WHERE person = ? AND digest <> ?"
 END_SESSIONS_BEFORE: Final = "DELETE FROM login_session WHERE expires_at <= ?"
@@ -51,6 +51,9 @@ END_LINKS_OF: Final = "DELETE FROM one_time_link WHERE person = ? AND used_at IS
 
 ATTEMPT: Final = "name, failures, last_at, free_at, version"
 ONE_ATTEMPT: Final = f"SELECT {ATTEMPT} FROM attempt WHERE name = ?"
-PUT_ATTEMPT: Final = f"INSERT OR REPLACE INTO attempt ({ATTEMPT}) VALUES (?, ?, ?, ?, ?)"
+PUT_ATTEMPT: Final = f"""
+    INSERT INTO attempt ({ATTEMPT}) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at,
+        free_at = excluded.free_at, version = excluded.version"""
 FORGET_ATTEMPT: Final = "DELETE FROM attempt WHERE name = ?"
 FORGET_ATTEMPTS_BEFORE: Final = "DELETE FROM attempt WHERE last_at < ?"

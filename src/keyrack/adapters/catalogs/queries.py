@@ -91,7 +91,9 @@ _VALIDATION = (
 VALIDATIONS: Final = f"SELECT {_VALIDATION} FROM validation"
 # What was found out about an instance that is gone meanwhile is of no use.
 PUT_VALIDATION: Final = f"""
-    INSERT INTO validation ({_VALIDATION}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    INSERT INTO validation ({_VALIDATION}) SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT),
+        CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT),
+        CAST(? AS BIGINT), CAST(? AS BIGINT)
         WHERE EXISTS (SELECT 1 FROM instance WHERE identifier = ?)
     ON CONFLICT (instance) DO UPDATE SET at = excluded.at, since = excluded.since, reason = excluded.reason,
         told = excluded.told, root_key_state = excluded.root_key_state, root_key_version = excluded.root_key_version,
@@ -138,7 +140,8 @@ INSERT_OBJECT: Final = """
         key_compression_type, subtype, wrapped, glance, attributes, indexed, sealed, standard_key, withheld_at,
         activation_date, deactivation_date, changed_by, created_by)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-        coalesce((SELECT created_by FROM intent WHERE identifier = ?), ?))"""
+        coalesce((SELECT created_by FROM intent WHERE identifier = ?), ?))
+    RETURNING number"""
 UPDATE_OBJECT: Final = """
     UPDATE object SET state = ?, version = ?, key_format_type = ?, key_compression_type = ?, subtype = ?, wrapped = ?,
         glance = ?, attributes = ?, indexed = ?, sealed = ?, standard_key = ?, withheld_at = ?,
@@ -156,10 +159,13 @@ OTHER_BEARER: Final = """
 PUT_INTENT: Final = f"""
     INSERT INTO intent ({OBJECT_COLUMNS}, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 SETTLE: Final = "DELETE FROM intent WHERE identifier = ?"
-INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY rowid"
+INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY intent.rowid"
 
 ADD_RECORD: Final = "INSERT INTO journal (chain, sequence, text, hash) VALUES (?, ?, ?, ?)"
-JOURNAL: Final = "SELECT number, chain, sequence, text, hash FROM journal WHERE number > ? ORDER BY number LIMIT ?"
+# Records up to this number are all there: where several nodes write, a smaller number may be committed later.
+SETTLED: Final = "SELECT number FROM settled"
+JOURNAL: Final = """
+    SELECT number, chain, sequence, text, hash FROM journal WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"""
 
 
 def search(columns: Sequence[str], attributes: int) -> str:

@@ -1,21 +1,18 @@
 """Wrapping keys, leftovers and validations in the database: rows and values, and what a unit does with them."""
 
-import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 from keyrack.adapters.catalogs import queries
+from keyrack.adapters.catalogs.reading import Execute, first
 from keyrack.domain.instances import WrappingKey
 from keyrack.ports.catalog import AlreadyThere, Conflict, Leftover, Unit, Validation
 
-Execute = Callable[..., sqlite3.Cursor]
 
-
-def check_wrapping_keys(execute: Execute, unit: Unit) -> None:
+async def check_wrapping_keys(execute: Execute, unit: Unit) -> None:
     """Raise :class:`AlreadyThere` for a second wrapping key of an instance, :class:`Conflict` for a change of another
     version than the stored one."""
     for key in unit.wrapping_keys:
-        row = execute(queries.WRAPPING_KEY, (key.instance,)).fetchone()
+        row = first(await execute(queries.WRAPPING_KEY, (key.instance,)))
         held = wrapping_key_of(row) if row else None
         if key.version == 1:
             if held is not None:
@@ -24,22 +21,22 @@ def check_wrapping_keys(execute: Execute, unit: Unit) -> None:
             raise Conflict("the wrapping key was changed meanwhile")
 
 
-def put_wrapping_keys(execute: Execute, unit: Unit) -> None:
+async def put_wrapping_keys(execute: Execute, unit: Unit) -> None:
     """Write what :func:`check_wrapping_keys` has allowed."""
     for key in unit.wrapping_keys:
         statement = queries.ADD_WRAPPING_KEY if key.version == 1 else queries.CHANGE_WRAPPING_KEY
         columns = (key.created_at, key.sealed, key.standard_key, key.withheld_at, key.version)
-        execute(statement, (*columns, key.unique_identifier, key.instance))
+        await execute(statement, (*columns, key.unique_identifier, key.instance))
 
 
-def remember(execute: Execute, unit: Unit) -> None:
+async def remember(execute: Execute, unit: Unit) -> None:
     """Write leftovers and validations; they are checked against nothing."""
     for leftover in unit.leftovers:
-        execute(queries.ADD_LEFTOVER, leftover_columns(leftover))
+        await execute(queries.ADD_LEFTOVER, leftover_columns(leftover))
     for leftover in unit.cleared:
-        execute(queries.CLEAR_LEFTOVER, (leftover.key_manager, leftover.standard_key))
+        await execute(queries.CLEAR_LEFTOVER, (leftover.key_manager, leftover.standard_key))
     for validation in unit.validations:
-        execute(queries.PUT_VALIDATION, (*validation_columns(validation), validation.instance))
+        await execute(queries.PUT_VALIDATION, (*validation_columns(validation), validation.instance))
 
 
 def wrapping_key_of(row: tuple[Any, ...]) -> WrappingKey:

@@ -1,7 +1,6 @@
-"""One unit inside the open transaction: its checks first, then its writes, through the writer's cursor."""
+"""One unit inside the open transaction: its checks first, then its writes, through the writer's connection."""
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
@@ -11,6 +10,7 @@ from keyrack.adapters.catalogs.administering import administer, check_administra
 from keyrack.adapters.catalogs.encoding import encode_attributes, glance
 from keyrack.adapters.catalogs.indexing import index_rows, index_text
 from keyrack.adapters.catalogs.quotas import check_quotas
+from keyrack.adapters.catalogs.reading import Execute, first
 from keyrack.adapters.catalogs.remembering import remember
 from keyrack.domain.instances import Principal
 from keyrack.domain.journal_chain import canonical
@@ -128,15 +128,15 @@ KNOWN_AT_MOST: Final = 20_000
 
 
 class Application:
-    """Applies prepared units through one cursor.
+    """Applies prepared units through one connection.
 
     What it has learnt of authority stands for as long as the database's own count of such changes does, which is read
     in every transaction; versions likewise. So a request is decided on the database as it is now, which is asked once.
     """
 
-    def __init__(self, cursor: sqlite3.Cursor, versions: Versions) -> None:
-        """Write through ``cursor``, whose transaction somebody else begins and ends."""
-        self._execute: Callable[..., sqlite3.Cursor] = cursor.execute
+    def __init__(self, execute: Execute, versions: Versions) -> None:
+        """Write through ``execute``, whose transaction somebody else begins and ends."""
+        self._execute = execute
         self._authority: dict[str, Principal] = {}
         """By fingerprint, as whom each certificate was last found to be in force."""
         self._versions = versions
@@ -157,77 +157,77 @@ class Application:
         self._authority.clear()
         self._generation = -1
 
-    def apply(self, unit: Prepared) -> None:
+    async def apply(self, unit: Prepared) -> None:
         """Check and write; a check that fails raises before anything of the unit is written."""
         principal = unit.principal
         if principal is not None:
             learnt = self._authority.get(principal.fingerprint)
             if learnt is not principal and learnt != principal:
-                self._authorise(principal)
+                await self._authorise(principal)
         if unit.unit.actor is not None:
-            people.check_actor(self._execute, unit.unit.actor)
+            await people.check_actor(self._execute, unit.unit.actor)
         if unit.unit.seen_instances:
-            check_seen(self._execute, unit.unit.seen_instances)
+            await check_seen(self._execute, unit.unit.seen_instances)
         if unit.changes:
-            self._change(unit)
+            await self._change(unit)
         elif unit.seen:
-            self._check_seen(unit.seen, principal)
+            await self._check_seen(unit.seen, principal)
         if unit.remembers:
             # No count of changes moves by it, and what was learnt stands.
-            remember(self._execute, unit.unit)
+            await remember(self._execute, unit.unit)
 
-    def _change(self, unit: Prepared) -> None:
+    async def _change(self, unit: Prepared) -> None:
         """Compare, then write what changes objects, instances and certificates."""
         if self._rollback and not unit.unit.recovers and unit.rooms != [cluster]:
             raise RollbackMode("the catalog was restored from a copy and is read-only: see 'keyrack backup agree'")
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
-        found = self._compare(unit)
-        check_quotas(self._execute, unit.unit)
+        found = await self._compare(unit)
+        await check_quotas(self._execute, unit.unit)
         for room in unit.rooms:
-            room.check(self._execute, unit.unit)
+            await room.check(self._execute, unit.unit)
         if unit.administers:
-            check_administration(self._execute, unit.unit)
+            await check_administration(self._execute, unit.unit)
             self.forget()
-            administer(self._execute, unit.unit)
+            await administer(self._execute, unit.unit)
         for row in unit.intents:
-            self._intend(row, unit.initiator)
+            await self._intend(row, unit.initiator)
         for row in unit.inserted:
-            self._insert(row, unit.initiator)
+            await self._insert(row, unit.initiator)
         for row in unit.updated:
-            self._update(row, found, unit.initiator)
+            await self._update(row, found, unit.initiator)
         for identifier in unit.settled:
-            self._execute(queries.SETTLE, (identifier,))
+            await self._execute(queries.SETTLE, (identifier,))
         if unit.unit.admissions is not None and unit.unit.admissions.of_trust:
             self.forget()
         for room in unit.rooms:
-            room.write(self._execute, unit.unit)
+            await room.write(self._execute, unit.unit)
 
-    def _authorise(self, principal: Principal) -> None:
+    async def _authorise(self, principal: Principal) -> None:
         if principal.authority is None:
-            found = self._execute(queries.AUTHORISE, (principal.fingerprint,)).fetchone()
+            found = first(await self._execute(queries.AUTHORISE, (principal.fingerprint,)))
         else:
-            found = admissions.admitted(self._execute, principal)
+            found = await admissions.admitted(self._execute, principal)
         if found is None or found[0] != principal.instance:
             raise NotAuthorised("the certificate is not, or no longer, one of an installed instance")
         if found[1] is not None:
             raise InstanceSealed("the instance is sealed")
         self._authority[principal.fingerprint] = principal
 
-    def _check_seen(self, seen: Mapping[str, int], principal: Principal | None) -> None:
+    async def _check_seen(self, seen: Mapping[str, int], principal: Principal | None) -> None:
         """Nothing changes; all that was seen must still be so. Raises :class:`Conflict`."""
         known = self._versions.held if self._versions.count == self._changes else {}
         for identifier, version in seen.items():
             held = known.get(identifier)
             if held is None:
-                row = self._execute(queries.SEEN, (identifier,)).fetchone()
+                row = first(await self._execute(queries.SEEN, (identifier,)))
                 held = (row[1], row[2]) if row else ("", 0)
             if held[1] != version:
                 raise Conflict("an object was changed meanwhile")
             if version and principal is not None and held[0] != principal.instance:
                 raise Conflict("an object is another instance's")
 
-    def _compare(self, unit: Prepared) -> Mapping[str, tuple[int, str, int, str]]:
+    async def _compare(self, unit: Prepared) -> Mapping[str, tuple[int, str, int, str]]:
         """The rows of everything seen or updated; raises :class:`Conflict` where one is not as it was seen."""
         expected: dict[str, int] = {}
         for row in unit.updated:
@@ -235,7 +235,7 @@ class Application:
         expected.update(unit.seen)
         found = {}
         for identifier, version in expected.items():
-            held = self._execute(queries.SEEN, (identifier,)).fetchone()
+            held = first(await self._execute(queries.SEEN, (identifier,)))
             if (held[2] if held else 0) != version:
                 raise Conflict("an object was changed meanwhile")
             if held:
@@ -247,22 +247,22 @@ class Application:
             if held is None or held[1] != row.managed.instance:
                 raise Conflict("an object to change is not there")
         for name in unit.names:
-            self._refuse_bearer(unit, name, found)
+            await self._refuse_bearer(unit, name, found)
         return found
 
-    def _refuse_bearer(self, unit: Prepared, name: str, found: Mapping[str, tuple[int, str, int, str]]) -> None:
+    async def _refuse_bearer(self, unit: Prepared, name: str, found: Mapping[str, tuple[int, str, int, str]]) -> None:
         for row in (*unit.inserted, *unit.updated):
             if ("Name", index_text("Name", name)) in row.rows:
                 held = found.get(row.managed.unique_identifier)
                 number = held[0] if held else 0
                 value = index_text("Name", name)
-                if self._execute(queries.OTHER_BEARER, (row.managed.instance, value, number)).fetchone():
+                if first(await self._execute(queries.OTHER_BEARER, (row.managed.instance, value, number))):
                     raise AlreadyThere("another object of the instance bears this name")
 
-    def _intend(self, row: Row, initiator: str) -> None:
+    async def _intend(self, row: Row, initiator: str) -> None:
         managed = row.managed
         *form, text, _, sealed, standard_key, withheld_at = row.columns
-        self._execute(
+        await self._execute(
             queries.PUT_INTENT,
             (
                 managed.unique_identifier,
@@ -279,9 +279,9 @@ class Application:
             ),
         )
 
-    def _insert(self, row: Row, initiator: str) -> None:
+    async def _insert(self, row: Row, initiator: str) -> None:
         managed = row.managed
-        number = self._execute(
+        inserted = await self._execute(
             queries.INSERT_OBJECT,
             (
                 managed.unique_identifier,
@@ -296,40 +296,25 @@ class Application:
                 managed.unique_identifier,
                 initiator,
             ),
-        ).lastrowid
-        self._execute(queries.SETTLE, (managed.unique_identifier,))
+        )
+        (number,) = inserted[0]
+        await self._execute(queries.SETTLE, (managed.unique_identifier,))
         for name, text in row.rows:
-            self._execute(queries.ADD_ATTRIBUTE, (managed.instance, name, text, number))
+            await self._execute(queries.ADD_ATTRIBUTE, (managed.instance, name, text, number))
 
-    def _update(self, row: Row, found: Mapping[str, tuple[int, str, int, str]], initiator: str) -> None:
+    async def _update(self, row: Row, found: Mapping[str, tuple[int, str, int, str]], initiator: str) -> None:
         managed = row.managed
         number, instance, version, indexed = found[managed.unique_identifier]
         destroyer = initiator if managed.state in DESTROYED_STATES else ""
-        self._execute(
+        await self._execute(
             queries.UPDATE_OBJECT,
             (managed.state, managed.version, *row.columns, *row.dates, initiator, destroyer, number, version),
         )
         if indexed != row.indexed:
-            self._index(instance, number, [tuple(each) for each in loads(indexed)], row.rows)
+            await self._index(instance, number, [tuple(each) for each in loads(indexed)], row.rows)
 
-    def _index(self, instance: str, number: int, old: Sequence[Any], new: Sequence[Any]) -> None:
+    async def _index(self, instance: str, number: int, old: Sequence[Any], new: Sequence[Any]) -> None:
         for name, text in set(old) - set(new):
-            self._execute(queries.REMOVE_ATTRIBUTE, (instance, name, text, number))
+            await self._execute(queries.REMOVE_ATTRIBUTE, (instance, name, text, number))
         for name, text in set(new) - set(old):
-            self._execute(queries.ADD_ATTRIBUTE, (instance, name, text, number))
-
-
-# A unit that breaks one of these breaks a promise that only the database can keep between processes.
-BROKEN: Final[Mapping[str, type[Exception]]] = {
-    "SQLITE_CONSTRAINT_UNIQUE": AlreadyThere,
-    "SQLITE_CONSTRAINT_PRIMARYKEY": AlreadyThere,
-    "SQLITE_CONSTRAINT_FOREIGNKEY": Conflict,
-}
-
-
-def refusal(error: Exception) -> Exception:
-    """What a unit's own exception means to the one who committed it."""
-    if isinstance(error, sqlite3.IntegrityError):
-        kind = BROKEN.get(error.sqlite_errorname, Conflict)
-        return kind("the database refuses the unit: something unique is taken, or what it refers to is not there")
-    return error
+            await self._execute(queries.ADD_ATTRIBUTE, (instance, name, text, number))

@@ -1,8 +1,6 @@
 """A key manager in memory, for tests and demonstrations of what goes wrong: it fails in the ways it is told to."""
 
 import asyncio
-import os
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +10,7 @@ from enum import Enum, auto
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import SYSTEM, Randomness, Secret
 from keyrack.ports.key_manager import (
     KeyManagerRefused,
     KeyManagerUnavailable,
@@ -51,8 +49,9 @@ class MemoryKeyManager:
     ``binds_aad=False`` makes it a provider that ignores the strings it is given, as some do.
     """
 
-    def __init__(self, *, binds_aad: bool = True) -> None:
+    def __init__(self, *, binds_aad: bool = True, randomness: Randomness = SYSTEM) -> None:
         """Begin empty, and failing nowhere."""
+        self._randomness = randomness
         self._binds_aad = binds_aad
         self._root_keys: dict[str, _Kept] = {}
         self._standard_keys: dict[str, StandardKey] = {}
@@ -81,15 +80,15 @@ class MemoryKeyManager:
     async def create_root_key(self, name: str, material: bytes | None = None) -> RootKey:
         """A new one; two with the same ``material`` open each other's ciphertexts, as imported keys do."""
         async with self._call("create_root_key"):
-            identifier = str(uuid.uuid4())
+            identifier = self._randomness.identifier()
             self._root_keys[identifier] = _Kept(RootKey(identifier, name, _ACTIVE, "", 0))
-            return self._add_version(identifier, material or os.urandom(32))
+            return self._add_version(identifier, material or self._randomness.octets(32))
 
     async def rotate_root_key(self, root_key: str) -> RootKey:
         """Add a version."""
         async with self._call("rotate_root_key"):
             self._usable(root_key)
-            return self._add_version(root_key, os.urandom(32))
+            return self._add_version(root_key, self._randomness.octets(32))
 
     async def disable_root_key(self, root_key: str) -> None:
         """Suspend it."""
@@ -135,7 +134,7 @@ class MemoryKeyManager:
         async with self._call("put_standard_key"):
             if len(payload) > 7500:
                 raise KeyManagerRefused("the payload of a standard key has at most 7500 bytes", Reason.REQUEST)
-            identifier = str(uuid.uuid4())
+            identifier = self._randomness.identifier()
             self._standard_keys[identifier] = StandardKey(identifier, name, bytes(payload))
             return identifier
 
@@ -203,7 +202,7 @@ class MemoryKeyManager:
 
     def _add_version(self, root_key: str, material: bytes) -> RootKey:
         kept = self._root_keys[root_key]
-        version = str(uuid.uuid4())
+        version = self._randomness.identifier()
         kept.materials.append((version, material))
         kept.described = replace(kept.described, version=version)
         return kept.described
@@ -214,7 +213,7 @@ class MemoryKeyManager:
 
     def _wrap(self, kept: _Kept, plaintext: Secret, aad: Sequence[str]) -> Wrapped:
         version, material = kept.materials[-1]
-        nonce = os.urandom(_NONCE)
+        nonce = self._randomness.octets(_NONCE)
         sealed = AESGCM(material).encrypt(nonce, plaintext.reveal(), self._bound(aad))
         return Wrapped(nonce + sealed, version)
 

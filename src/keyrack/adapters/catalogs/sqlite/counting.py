@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from keyrack.adapters.catalogs.reading import translated
 from keyrack.adapters.catalogs.sqlite.opening import READ_WAIT, connect
+from keyrack.adapters.catalogs.sqlite.refusals import translated
 
 COUNTS: Final = "SELECT instance, state, count(*) FROM object GROUP BY instance, state"
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase, migrate
 
-OLDEST_SQLITE: Final = (3, 24, 0)
-"""The first with ``ON CONFLICT DO UPDATE``."""
+OLDEST_SQLITE: Final = (3, 35, 0)
+"""The first with ``RETURNING``."""
 FULL: Final = 2
 """``PRAGMA synchronous``: the log is synced at each commit, so that a power cut takes back nothing acknowledged."""
 READ_WAIT: Final = 0.25
@@ -29,7 +29,7 @@ def prepare(path: Path) -> None:
     """
     _refuse_network(path)
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise UnfitDatabase(f"SQLite {sqlite3.sqlite_version} is too old; Keyrack needs 3.24 or newer")
+        raise UnfitDatabase(f"SQLite {sqlite3.sqlite_version} is too old; Keyrack needs 3.35 or newer")
     try:
         # SQLite gives its log and shared memory the mode of the file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -11,16 +11,18 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from queue import SimpleQueue
 from typing import Any, Final
 
 from keyrack.adapters.catalogs import queries
 from keyrack.adapters.catalogs.journaling import CUT_HEAD
+from keyrack.adapters.catalogs.sqlite.at_once import at_once
 from keyrack.adapters.catalogs.sqlite.checkpoint import Checkpointer
 from keyrack.adapters.catalogs.sqlite.pace import Pace
-from keyrack.adapters.catalogs.units import Application, Prepared, Versions, refusal
+from keyrack.adapters.catalogs.sqlite.refusals import executing, refusal
+from keyrack.adapters.catalogs.units import Application, Prepared, Versions
 from keyrack.domain.journal_chain import genesis
 from keyrack.ports.catalog import (
     AlreadyThere,
@@ -63,8 +65,8 @@ class Writer:
         self._pace = Pace()
         self._written = 0
         self._connection = connection
-        self._execute = connection.cursor().execute
-        self._application = Application(connection.cursor(), versions)
+        self.execute = self._execute = connection.cursor().execute
+        self._application = Application(executing(connection.cursor().execute), versions)
         self._chain = chain
         self._genesis = genesis(chain)
         self._deadline = deadline
@@ -82,13 +84,13 @@ class Writer:
         self._thread.start()
 
     @property
-    def read(self) -> Callable[..., sqlite3.Cursor] | None:
-        """To read through this connection, or ``None`` while a transaction is open on it.
+    def idle(self) -> bool:
+        """Whether ``execute`` may be read through: no transaction is open.
 
         A connection that did not write a commit drops its cached pages; this one keeps them, and reads three times as
         fast after its own commits.
         """
-        return None if self._busy or self._connection.in_transaction else self._execute
+        return not (self._busy or self._connection.in_transaction)
 
     def submit(self, unit: Prepared) -> asyncio.Future[None]:
         """Put a unit into the next transaction; the future is done when it is durable, or holds why it is not."""
@@ -169,7 +171,7 @@ class Writer:
             if position in refused:
                 continue
             try:
-                apply(unit)
+                at_once(apply(unit))
             except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere, RollbackMode) as error:
                 # Without this frame, which holds the error itself: what hangs on such a ring, as the key of a request
                 # that is refused here, would stay in memory until somebody collects garbage.

@@ -35,3 +35,6 @@ CREATE TABLE key_manager_change (
     text         TEXT NOT NULL,
     PRIMARY KEY (key_manager, revision)
 );
+
+-- Up to which number every record of the journal is there: here all of them, because one writer commits at a time.
+CREATE VIEW settled (number) AS SELECT coalesce(max(number), 0) FROM journal;
