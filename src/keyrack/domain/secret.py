@@ -5,7 +5,8 @@ import errno
 import hmac
 from collections.abc import Callable
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Final, NoReturn, Self
+from uuid import UUID
 
 
 class Secret:
@@ -100,3 +101,31 @@ def _from_urandom(window: "ctypes.Array[ctypes.c_char]", length: int, flags: int
 _getrandom: Callable[["ctypes.Array[ctypes.c_char]", int, int], int] = getattr(
     ctypes.CDLL(None, use_errno=True), "getrandom", _from_urandom
 )
+
+
+class Randomness:
+    """Where key material, identifiers and nonces come from. One source serves a process; a simulation gives its own."""
+
+    def __init__(self, fill: Callable[[bytearray], None] = randomize) -> None:
+        """``fill`` fills a buffer with random bytes, in place."""
+        self._fill = fill
+
+    def secret(self, length: int) -> Secret:
+        """``length`` random bytes that never were anywhere but in the secret."""
+        material = bytearray(length)
+        self._fill(material)
+        return Secret(material)
+
+    def octets(self, length: int) -> bytes:
+        """``length`` random bytes that are no secret, as a nonce is none."""
+        octets = bytearray(length)
+        self._fill(octets)
+        return bytes(octets)
+
+    def identifier(self) -> str:
+        """A random UUID."""
+        return str(UUID(bytes=self.octets(16), version=4))
+
+
+SYSTEM: Final = Randomness()
+"""The operating system's."""

@@ -17,6 +17,7 @@ from keyrack.domain.errors import (
     Throttled,
 )
 from keyrack.domain.journal import Entry
+from keyrack.domain.secret import SYSTEM, Randomness
 from keyrack.ports.catalog import (
     AlreadyThere,
     Catalog,
@@ -68,17 +69,22 @@ class Desk:
         clock: Callable[[], float] = time.time,
         batch_limit: int = 64,
         meter: Meter | None = None,
+        randomness: Randomness = SYSTEM,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Serve from ``catalog`` and ``vault``; ``batch_limit`` bounds the items of one message."""
+        """Serve from ``catalog`` and ``vault``; ``batch_limit`` bounds the items of one message.
+
+        ``clock`` is seconds since 1970, ``ticks`` seconds of a clock that is never set.
+        """
         self.catalog = catalog
-        self.executor = Executor(catalog, vault)
+        self.executor = Executor(catalog, vault, randomness)
         self.vault = vault
         self._clock = clock
         self._batch_limit = batch_limit
         self.meter = meter or Meter()
         self.sessions = Sessions(catalog)
-        self.throttle = Throttle()
-        self.credentials = Credentials()
+        self.throttle = Throttle(ticks)
+        self.credentials = Credentials(ticks=ticks)
         self._refusals = Refusals(catalog, clock)
 
     async def answer(self, frame: bytes, peer: Peer) -> bytearray | None:

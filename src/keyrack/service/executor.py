@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
-from uuid import uuid4
 
 from keyrack.domain import attributes, lifecycle
 from keyrack.domain.access import Permission
@@ -25,7 +24,7 @@ from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.search import Narrowing
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import SYSTEM, Randomness, Secret
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.ports.catalog import (
     Candidates,
@@ -87,10 +86,11 @@ class Execution:
 class Executor:
     """Executes batch items; knows the catalog and the vault, and nothing of bytes or batches."""
 
-    def __init__(self, catalog: Catalog, vault: Vault) -> None:
-        """Work on ``catalog`` and ``vault``."""
+    def __init__(self, catalog: Catalog, vault: Vault, randomness: Randomness = SYSTEM) -> None:
+        """Work on ``catalog`` and ``vault``; new keys and their identifiers come from ``randomness``."""
         self.catalog = catalog
         self.vault = vault
+        self.randomness = randomness
 
     async def execute(self, item: RequestBatchItem, execution: Execution, work: Work) -> Any:
         """Decode, authorise, run the handler; the changes are in ``work``, the answer's payload is returned.
@@ -193,11 +193,11 @@ class ItemContext:
 
     def new_identifier(self) -> str:
         """A random UUID; that it is new is checked by the catalog."""
-        return str(uuid4())
+        return self._executor.randomness.identifier()
 
     def generate(self, length: int) -> Secret:
         """Random key material, wiped with the work."""
-        secret = generate(length)
+        secret = generate(length, self._executor.randomness)
         self._work.secrets.append(secret)
         return secret
 

@@ -73,14 +73,14 @@ class Care:
 
     async def _watch(self, name: str) -> None:
         while True:
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             try:
                 await self.round(name)
             except CatalogUnavailable as error:
                 log.warning("the care for key manager %s is put off: %s", name, error)
             except Exception:
                 log.exception("the care for key manager %s failed", name)
-            await asyncio.sleep(max(1.0, self._seconds(name) - (time.monotonic() - began)))
+            await asyncio.sleep(max(1.0, self._seconds(name) - (asyncio.get_running_loop().time() - began)))
 
     async def round(self, name: str) -> None:
         """Look once at the key manager of this configured name, and at every instance there.

@@ -5,7 +5,7 @@ rewrapped.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,10 +111,12 @@ async def rewrap_instance(
     *,
     rate: float = RATE,
     report: Report = silently,
+    clock: Callable[[], int] | None = None,
 ) -> Rewrapped:
-    """:func:`rewrap` in the background, in the name of Keyrack itself."""
-    administration = Administration(catalog, key_managers, KEEPER, _now)
-    ground = Ground(catalog=catalog, vault=vault, key_managers=key_managers, administration=administration, clock=_now)
+    """:func:`rewrap` in the background, in the name of Keyrack itself; ``clock`` answers milliseconds since 1970."""
+    clock = clock or _now
+    administration = Administration(catalog, key_managers, KEEPER, clock)
+    ground = Ground(catalog=catalog, vault=vault, key_managers=key_managers, administration=administration, clock=clock)
     return await rewrap(ground, instance, rate=rate, report=report)
 
 

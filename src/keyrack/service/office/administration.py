@@ -13,6 +13,7 @@ from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.people import Actor
 from keyrack.domain.rights import EVERYTHING, EVERYWHERE, PROOF_LASTS, PROVED_AGAIN, Grants, Right
+from keyrack.domain.secret import SYSTEM, Randomness
 from keyrack.ports.catalog import (
     Candidates,
     Catalog,
@@ -77,6 +78,8 @@ class Administration:
         administrator: Administrator,
         clock: Callable[[], int],
         vault: Vault | None = None,
+        *,
+        randomness: Randomness = SYSTEM,
     ) -> None:
         """Work on this catalog, with these key managers by their configured names; instances of two levels take a
         vault.
@@ -86,6 +89,8 @@ class Administration:
         self._key_managers = key_managers
         self._administrator = administrator
         self._clock = clock
+        self.randomness = randomness
+        """Where identifiers come from."""
 
     @property
     def administrator(self) -> Administrator:

@@ -13,7 +13,6 @@ An act of any room takes part like this:
 A wish that comes out otherwise when the second person agrees, because something was changed meanwhile, is refused.
 """
 
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -142,7 +141,7 @@ async def _ask(administration: Administration, book: KeyBook, wish: Wish) -> Non
     if sum(each.wisher.is_same_as(who) for each in held) >= MOST_WISHES:
         raise LimitReached(f"{MOST_WISHES} of your wishes wait for a second person already", hint="withdraw some first")
     approval = Approval(
-        identifier=str(uuid.uuid4()),
+        identifier=administration.randomness.identifier(),
         act=wish.act,
         instance=wish.instance,
         target=wish.target,

@@ -15,7 +15,7 @@ from functools import partial
 from keyrack.domain.errors import CryptographicFailure, InvalidField, PermissionDenied
 from keyrack.domain.instances import Hierarchy, Home, Instance, Storage, WrappingKey
 from keyrack.domain.objects import ManagedObject
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import SYSTEM, Randomness, Secret
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable
 from keyrack.service.vault import standard_keys, standing
 from keyrack.service.vault.blob import Blob, Header, SealContext
@@ -69,6 +69,7 @@ class Vault:
         entry_seconds: float = 8 * 3600,
         most_entries: int = 200_000,
         most_bytes: int = 64 * 2**20,
+        randomness: Randomness = SYSTEM,
     ) -> None:
         """``integrity_root`` becomes the vault's; ``clock`` is steady seconds, not the time of day.
 
@@ -76,8 +77,8 @@ class Vault:
         ``most_entries`` 0 nothing is kept in memory, and each Get is an unwrap.
         """
         self._homes = Homes(key_managers, clock, terms or {}, self._denied)
-        self.wrapping = Wrapping(self._homes, Integrity(integrity_root, deployment), deployment)
-        self._deployment = deployment
+        self.wrapping = Wrapping(self._homes, Integrity(integrity_root, deployment), deployment, randomness)
+        self._deployment, self._randomness = deployment, randomness
         self._clock = clock
         self._wrapping_keys = wrapping_keys
         self._entry_seconds = entry_seconds
@@ -110,7 +111,7 @@ class Vault:
             algorithm=int(CryptographicAlgorithm.AES),
             length=8 * WRAPPING_KEY,
         )
-        with generate(WRAPPING_KEY) as material:
+        with generate(WRAPPING_KEY, self._randomness) as material:
             sealed = await self.wrapping.seal(instance, context, material)
         return WrappingKey(
             unique_identifier=unique_identifier, instance=instance.identifier, created_at=created_at, sealed=sealed
@@ -179,8 +180,7 @@ class Vault:
         if object.sealed is None:
             raise CryptographicFailure("the object has no key material any more: it was destroyed")
         digest = hashlib.sha256(object.sealed).digest()
-        entry = self._recognised(instance, object, digest)
-        if entry is not None:
+        if (entry := self._recognised(instance, object, digest)) is not None:
             await self._homes.asked(instance.home, entry.lease.hold())
             secret = self.cached(instance, object)
             if secret is not None:

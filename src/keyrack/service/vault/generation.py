@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from keyrack.domain.secret import Secret, randomize, wipe
+from keyrack.domain.secret import SYSTEM, Randomness, Secret, randomize, wipe
 
 Fill = Callable[[bytearray], None]
 SAMPLE = 2**20
@@ -15,13 +15,12 @@ class UnhealthyGenerator(Exception):
     """The random number generator repeats itself or is not balanced: no key may be made on this machine."""
 
 
-def generate(length: int) -> Secret:
+def generate(length: int, randomness: Randomness = SYSTEM) -> Secret:
     """``length`` random bytes of key material. They never were anywhere but in the secret."""
-    material = bytearray(length)
-    randomize(material)
-    if length >= 16 and not any(material):
+    material = randomness.secret(length)
+    if length >= 16 and not any(material.reveal()):
         raise UnhealthyGenerator("the random number generator gave zeros: make no keys on this machine")
-    return Secret(material)
+    return material
 
 
 def check_health(fill: Fill = randomize) -> None:

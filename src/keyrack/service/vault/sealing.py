@@ -1,14 +1,13 @@
 """The cryptography of a wrapped key: what the root key is given to wrap, and what must hold of what it gives back."""
 
 import hmac
-import os
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import SYSTEM, Randomness, Secret
 from keyrack.service.vault.blob import CHECK, Blob, context_hash
 from keyrack.service.vault.generation import generate
 from keyrack.spec.types import Vanishing
@@ -65,13 +64,13 @@ class Integrity:
         return Secret(derived)
 
 
-def enclose(material: Secret, header: bytes) -> tuple[Secret, bytes]:
+def enclose(material: Secret, header: bytes, randomness: Randomness = SYSTEM) -> tuple[Secret, bytes]:
     """What the root key shall wrap, and the body: the material itself, or a data key and the material under it."""
     bound = context_hash(header)
     if len(material) <= DIRECT:
         return _joined(material.reveal(), bound), b""
-    with generate(_DATA_KEY) as data_key:
-        nonce = os.urandom(_NONCE)
+    with generate(_DATA_KEY, randomness) as data_key:
+        nonce = randomness.octets(_NONCE)
         body = nonce + AESGCM(data_key.reveal()).encrypt(nonce, material.reveal(), bound)
         return _joined(data_key.reveal(), bound), body
 
@@ -91,9 +90,9 @@ def disclose(plaintext: Secret, blob: Blob) -> Secret:
     return material
 
 
-def wrap_under(wrapping_key: Secret, plaintext: Secret, header: bytes) -> bytes:
+def wrap_under(wrapping_key: Secret, plaintext: Secret, header: bytes, randomness: Randomness = SYSTEM) -> bytes:
     """What the instance's wrapping key makes of what a root key would have been given: nonce, ciphertext and tag."""
-    nonce = os.urandom(_NONCE)
+    nonce = randomness.octets(_NONCE)
     return nonce + AESGCM(wrapping_key.reveal()).encrypt(nonce, plaintext.reveal(), context_hash(header))
 
 

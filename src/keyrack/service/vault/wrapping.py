@@ -2,7 +2,7 @@
 
 from keyrack.domain.errors import CryptographicFailure, GeneralFailure, InvalidField
 from keyrack.domain.instances import Home, Instance
-from keyrack.domain.secret import Secret
+from keyrack.domain.secret import SYSTEM, Randomness, Secret
 from keyrack.ports.key_manager import Wrapped
 from keyrack.service.vault import blob as blobs
 from keyrack.service.vault import sealing
@@ -14,8 +14,9 @@ from keyrack.service.vault.sealing import Integrity, NotOpened
 class Wrapping:
     """Wraps under a home's root key, or under a wrapping key that is open already (``under``)."""
 
-    def __init__(self, homes: Homes, integrity: Integrity, deployment: str) -> None:
-        """``integrity`` authenticates the blobs of this deployment."""
+    def __init__(self, homes: Homes, integrity: Integrity, deployment: str, randomness: Randomness = SYSTEM) -> None:
+        """``integrity`` authenticates the blobs of this deployment; ``randomness`` is for data keys and nonces."""
+        self._randomness = randomness
         self._homes = homes
         self._integrity = integrity
         self._deployment = deployment
@@ -46,10 +47,11 @@ class Wrapping:
             encoded = header.encode()
         except Malformed as error:
             raise InvalidField(f"the object cannot be sealed: {error}") from error
-        plaintext, body = sealing.enclose(material, encoded)
+        plaintext, body = sealing.enclose(material, encoded, self._randomness)
         with plaintext:
             if under:
-                wrapped = Wrapped(sealing.wrap_under(under[1], plaintext, encoded), under[0])
+                ciphertext = sealing.wrap_under(under[1], plaintext, encoded, self._randomness)
+                wrapped = Wrapped(ciphertext, under[0])
             else:
                 wrapped = await self._verified_wrap(home, plaintext, header)
         check_value = sealing.check_value(material, blobs.context_hash(encoded))
