@@ -162,6 +162,11 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
     ),
     "session": ("kmip/sessions", "session", {"begin": _N, "prove": _N, "end": _N, "refused": _W, "lock": _W}),
     "api-key": ("kmip/api-keys", "API key", {"add": _W, "create": _W, "revoke": _W, "remove": _W, "refuse": _W}),
+    "backup": (
+        "kmip/backups",
+        "backup",
+        {"create": _N, "restore": _C, "agree": _C, "prove": _N},
+    ),
     "journal": (
         "kmip/journal",
         "journal",
@@ -187,6 +192,8 @@ _TELLING: Final[Mapping[str, str]] = {
     "journal.checkpoint": "sign checkpoint of journal",
     "journal.key": "change signing key of journal",
     "journal.accept": "accept an older journal",
+    "backup.restore": "go back to an older catalog",
+    "backup.agree": "go on with an older catalog",
 }
 """What reads badly as verb and noun."""
 

@@ -112,6 +112,11 @@ class JournalTable(Table):
     )
     sinks: dict[Name, AnySink] = Field(default_factory=dict, description="Where the journal is handed on to, by name.")
 
+    @property
+    def changes_file(self) -> Path:
+        """Beside the checkpoints: what was changed, so that a catalog that was put back can be brought up to date."""
+        return self.checkpoint_file.with_name("changes.jsonl")
+
     @model_validator(mode="after")
     def _is_kept_long_enough(self) -> "JournalTable":
         if 0 < self.retention_days < SHORTEST_RETENTION:

@@ -39,6 +39,7 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.embedded.errors.Refusal": FAILED,
     "keyrack.service.vault.generation.UnhealthyGenerator": FAILED,
     "keyrack.shell.unsealing.SealTrouble": FAILED,
+    "keyrack.shell.backups.manifest.BadBackup": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 ADVICE: Mapping[str, str] = {
