@@ -112,7 +112,7 @@ def _journal(house: House, call: Call, key: Key, right: Right, action: Action) -
     """Decide again and write down, in one transaction: what was revoked meanwhile is not handed out."""
     if not call.journaled:
         return
-    with house.change(call, right.value, key.identifier) as unit:
+    with house.noting(call, right.value, key.identifier) as unit:
         unit.key_for(call, key.identifier, right).allow(action, house.now)
 
 

@@ -368,3 +368,23 @@ class KeystoreRolledBack(KeystoreError):
 
 class KeeperUnavailable(KeystoreError):
     """The keeper of the root keys does not answer now: a lost token, a wrong PIN, a stopped process."""
+
+
+class LogUnavailable(KeystoreError):
+    """The log that this node shares with others cannot be reached now; nothing of a change was kept."""
+
+
+class Overtaken(KeystoreError):
+    """Another node has changed the key manager at the same moment; nothing was kept, and it can be done again."""
+
+
+class ChangeUnsettled(KeystoreError):
+    """A change is in the log for every node, or it is not: who looks at the key manager later sees which."""
+
+
+class KeystoreBehind(KeystoreError):
+    """This node has not seen for too long what others have changed, and decides nothing on what may be over."""
+
+
+class KeystoreDiverged(KeystoreError):
+    """The log is not one that this node's database can follow: it was changed, or belongs to another state."""

@@ -1,26 +1,33 @@
 """The embedded key manager as one object: keystore, database, keepers, clock, and the waits that it imposes."""
 
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self, TypeVar
 
 from keyrack.domain.journal import Entry
 from keyrack.embedded.call import Call
-from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, Refusal
+from keyrack.embedded.errors import KeeperUnavailable, KeystoreBehind, KeystoreError, Overtaken, Refusal
 from keyrack.embedded.payloads import Payloads
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.software import SoftwareKeeper
 from keyrack.embedded.root_keys.unlock import Recovered, Unlock
+from keyrack.embedded.store.change_log import ChangeLog
 from keyrack.embedded.store.database import Database, database_path
 from keyrack.embedded.store.reading import Reading
 from keyrack.embedded.store.unit import Unit
 
+T = TypeVar("T")
 DAY = 86_400
+TURNS: Final = 20
+"""How often an act is begun anew because another node was first."""
+LONGEST_TURN: Final = 0.1
+"""Seconds that it lets the other one have at most, before it begins anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +78,20 @@ class House:
         hsm: Keeper | None = None,
         waits: Waits | None = None,
         clock: Callable[[], float] = time.time,
+        log: ChangeLog | None = None,
     ) -> Self:
         """Open the keystore at ``path`` and its database; raises ``KeystoreError``, whose text says what to do.
 
-        With ``hsm`` new material is made there; what the software keeps goes on working.
+        With ``hsm`` new material is made there; what the software keeps goes on working. With ``log``, which becomes
+        the house's, other nodes have the same key manager, and what one does the others do as well.
         """
-        keystore = Keystore.open(path, unlock)
-        database = Database.open(database_path(path), keystore)
+        try:
+            keystore = Keystore.open(path, unlock)
+            database = Database.open(database_path(path), keystore, log)
+        except BaseException:
+            if log is not None:
+                log.close()
+            raise
         return cls._with(keystore, database, hsm, waits or Waits(), clock)
 
     @classmethod
@@ -128,6 +142,36 @@ class House:
             if action and call.journaled:
                 unit.note(self.entry(call, action, target))
 
+    @contextmanager
+    def noting(self, call: Call, action: str, target: str = "") -> Iterator[Unit]:
+        """The journal entry of what changes no record; the block may look at the database once more and refuse.
+
+        It waits for no other node: a journal holds, beside the changes of all, what was used on its own node.
+        """
+        with self.database.noting() as unit:
+            yield unit
+            if call.journaled:
+                unit.note(self.entry(call, action, target))
+
+    def settled(self, act: Callable[[], T]) -> T:
+        """What ``act`` gives, decided on what every node has done: it may be begun more than once, and may wait.
+
+        A refusal may be of a moment ago: another node has just made the key, or enabled it. So it counts once the log
+        was looked at after it. An act that another node overtakes has changed nothing, and is begun anew.
+        """
+        looked = not self.database.followed
+        for turn in range(1, TURNS):
+            try:
+                return act()
+            except Overtaken:
+                time.sleep(random.uniform(0, LONGEST_TURN * turn / TURNS))  # noqa: S311 - nothing secret
+            except (Refusal, KeystoreBehind):
+                if looked:
+                    raise
+                self.database.follow()
+                looked = True
+        return act()
+
     def entry(self, call: Call, action: str, target: str = "", outcome: str = "success", **detail: str | int) -> Entry:
         """A record for the journal."""
         told = {"correlation": call.correlation, **detail} if call.correlation else detail
@@ -144,7 +188,7 @@ class House:
 
     def note_refused(self, call: Call, action: str, target: str, refusal: Refusal) -> None:
         """Write down that a request was refused, and why; nothing else of it is kept."""
-        with self.database.change() as unit:
+        with self.database.noting() as unit:
             unit.note(self.entry(call, action, target, refusal.code, status=refusal.status))
 
     def probe(self) -> None:

@@ -44,7 +44,7 @@ def read(house: House, call: Call, name: str) -> tuple[Key, Secret | None]:
             return key, house.payloads.open(key)
     payload = None
     try:
-        with house.change(call, Right.READ.value, key.identifier) as unit:
+        with house.noting(call, Right.READ.value, key.identifier) as unit:
             key = _readable(unit, call, key.identifier)
             payload = None if key.state is KeyState.DESTROYED else house.payloads.open(key)
     except BaseException:

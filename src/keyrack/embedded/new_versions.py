@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from keyrack.domain.secret import Secret
-from keyrack.embedded.errors import InvalidField, KeyNotFound, KeystoreError
+from keyrack.embedded.errors import ChangeUnsettled, InvalidField, KeyNotFound, KeystoreError
 from keyrack.embedded.house import House
 from keyrack.embedded.keys import KeyVersion
 from keyrack.embedded.root_keys.port import VersionName
@@ -35,6 +35,8 @@ def new_version(house: House, instance: str, key: str, material: Secret | None) 
     kept = keeper.generate(name) if material is None else keeper.take(name, material)
     try:
         yield KeyVersion(identifier=name.version, created_at=house.now, keeper=keeper.name, kept=kept)
+    except ChangeUnsettled:
+        raise  # Another node may have the key by now, and use the material.
     except BaseException:
         if _is_forgotten(house, name):
             with suppress(KeystoreError):
@@ -48,6 +50,7 @@ def _is_forgotten(house: House, name: VersionName) -> bool:
     Where nobody can tell, material without a key is better than a key without material.
     """
     try:
+        house.database.follow()
         with house.reading() as reading:
             key = reading.key(name.instance, name.key)
     except KeyNotFound:

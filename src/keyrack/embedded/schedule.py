@@ -133,7 +133,7 @@ def _done(house: House, key: Key, right: Right, act: Callable[[Key], None]) -> b
     except Refusal as refusal:
         house.note_refused(_call(key), right.value, key.identifier, refusal)
     except KeystoreError as error:
-        with house.database.change() as unit:
+        with house.database.noting() as unit:
             unit.note(house.entry(_call(key), right.value, key.identifier, "failure", reason=str(error)))
     return False
 

@@ -96,7 +96,7 @@ def token_for(house: House, api_key: Secret, issuer: str, *, address: str = "loc
     with house.reading() as reading:
         _owner(reading, hashed)  # Whoever guesses takes no turn among those who write.
     signer = signing_key(house)
-    with house.database.change() as unit:
+    with house.database.noting() as unit:
         owner, shown = _owner(unit, hashed)
         caller = Caller(identity=owner.iam_id, service_id=owner.identifier, api_key=shown.identifier)
         call = Call(caller=caller, instance="", address=address, correlation=correlation)

@@ -1,6 +1,9 @@
 """The key manager's database: one SQLite file beside the keystore, read in snapshots and changed in units.
 
 Many threads may read at once; one at a time changes. Durable when a unit returns.
+
+Where nodes share the key manager each has such a file. A change is in their log before it is committed here, so that
+what a crash cuts in two is made up for by reading the log (``store.following``).
 """
 
 import hmac
@@ -12,9 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from keyrack.embedded.errors import KeystoreDamaged, KeystoreExists, KeystoreMissing, KeystoreRolledBack
+from keyrack.embedded.errors import (
+    ChangeUnsettled,
+    KeystoreDamaged,
+    KeystoreDiverged,
+    KeystoreExists,
+    KeystoreMissing,
+    KeystoreRolledBack,
+)
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.anchor import Anchor
+from keyrack.embedded.store.change_log import ChangeLog
+from keyrack.embedded.store.following import SHARED, Following
 from keyrack.embedded.store.reading import JournalEnd, Reading
 from keyrack.embedded.store.rows import Rows
 from keyrack.embedded.store.schema import FORMAT, TABLES
@@ -22,6 +34,8 @@ from keyrack.embedded.store.tally import Tally
 from keyrack.embedded.store.unit import EMPTY, Meta, Unit
 
 _META = "revision, journal_end, journal_hash, tally"
+ALONE = b"alone"
+"""Sealed value of a database that has left the others it shared a log with."""
 WAIT = 5.0
 """Seconds for which a change waits for another process's."""
 
@@ -44,6 +58,8 @@ class Database:
         """Device and inode of the file that the idle connections are to."""
         self._believed: tuple[tuple[Any, ...] | None, Meta] = (None, Meta(0, EMPTY, b""))
         """What the database last said of itself, as it was read and as it was understood."""
+        self._shared = False
+        self._following: Following | None = None
 
     @classmethod
     def create(cls, path: Path, keystore: Keystore) -> Self:
@@ -60,14 +76,21 @@ class Database:
         return database
 
     @classmethod
-    def open(cls, path: Path, keystore: Keystore) -> Self:
-        """Open it, and compare it with its anchor; raises :class:`KeystoreRolledBack` where it is an older copy."""
+    def open(cls, path: Path, keystore: Keystore, log: ChangeLog | None = None) -> Self:
+        """Open it, and compare it with its anchor; raises :class:`KeystoreRolledBack` where it is an older copy.
+
+        With ``log`` it is one of several, and closes that log. It has all that they have done when this returns;
+        ``LogUnavailable`` and ``KeystoreDiverged`` where it cannot.
+        """
         database = cls(path, keystore)
         if not path.is_file():
             raise KeystoreMissing(f"there is no database {path}: restore it from a backup, or correct the path")
         database._seen = database._anchor.revision()
         try:
             database.verify()
+            if log is not None:
+                database._following = Following(database, keystore, log)
+                database._following.begin()
         except BaseException:
             database.close()
             raise
@@ -78,18 +101,20 @@ class Database:
         """Take the database as it is for the newest one, by an administrator's word; its revision."""
         database = cls(path, keystore)
         try:
-            with database.reading() as reading:
-                revision = reading.revision
+            database.look_whether_shared()
+            with database._connection() as connection:
+                meta = database._meta(connection)
         finally:
             database.close()
-        database._anchor.accept(revision)
-        return revision
+        database._anchor.accept(database._place(meta))
+        return meta.revision
 
     def verify(self) -> None:
         """Return when every record is the one that was put last; raises :class:`KeystoreRolledBack` and others.
 
         Done when it is opened; of a hundred thousand keys it takes about a second.
         """
+        self.look_whether_shared()
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -105,7 +130,9 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
-        """One snapshot."""
+        """One snapshot; raises ``KeystoreBehind`` where others may have changed what it shows."""
+        if self._following is not None:
+            self._following.require_fresh()
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -116,24 +143,109 @@ class Database:
 
     @contextmanager
     def change(self) -> Iterator[Unit]:
-        """One change: committed when the block ends, undone when it raises."""
+        """One change: committed when the block ends, undone when it raises.
+
+        Where nodes share it, ``Overtaken`` is raised when another was first, ``LogUnavailable`` and ``ChangeUnsettled``.
+        """
+        self.follow()
+        with self.unit() as unit:
+            yield unit
+
+    @contextmanager
+    def noting(self) -> Iterator[Unit]:
+        """The same for a unit that reads and notes, and nothing else: it waits for no other node."""
+        if self._following is not None:
+            self._following.require_fresh()
+        with self.unit() as unit:
+            yield unit
+            if self._shared and unit.changes_records:
+                raise RuntimeError("a unit that was to note only has changed a record")
+
+    def follow(self) -> None:
+        """Do what the other nodes have done, if there are any; ``LogUnavailable`` where nobody can tell."""
+        if self._following is not None:
+            self._following.catch_up()
+
+    @property
+    def followed(self) -> bool:
+        """Whether what is read here may be older than what another node has."""
+        return self._following is not None
+
+    @contextmanager
+    def unit(self, *, published: bool = False) -> Iterator[Unit]:
+        """A change of the database as it is here; ``published``: the log has it already."""
         with self._writing, self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                unit = Unit(connection, self._rows, self._meta(connection), self._tally)
+                unit = Unit(connection, self._rows, self._meta(connection), self._tally, shared=self._shared)
                 yield unit
                 if unit.touched:
-                    self._put_meta(connection, unit.meta)
-                    connection.execute("COMMIT")
+                    meta = unit.meta
+                    self._put_meta(connection, meta)
+                    if not published and self._publish(unit):
+                        self._commit_published(connection)
+                    else:
+                        connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             if unit.touched:
-                self._saw(unit.revision)
-                self._anchor.note(unit.revision)
+                self._saw(self._place(meta))
+                self._anchor.note(self._place(meta))
+
+    def share(self, mark: bytes) -> None:
+        """Make it one of several from now on; harmless when repeated."""
+        with self.unit(published=True) as unit:
+            if unit.sealed_value(SHARED) in (None, ALONE):
+                unit.put_sealed_value(SHARED, mark)
+        self.look_whether_shared()
+
+    def leave(self) -> None:
+        """Make it one for itself again: it was opened without the log that it shares with others."""
+        if self._shared and self._following is None:
+            with self.unit(published=True) as unit:
+                unit.put_sealed_value(SHARED, ALONE)
+
+    def _publish(self, unit: Unit) -> bool:
+        """Put the unit into the log, where there is one; whether it is there now."""
+        if not self._shared or not unit.changes_records:
+            return False
+        if self._following is None:
+            raise KeystoreDiverged(
+                f"{self._path} is one of several that share a log in a catalog, and without it nothing can be changed: "
+                "name that catalog in the configuration, or leave the others with 'keyrack key-manager accept'"
+            )
+        self._following.publish(unit)
+        return True
+
+    def _commit_published(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ChangeUnsettled(
+                f"the change is made on every other node, and on this one once its database can be written: {error}"
+            ) from error
+
+    def look_whether_shared(self) -> None:
+        """See whether it is one of several."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT value FROM sealed_values WHERE name = ?", (SHARED,)).fetchone()
+        self._shared = row is not None and row[0] != ALONE
+
+    def standing(self) -> tuple[int, str]:
+        """The revision, and what all records come to, whatever other nodes have: to be told to nobody else."""
+        with self._connection() as connection:
+            meta = self._meta(connection)
+        return meta.revision, f"{self._tally.open(meta.tally, meta.revision):064x}"
+
+    def _place(self, meta: Meta) -> int:
+        """How far it has come, for the anchor. Of a database that is shared, notes of its own count no revision."""
+        return meta.revision + (meta.journal_end.number if self._shared else 0)
 
     def close(self) -> None:
-        """Let go of the file; nothing may be under way."""
+        """Let go of the file and of the log; nothing may be under way."""
+        if self._following is not None:
+            self._following.close()
         with self._lending:
             for connection in self._idle:
                 connection.close()
@@ -149,13 +261,14 @@ class Database:
         if row is None or row != before:  # The same bytes need no second proof.
             meta = self._proved(row)
             self._believed = (row, meta)
-        if meta.revision < seen:
+        place = self._place(meta)
+        if place < seen:
             raise KeystoreRolledBack(
-                f"{self._path} is at change {meta.revision}, and change {seen} was seen before: an older copy was put "
+                f"{self._path} is at change {place}, and change {seen} was seen before: an older copy was put "
                 "back; put the newest one back, or accept this one with 'keyrack key-manager accept'"
             )
-        if meta.revision > seen:
-            self._saw(meta.revision)  # What another process has changed counts as well.
+        if place > seen:
+            self._saw(place)  # What another process has changed counts as well.
         return meta
 
     def _proved(self, row: tuple[Any, ...] | None) -> Meta:
