@@ -4,6 +4,7 @@
 server is; PyKMIP cannot do all that is asked.
 """
 
+import asyncio
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import settings
 
 from keyrack.testing.certificates import Algorithm, authority, client, server
+from keyrack.testing.postgres import Cluster, cluster
+from keyrack.testing.postgres_catalogs import Fresh, prepare
 from keyrack.testing.process import READY_WITHIN, Served, serve
 
 # An example that takes long on a busy machine shows nothing.
@@ -71,3 +74,19 @@ def _pykmip(directory: Path) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """One PostgreSQL server with a database that is ready to be copied."""
+    with cluster() as running:
+        asyncio.run(prepare(running))
+        yield running
+
+
+@pytest.fixture
+def postgres(postgres_cluster: Cluster) -> Iterator[Fresh]:
+    """A database of its own for each test."""
+    fresh = Fresh(postgres_cluster)
+    yield fresh
+    fresh.drop()

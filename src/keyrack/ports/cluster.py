@@ -1,7 +1,7 @@
 """Who shares a catalog: the deployment that it belongs to, its nodes, and how its copies have fared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 BACKUP: Final = "backup"
@@ -87,6 +87,8 @@ class ClusterChanges:
     """In the place of the last one of its kind."""
     key_manager_changes: Sequence[KeyManagerChange] = ()
     """Behind the last revision of their key manager, else ``AlreadyThere`` or ``Conflict``."""
+    key_manager_changes_forgotten: Mapping[str, int] = field(default_factory=dict)
+    """Of a key manager: those up to and with a revision go, before others are added."""
 
 
 class ClusterBook(Protocol):

@@ -132,6 +132,10 @@ class KeyBook(Protocol):
         """These keys of the instance, those of them that are there, in the order of creation."""
         ...
 
+    async def keys_by_state(self) -> Mapping[tuple[str, int], int]:
+        """How many objects there are, by instance and the state that was last written down; it looks at every one."""
+        ...
+
     async def destroyed(self, after: str = "", limit: int = 100) -> Sequence[ManagedObject]:
         """Destroyed objects of all instances that still have their material or a copy, in the order of identifiers."""
         ...

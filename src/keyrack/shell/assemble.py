@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.batch import Desk
 from keyrack.service.care.care import Care
 from keyrack.service.care.endings import Endings
@@ -25,6 +25,7 @@ from keyrack.service.office.expiry import LOOK_EVERY as EXPIRY_EVERY
 from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
 from keyrack.service.vault.envelope import Vault
+from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
@@ -33,7 +34,7 @@ from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.serving import serving
-from keyrack.shell.office import clock, open_catalog, open_key_managers, windows_of
+from keyrack.shell.office import clock, open_key_managers, windows_of
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.taken import Taken
@@ -53,7 +54,7 @@ class House:
     """Everything that serves. The server listens once it is given a socket."""
 
     config: Config
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     key_managers: KeyManagers
     vault: Vault
     desk: Desk
@@ -153,7 +154,7 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         stack.push_async_callback(managers.close)
         meter = stack.enter_context(metering(config, f"kmip-{worker}"))
         managers.watch(metered(meter))
-        catalog = open_catalog(config, chain=f"kmip-{worker}")
+        catalog = await open_catalog(config, f"kmip-{worker}")
         stack.push_async_callback(catalog.close)
         vault = vault_of(config, managers, catalog)
         stack.callback(vault.close)

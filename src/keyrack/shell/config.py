@@ -12,33 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
 
 from keyrack.shell.config_api import Api, Host
+from keyrack.shell.config_backup import BackupTable
+from keyrack.shell.config_catalog import SQLITE, CatalogTable, own_name
 from keyrack.shell.config_ibm import HpcsTable, IbmTable, KeyProtectTable
 from keyrack.shell.config_journal import JournalTable
 from keyrack.shell.config_key_managers import Credential, EmbeddedKeyManagerTable, KeyManagerTable, Name, Table
 from keyrack.shell.config_problems import ConfigError, Problem, mistake, problems_of
 from keyrack.shell.config_telemetry import Metrics, Tracing
 
-CATALOG_SCHEME = "sqlite:///"
 ADDRESS_FILE = "kmip.address"
 API_ADDRESS_FILE = "key-manager.address"
 WEB_ADDRESS_FILE = "api.address"
 """Names of the files in the run directory that hold host and port, of a running KMIP server, of a running key
 manager's API and of a running administration API."""
-
-
-def _sqlite_url(url: str) -> str:
-    if not url.startswith(CATALOG_SCHEME) or len(url) == len(CATALOG_SCHEME):
-        raise PydanticCustomError(
-            "catalog_url", "it names no SQLite file, and SQLite is the one catalog of this version"
-        )
-    return url
-
-
-CatalogUrl = Annotated[str, AfterValidator(_sqlite_url)]
 
 
 class Deployment(Table):
@@ -52,6 +41,12 @@ class Deployment(Table):
         default=Path(),
         description="Where everything else lives that is given as a relative path; relative to this file itself.",
         examples=["/var/lib/keyrack"],
+    )
+    node: Name = Field(
+        default_factory=own_name,
+        description="Name of this endpoint among those that share a catalog; each has its own. The host's name, "
+        "unless it is given.",
+        examples=["node-1"],
     )
 
 
@@ -108,15 +103,6 @@ class Kmip(Table):
         description="Also offer TLS 1.2 suites without forward secrecy, for clients that know nothing else.",
     )
     limits: Limits = Field(default_factory=Limits)
-
-
-class CatalogTable(Table):
-    """The database of instances, certificates, wrapped keys and the journal."""
-
-    url: CatalogUrl = Field(
-        default=CATALOG_SCHEME + "catalog.db",
-        description='"sqlite:///" and the path of the file: three slashes for a relative path, four for an absolute.',
-    )
 
 
 class Cache(Table):
@@ -222,6 +208,7 @@ class Config(Table):
     key_manager_api: KeyManagerApi = Field(default_factory=KeyManagerApi)
     api: Api = Field(default_factory=Api)
     journal: JournalTable = Field(default_factory=JournalTable)
+    backup: BackupTable = Field(default_factory=BackupTable)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     tracing: Tracing = Field(default_factory=Tracing)
@@ -266,9 +253,10 @@ class Config(Table):
         return self.directory / relative.expanduser()
 
     @property
-    def catalog_path(self) -> Path:
-        """The file of the SQLite catalog, absolute."""
-        return self.path(Path(self.catalog.url.removeprefix(CATALOG_SCHEME)))
+    def catalog_path(self) -> Path | None:
+        """The file of the SQLite catalog, absolute; ``None`` where the catalog is in PostgreSQL."""
+        url = self.catalog.url
+        return self.path(Path(url.removeprefix(SQLITE))) if url.startswith(SQLITE) else None
 
     @property
     def run_directory(self) -> Path:

@@ -38,7 +38,8 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
     ("deployment", "id"): 'write for example id = "keyrack-1"',
     ("kmip", "host"): 'write an address of this machine, for example host = "0.0.0.0"',
     ("kmip", "port"): "write a port from 1 to 65535, for example port = 5696",
-    ("catalog", "url"): 'write for example url = "sqlite:///catalog.db"',
+    ("catalog", "url"): 'write url = "sqlite:///catalog.db", or url = "postgresql://keyrack@HOST/keyrack" and the '
+    "password into catalog.password_file",
     ("key_managers",): 'write a table [key_managers.embedded] with type = "embedded"',
     ("key_managers", "*", "type"): 'write type = "embedded", "key_protect" or "hpcs"',
     ("key_managers", "*", "iam"): 'write a table [key_managers.NAME.iam] with api_key_file = "ibm.key"',

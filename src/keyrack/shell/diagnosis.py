@@ -96,6 +96,8 @@ def _outside(config: Config, at: int) -> Iterator[Finding]:
 
 def _room(config: Config) -> Finding:
     path = config.catalog_path
+    if path is None:
+        return Finding("disk", Level.OK, "the catalog is in PostgreSQL, which watches its own")
     free, size = shutil.disk_usage(path.parent).free, path.stat().st_size
     said = f"{path}, {size / 2**20:.1f} MiB; {free / 2**30:.1f} GiB are free there"
     if free < LEAST_ROOM:

@@ -3,11 +3,11 @@
 import re
 from typing import Final
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import is_name
 from keyrack.domain.rights import Grant, Role
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.people import letting_in, persons
+from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.config import Config
 from keyrack.shell.links import set_password_link
 from keyrack.shell.office import clock
@@ -18,7 +18,7 @@ GRANTS: Final = (Grant(Role.ADMINISTRATOR), Grant(Role.SECURITY_OFFICER))
 
 async def enter_first_person(config: Config, name: str, by: Administrator) -> str:
     """Enter the person; answers the link, which is told this one time."""
-    catalog = SqliteCatalog(config.catalog_path, "administration")
+    catalog = await open_catalog(config, "administration")
     try:
         administration = Administration(catalog, {}, by, clock)
         made = await persons.add(administration, catalog, name, GRANTS)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.health.findings import Finding, Level
 from keyrack.service.health.health import Health, examine
 from keyrack.service.health.remedies import Acts
@@ -62,7 +62,7 @@ async def inspection(config: Config, administrator: Administrator) -> AsyncItera
             await managers.close()
 
 
-async def whole_terms(config: Config, catalog: SqliteCatalog) -> Terms:
+async def whole_terms(config: Config, catalog: WholeCatalog) -> Terms:
     """What the configuration says of keys, journal and people, and what was exported of the journal."""
     journal = config.journal
     try:

@@ -28,7 +28,7 @@ from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import Duty
 
 if TYPE_CHECKING:
-    from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+    from keyrack.ports.whole_catalog import WholeCatalog
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def successor_path(config: Config) -> Path:
     return path.with_name(path.name + ".next")
 
 
-async def signing_key(config: Config, catalog: "SqliteCatalog") -> SigningKey:
+async def signing_key(config: Config, catalog: "WholeCatalog") -> SigningKey:
     """The key that signs checkpoints; one whose turn has come takes its place, and the first one is made.
 
     Raises :class:`ConfigError`, also where checkpoints are there and their key is not: a new one would vouch for what
@@ -88,12 +88,12 @@ async def signing_key(config: Config, catalog: "SqliteCatalog") -> SigningKey:
     )
 
 
-async def notary_of(config: Config, catalog: "SqliteCatalog") -> Notary:
+async def notary_of(config: Config, catalog: "WholeCatalog") -> Notary:
     """The notary of the deployment; raises :class:`ConfigError` as :func:`signing_key` does."""
     return notary_with(config, catalog, await signing_key(config, catalog))
 
 
-def notary_with(config: Config, catalog: "SqliteCatalog", key: SigningKey) -> Notary:
+def notary_with(config: Config, catalog: "WholeCatalog", key: SigningKey) -> Notary:
     """A notary that signs with this key."""
     return Notary(
         catalog,
@@ -107,12 +107,12 @@ def notary_with(config: Config, catalog: "SqliteCatalog", key: SigningKey) -> No
     )
 
 
-def retention_of(config: Config, catalog: "SqliteCatalog", notary: Notary) -> Retention:
+def retention_of(config: Config, catalog: "WholeCatalog", notary: Notary) -> Retention:
     """What cuts the journal."""
     return Retention(catalog, notary, list(config.journal.sinks), clock=clock)
 
 
-def forwarder_of(config: Config, catalog: "SqliteCatalog", *, required: bool = False) -> Forwarder:
+def forwarder_of(config: Config, catalog: "WholeCatalog", *, required: bool = False) -> Forwarder:
     """What hands the journal on, to all sinks or to the required ones; raises :class:`ConfigError`."""
     routes = {
         name: Route(_sink(config, name, table), table.required, table.deadline_seconds)
@@ -184,7 +184,7 @@ def _secret(path: Path) -> Secret:
     return Secret(line)
 
 
-def gate_of(config: Config, catalog: "SqliteCatalog") -> RequiredSinks | None:
+def gate_of(config: Config, catalog: "WholeCatalog") -> RequiredSinks | None:
     """What every entry has to pass; ``None`` where no sink is required."""
     deadlines = {name: table.deadline_seconds for name, table in config.journal.sinks.items() if table.required}
     if not deadlines:
@@ -211,7 +211,7 @@ async def forwarding(config: Config) -> AsyncIterator[bool]:
 class StandIn:
     """Forwards to required sinks where no process does: a command, while nothing serves."""
 
-    def __init__(self, config: Config, catalog: "SqliteCatalog") -> None:
+    def __init__(self, config: Config, catalog: "WholeCatalog") -> None:
         """Nothing is opened before it is needed."""
         self._config = config
         self._catalog = catalog
@@ -230,7 +230,7 @@ class StandIn:
                         pass
 
 
-def journal_duties(config: Config, catalog: "SqliteCatalog") -> list[Duty]:
+def journal_duties(config: Config, catalog: "WholeCatalog") -> list[Duty]:
     """Sign and cut, and hand on, each for ever: what one process of a deployment does for all."""
 
     async def sign() -> None:
@@ -242,7 +242,7 @@ def journal_duties(config: Config, catalog: "SqliteCatalog") -> list[Duty]:
     return [sign, forward]
 
 
-async def _sign(config: Config, catalog: "SqliteCatalog") -> None:
+async def _sign(config: Config, catalog: "WholeCatalog") -> None:
     told = ""
     while True:
         try:
@@ -258,7 +258,7 @@ async def _sign(config: Config, catalog: "SqliteCatalog") -> None:
         both.create_task(_cut(config, catalog, notary))
 
 
-async def _cut(config: Config, catalog: "SqliteCatalog", notary: Notary) -> None:
+async def _cut(config: Config, catalog: "WholeCatalog", notary: Notary) -> None:
     days = config.journal.retention_days
     while days:
         try:
@@ -272,7 +272,7 @@ async def _cut(config: Config, catalog: "SqliteCatalog", notary: Notary) -> None
         await asyncio.sleep(RETENTION_EVERY)
 
 
-async def _forward(config: Config, catalog: "SqliteCatalog") -> None:
+async def _forward(config: Config, catalog: "WholeCatalog") -> None:
     if not config.journal.sinks:
         return
     forwarder = forwarder_of(config, catalog)

@@ -11,15 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.ibm.settings import Settings
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
 from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
 from keyrack.embedded.house import DAY, House, Waits
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.keys import Windows
 from keyrack.service.vault.envelope import Vault
+from keyrack.shell.catalogs import file_catalog, open_catalog
 from keyrack.shell.config import Config
 from keyrack.shell.config_ibm import IbmTable
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
@@ -34,7 +35,7 @@ class Office:
     """What an administrator's command works with."""
 
     config: Config
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     key_managers: KeyManagers
     administration: Administration
     opened_vault: Vault | None = field(default=None, repr=False)
@@ -70,7 +71,7 @@ async def open_office(
         managers = open_key_managers(config, ask) if root_keys else KeyManagers({})
         stack.push_async_callback(managers.close)
         chain = "administration"
-        catalog = open_catalog(config, chain=chain) if catalog_path is None else SqliteCatalog(catalog_path, chain)
+        catalog = await (open_catalog(config, chain) if catalog_path is None else file_catalog(catalog_path, chain))
         stack.push_async_callback(catalog.close)
         vault = None
         if root_keys:
@@ -88,33 +89,6 @@ def windows_of(config: Config) -> Windows:
 def clock() -> int:
     """The time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def open_catalog(config: Config, *, chain: str) -> SqliteCatalog:
-    """The catalog of the configuration; one that is not there is an error, only ``keyrack init`` makes one.
-
-    ``chain`` is the name under which this process writes in the journal.
-    """
-    path = config.catalog_path
-    if not path.is_file():
-        raise ConfigError(
-            [
-                Problem(
-                    where="catalog.url",
-                    what=f"{path} is not there",
-                    why="a deployment keeps its catalog",
-                    instead="restore it from a backup, or what the key managers keep of it with 'keyrack rebuild "
-                    "--from-key-manager'; correct the path; or make a new deployment with 'keyrack init'",
-                )
-            ]
-        )
-    catalog = SqliteCatalog(path, chain)
-    if any(sink.required for sink in config.journal.sinks.values()):
-        # Who has no such sink does not wait for it to be loaded.
-        from keyrack.shell.journal_room import gate_of  # noqa: PLC0415
-
-        catalog.gate = gate_of(config, catalog)
-    return catalog
 
 
 def open_key_managers(config: Config, ask: AskPassphrase | None = None) -> KeyManagers:

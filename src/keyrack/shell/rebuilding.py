@@ -37,7 +37,7 @@ def catalog_to_fill(*, dry_run: bool) -> Iterator[Callable[[Config], Path | None
     with TemporaryDirectory(prefix="keyrack-") as nowhere:
 
         def path(config: Config) -> Path | None:
-            if config.catalog_path.is_file():
+            if config.catalog_path is None or config.catalog_path.is_file():
                 return None
             if look_at_listener(config).level is not Level.FAILED:
                 raise Refused(

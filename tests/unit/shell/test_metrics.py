@@ -275,7 +275,7 @@ def scrape_of(catalog: SqliteCatalog, directory: Path, meter: WebMeter, **settin
         token_file=directory / "token",
         back_office=OneThere(),
         deployment=DeploymentNumbers(
-            catalog=catalog, catalog_path=directory / "catalog.db", server_certificate=directory / "server.pem"
+            catalog=catalog, server_certificate=directory / "server.pem"
         ),
         meter=meter,
     )

@@ -41,7 +41,7 @@ def test_a_dry_run_makes_its_catalog_where_nobody_keeps_it(tmp_path: Path) -> No
 
     with catalog_to_fill(dry_run=False) as path:
         assert path(config) is None
-        config.catalog_path.unlink()
+        (config.directory / "catalog.db").unlink()
         assert path(config) == config.catalog_path
     with catalog_to_fill(dry_run=True) as path:
         scratch = path(config)

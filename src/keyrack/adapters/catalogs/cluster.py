@@ -29,6 +29,7 @@ _CHANGE = "key_manager, revision, at, text"
 _CHANGES: Final = f"""
     SELECT {_CHANGE} FROM key_manager_change WHERE key_manager = ? AND revision > ? ORDER BY revision LIMIT ?"""
 _LAST_CHANGE: Final = "SELECT max(revision) FROM key_manager_change WHERE key_manager = ?"
+_FORGET_CHANGES: Final = "DELETE FROM key_manager_change WHERE key_manager = ? AND revision <= ?"
 _ADD_CHANGE: Final = f"INSERT INTO key_manager_change ({_CHANGE}) VALUES (?, ?, ?, ?)"
 
 
@@ -71,6 +72,8 @@ async def write(execute: Execute, unit: Unit) -> None:
         await execute(_LEAVE, (changes.left,))
     if (report := changes.report) is not None:
         await execute(_PUT_REPORT, (report.kind, report.at, int(report.good), report.told, report.keys))
+    for key_manager, revision in changes.key_manager_changes_forgotten.items():
+        await execute(_FORGET_CHANGES, (key_manager, revision))
     for change in changes.key_manager_changes:
         await execute(_ADD_CHANGE, (change.key_manager, change.revision, change.at, change.text))
 

@@ -3,12 +3,12 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
-from keyrack.adapters.catalogs.reading import Reads, first
+from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.key_affairs import Fetch, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
@@ -30,6 +30,7 @@ DESTROYED: Final = f"""
     SELECT {OBJECT_COLUMNS} FROM object
     WHERE state IN (5, 6) AND (sealed IS NOT NULL OR standard_key IS NOT NULL) AND identifier > ?
     ORDER BY identifier LIMIT ?"""
+COUNTS: Final = "SELECT instance, state, count(*) FROM object GROUP BY instance, state"
 ADMITTED: Final = "SELECT added_by FROM admission WHERE instance = ? AND fingerprint = ?"
 
 _KEYS: Final = {
@@ -92,6 +93,14 @@ class ListingReads(Reads):
             sql = f"{ROWS}({', '.join('?' * len(some))}) ORDER BY object.initial_date, object.number"
             rows += await self._read(sql, (instance, *some))
         return [_row(row) for row in rows]
+
+    async def keys_by_state(self) -> Mapping[tuple[str, int], int]:
+        """Apart from requests."""
+
+        async def counted(execute: Execute) -> Mapping[tuple[str, int], int]:
+            return {(instance, state): number for instance, state, number in await execute(COUNTS)}
+
+        return await self._apart(counted)
 
     async def destroyed(self, after: str = "", limit: int = 100) -> Sequence[ManagedObject]:
         """By the index of what is destroyed."""

@@ -47,6 +47,8 @@ def instance_names(context: typer.Context, incomplete: str) -> list[str]:
 
     try:
         catalog = load(find(context.params.get("config"))).catalog_path
+        if catalog is None:
+            return []
         connection = sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=0.2)
         try:
             rows = connection.execute("SELECT name FROM instance ORDER BY name LIMIT 1000").fetchall()

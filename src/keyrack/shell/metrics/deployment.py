@@ -10,11 +10,10 @@ from typing import Final
 
 from cryptography import x509
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
-from keyrack.adapters.catalogs.sqlite.counting import keys_by_state
 from keyrack.domain.approvals import ApprovalState
 from keyrack.domain.instances import Instance
 from keyrack.domain.people import Person
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.metering import MOST_INSTANCES, OTHER
 from keyrack.shell.metrics.journal_tail import JournalTail
 from keyrack.shell.metrics.sheet import Sheet
@@ -35,8 +34,7 @@ _DESTROYED: Final = frozenset({int(State.DESTROYED), int(State.DESTROYED_COMPROM
 class DeploymentNumbers:
     """Reads them when asked, and not more often than they change."""
 
-    catalog: SqliteCatalog
-    catalog_path: Path
+    catalog: WholeCatalog
     server_certificate: Path
     clock: Callable[[], float] = time.time
     tail: JournalTail = field(default_factory=JournalTail)
@@ -85,7 +83,7 @@ class DeploymentNumbers:
 
     async def _put_keys(self, sheet: Sheet, instances: Sequence[Instance], names: Mapping[str, str]) -> None:
         if time.monotonic() >= self._keys_until:
-            self._keys = await asyncio.to_thread(keys_by_state, self.catalog_path)
+            self._keys = await self.catalog.keys_by_state()
             self._keys_until = time.monotonic() + KEYS_FRESH
         sums: dict[tuple[str, str], float] = {}
         living: dict[str, int] = {}

@@ -11,9 +11,9 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice, BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.metering import OTHER, Spread
 from keyrack.shell.config import Config
 from keyrack.shell.config_telemetry import Metrics
@@ -65,12 +65,11 @@ class Scrape:
     meter: WebMeter
 
     @classmethod
-    def of(cls, config: Config, catalog: SqliteCatalog, back_office: BackOffice, meter: WebMeter) -> "Scrape":
+    def of(cls, config: Config, catalog: WholeCatalog, back_office: BackOffice, meter: WebMeter) -> "Scrape":
         """As the configuration says."""
         table = config.metrics
         numbers = DeploymentNumbers(
             catalog=catalog,
-            catalog_path=config.catalog_path,
             server_certificate=config.path(config.kmip.certificate),
         )
         return cls(

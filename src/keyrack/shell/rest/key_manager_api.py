@@ -16,11 +16,12 @@ from keyrack.service.office.adapters import Rooms
 from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
+from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import API_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import kept
-from keyrack.shell.office import clock, open_catalog, open_key_managers
+from keyrack.shell.office import clock, open_key_managers
 from keyrack.shell.openers import AskPassphrase, embedded_one
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.key_protect.app import KeyProtectFace
@@ -112,7 +113,7 @@ async def _serve(
 ) -> None:
     managers = open_key_managers(config, ask)
     try:
-        catalog = open_catalog(config, chain=CHAIN)
+        catalog = await open_catalog(config, CHAIN)
         try:
             async with key_manager_api(config, managers, catalog, key_manager=key_manager) as opened:
                 chores = asyncio.create_task(kept(lambda: keep_schedule(managers)))

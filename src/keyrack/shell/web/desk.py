@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import KeyManagerTold, OnBehalf, RootKeyTold, WorkerHealth
 from keyrack.ports.key_manager import KeyManager, RootKeyAdministration, TellsCondition
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import NotThere, Refused
@@ -28,7 +28,7 @@ LISTING: Final = 20.0
 class BackOfficeDesk:
     """``ports.back_office.BackOffice`` over key managers that are here."""
 
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     managers: Mapping[str, KeyManager]
     types: Mapping[str, str]
     """The type of each configured key manager, by name."""

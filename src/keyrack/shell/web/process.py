@@ -17,10 +17,10 @@ from cryptography import x509
 
 from keyrack.service.people.door import Ends
 from keyrack.shell.address_files import told_in
+from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.config import WEB_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import kept
-from keyrack.shell.office import open_catalog
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.serving import Listening, Open, serving
@@ -57,7 +57,7 @@ def serve(config: Config, ready: Callable[[Open], None], *, lifeline: int | None
 async def web(config: Config) -> AsyncIterator[Open]:
     """The API with its listener open, as long as the block lasts. Raises :class:`ConfigError` and ``OSError``."""
     listening = listening_of(config)
-    catalog = open_catalog(config, chain=CHAIN)
+    catalog = await open_catalog(config, CHAIN)
     try:
         premises = Premises(
             catalog=catalog,

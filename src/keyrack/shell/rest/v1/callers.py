@@ -10,8 +10,8 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import Request
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice, OnBehalf
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Unauthenticated
 from keyrack.shell.rest.floodgate import home
@@ -30,7 +30,7 @@ class Visit:
 
     administration: Administration
     """With the rights of whoever calls; every use case asks it."""
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     """All ports of the catalog."""
     back_office: BackOffice
     """The way to what needs a key manager."""

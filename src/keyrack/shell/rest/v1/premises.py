@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.back_office import BackOffice
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.people.passwords import Passwords
@@ -38,7 +38,7 @@ BOUNDS: Final = Bounds(
 class Premises:
     """One running API."""
 
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     back_office: BackOffice
     ends: Ends = USUAL
     """When log-ins are over."""
