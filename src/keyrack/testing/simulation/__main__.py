@@ -1,0 +1,35 @@
+"""Play seeds: ``python -m keyrack.testing.simulation --seed N`` shows the trace of one, ``--seeds A B`` runs many."""
+
+import argparse
+import sys
+import time
+
+from keyrack.testing.simulation.run import STEPS, run
+
+
+def main() -> int:
+    """The command; answers 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m keyrack.testing.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="play one, and show its trace")
+    parser.add_argument("--seeds", type=int, nargs=2, metavar=("FROM", "TO"), help="play many, and show what breaks")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of each run ({STEPS})")
+    given = parser.parse_args()
+    if given.seed is not None:
+        outcome = run(given.seed, given.steps)
+        print("\n".join(outcome.trace))  # noqa: T201
+        print(f"{outcome.replay}  # {outcome.digest[:16]}")  # noqa: T201
+        return bool(outcome.broken)
+    first, last = given.seeds or (0, 100)
+    began, broken = time.process_time(), 0
+    for seed in range(first, last):
+        outcome = run(seed, given.steps)
+        if outcome.broken:
+            broken += 1
+            print(outcome.replay, flush=True)  # noqa: T201
+    spent = time.process_time() - began
+    print(f"{last - first} seeds, {broken} broken, {spent:.1f} s of CPU")  # noqa: T201
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
