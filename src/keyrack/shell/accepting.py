@@ -7,6 +7,7 @@ from keyrack.embedded.errors import KeystoreError
 from keyrack.embedded.house import House
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.database import Database, database_path
+from keyrack.shell.change_logs import log_of
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.office import does_not_open
@@ -28,16 +29,16 @@ def accept(config: Config, name: str | None, identity: str, ask: AskPassphrase |
         with opened(config, name, table, ask, hsm) as unlock:
             keystore = Keystore.open(path, unlock)
             try:
-                revision = Database.accept(database_path(path), keystore)
+                revision = Database.accept(database_path(path), keystore, log_of(config, name))
             finally:
                 keystore.close()
-            house = House.open(path, unlock, hsm=hsm)
+            house = House.open(path, unlock, hsm=hsm, log=log_of(config, name))
     except (KeystoreError, OSError, sqlite3.Error) as error:
         if hsm is not None:
             hsm.close()
         raise ConfigError([does_not_open(name, error)]) from error
     try:
-        with house.change(Call(caller=Caller(identity=identity), instance=""), ACTION, str(revision)):
+        with house.noting(Call(caller=Caller(identity=identity), instance=""), ACTION, str(revision)):
             pass
     finally:
         house.close()

@@ -14,13 +14,21 @@ from pathlib import Path
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.ibm.settings import Settings
 from keyrack.adapters.key_managers.registry import Configured, KeyManagers
-from keyrack.embedded.errors import KeeperUnavailable, KeystoreError, KeystoreMissing, KeystoreRolledBack
+from keyrack.embedded.errors import (
+    KeeperUnavailable,
+    KeystoreDiverged,
+    KeystoreError,
+    KeystoreMissing,
+    KeystoreRolledBack,
+    LogUnavailable,
+)
 from keyrack.embedded.house import DAY, House, Waits
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.keys import Windows
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.catalogs import file_catalog, open_catalog
+from keyrack.shell.change_logs import log_of
 from keyrack.shell.config import Config
 from keyrack.shell.config_ibm import IbmTable
 from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
@@ -135,7 +143,8 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
         hsm = hsm_of(config, name, table)
         try:
             with opened(config, name, table, ask, hsm) as unlock:
-                return House.open(config.path(table.keystore), unlock, hsm=hsm, waits=waits_of(table))
+                path, log = config.path(table.keystore), log_of(config, name)
+                return House.open(path, unlock, hsm=hsm, waits=waits_of(table), log=log)
         except BaseException:
             if hsm is not None:
                 hsm.close()
@@ -144,10 +153,13 @@ def open_house_of(config: Config, name: str | None = None, ask: AskPassphrase | 
         raise ConfigError([does_not_open(name, error)]) from error
 
 
+_TELLS = KeeperUnavailable | KeystoreMissing | KeystoreRolledBack | KeystoreDiverged | LogUnavailable
+
+
 def does_not_open(name: str, error: Exception) -> Problem:
     """Why the key manager of this name does not open, and what to do about it."""
     # These say themselves what to do, and where.
-    told = isinstance(error, KeeperUnavailable | KeystoreMissing | KeystoreRolledBack)
+    told = isinstance(error, _TELLS)
     instead = "" if told else "correct keystore or unlock there, or put the files back"
     return Problem(where=f"key_managers.{name}", what="it does not open", why=str(error), instead=instead)
 

@@ -1,5 +1,6 @@
 """Embedded key managers for tests: real files, a clock that is set, one instance, and callers with chosen roles."""
 
+import shutil
 import uuid
 from functools import cache
 from hashlib import sha256
@@ -15,6 +16,7 @@ from keyrack.embedded.iam.signing import generated, make_first
 from keyrack.embedded.instances import KeyManagerInstance, KeyRing
 from keyrack.embedded.root_keys.port import Keeper
 from keyrack.embedded.root_keys.unlock import KeyFile
+from keyrack.embedded.store.change_log import ChangeLog
 from keyrack.testing.clock import Clock
 
 INSTANCE = "0b7d1c7e-6a53-4f6b-9f0e-2f1d3a5c7e91"
@@ -39,10 +41,27 @@ def a_house(directory: Path, *, clock: Clock | None = None, hsm: Keeper | None =
     return opened_again(directory, clock=clock, hsm=hsm, **waits)
 
 
-def opened_again(directory: Path, *, clock: Clock | None = None, hsm: Keeper | None = None, **waits: int) -> House:
+def opened_again(
+    directory: Path,
+    *,
+    clock: Clock | None = None,
+    hsm: Keeper | None = None,
+    log: ChangeLog | None = None,
+    **waits: int,
+) -> House:
     """The key manager of :func:`a_house` once more: after a restart, or as another process sees it."""
     unlock = KeyFile(directory / "keystore.key")
-    return House.open(directory / "keystore", unlock, hsm=hsm, waits=Waits(**waits), clock=clock or Clock())
+    clock = clock or Clock()
+    return House.open(directory / "keystore", unlock, hsm=hsm, waits=Waits(**waits), clock=clock, log=log)
+
+
+def a_copy(house: Path, to: Path) -> Path:
+    """The files of a house that is closed, for another node; where they are."""
+    to.mkdir()
+    for file in house.iterdir():
+        if file.is_file():
+            shutil.copy2(file, to)
+    return to
 
 
 def go_on(house: House, seconds: int) -> int:

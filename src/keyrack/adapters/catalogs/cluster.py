@@ -50,6 +50,8 @@ async def check(execute: Execute, unit: Unit) -> None:
         raise AlreadyThere(f"another node {node.name!r} serves from the catalog")
     for change in changes.key_manager_changes:
         (last,) = first(await execute(_LAST_CHANGE, (change.key_manager,)))
+        if last is not None and changes.key_manager_changes_forgotten.get(change.key_manager, -1) >= last:
+            continue  # It begins anew.
         if last is not None and change.revision <= last:
             raise AlreadyThere(f"key manager {change.key_manager!r} is at change {last} already")
         if last is not None and change.revision != last + 1:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from keyrack.adapters.key_managers._reasons import reason_of
 from keyrack.domain.secret import Secret
 from keyrack.embedded import actions, creation, lifecycle, lookup, tenancy
 from keyrack.embedded.call import KEYRACK, Call
-from keyrack.embedded.errors import KeyDeleted, KeyNotFound, KeystoreError, Refusal
+from keyrack.embedded.errors import KeyDeleted, KeyNotFound, KeystoreBehind, KeystoreError, Refusal
 from keyrack.embedded.house import House
 from keyrack.embedded.keys import Key, KeyState
 from keyrack.embedded.root_keys.unlock import Unlock
@@ -77,8 +78,7 @@ class EmbeddedKeyManager:
 
     async def describe_root_key(self, root_key: str) -> RootKey:
         """The root key as it is now."""
-        with _TRANSLATED:
-            return self._described(lookup.metadata(self.house, self._quiet, root_key))
+        return await self._at_once(lambda: self._described(lookup.metadata(self.house, self._quiet, root_key)))
 
     async def list_root_keys(self) -> Sequence[RootKey]:
         """Every root key of the instance, oldest first."""
@@ -128,14 +128,13 @@ class EmbeddedKeyManager:
 
     async def get_standard_key(self, identifier: str) -> StandardKey:
         """The standard key with its payload."""
-        with _TRANSLATED:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._lanes.reading, self._get_standard_key, identifier
-            )
+        return await self._in(self._lanes.reading, lambda: self._get_standard_key(identifier))
 
     async def list_standard_keys(self, prefix: str) -> AsyncIterator[StandardKey]:
         """All standard keys whose names begin with ``prefix``, without payload."""
         after = ""
+        # What another node has just put is missing in no list that begins now.
+        await self._on_disk(self.house.database.follow)
         while page := await self._on_disk(partial(lookup.standard_names, self.house, self._quiet, prefix, after, PAGE)):
             for identifier, name in page:
                 yield StandardKey(identifier, name, b"")
@@ -170,6 +169,7 @@ class EmbeddedKeyManager:
         self.house.close()
 
     def _list_root_keys(self) -> list[RootKey]:
+        self.house.database.follow()
         with self.house.reading() as reading:
             keys = reading.select("instance = ? AND extractable = 0", (self.instance,), order="created_at, rowid")
         return [self._described(key) for key in keys]
@@ -203,16 +203,26 @@ class EmbeddedKeyManager:
         """Here, where every keeper answers within microseconds; else in the token's lane."""
         if not all(keeper.prompt for keeper in self.house.keepers.values()):
             return await self._on_token(act)
+        return await self._at_once(act)
+
+    async def _at_once(self, act: Callable[[], T]) -> T:
+        """Here; but a refusal that another node may have made untrue is looked at again where one may wait."""
         with _TRANSLATED:
-            return act()
+            if not self.house.database.followed:
+                return act()
+            with suppress(Refusal, KeystoreBehind):
+                return act()
+        return await self._in(self._lanes.reading, act)
 
     async def _on_disk(self, act: Callable[[], T]) -> T:
-        with _TRANSLATED:
-            return await asyncio.get_running_loop().run_in_executor(self._lanes.disk, act)
+        return await self._in(self._lanes.disk, act)
 
     async def _on_token(self, act: Callable[[], T]) -> T:
+        return await self._in(self._lanes.token, act)
+
+    async def _in(self, lane: ThreadPoolExecutor, act: Callable[[], T]) -> T:
         with _TRANSLATED:
-            return await asyncio.get_running_loop().run_in_executor(self._lanes.token, act)
+            return await asyncio.get_running_loop().run_in_executor(lane, lambda: self.house.settled(act))
 
 
 class Lanes:

@@ -54,6 +54,11 @@ class ChangeLog(Protocol):
         """Take out the lines up to and with this one."""
         ...
 
+    def restart(self, revision: int, text: str) -> None:
+        """In the place of every line there is, by an administrator's word: also while a restored catalog takes nothing
+        else."""
+        ...
+
     def news(self, seconds: float) -> None:
         """Return after so many seconds, or at once when there may be a new line."""
         ...
@@ -99,8 +104,8 @@ class ChangeSeal:
                 change = decode(Change, said.reveal().decode())
         except (ValueError, KeystoreDamaged):
             raise KeystoreDiverged(
-                f"line {line.revision} of the key manager's log in the catalog was changed, was moved, or is of another "
-                "keystore or a newer version of keyrack: update this node, or look who writes to the catalog"
+                f"line {line.revision} of the key manager's log in the catalog was changed, was moved, or is of "
+                "another keystore or a newer version of keyrack: update this node, or look who writes to the catalog"
             ) from None
         if change.form != FORM or change.revision != line.revision:
             raise KeystoreDiverged(

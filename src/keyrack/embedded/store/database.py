@@ -97,16 +97,26 @@ class Database:
         return database
 
     @classmethod
-    def accept(cls, path: Path, keystore: Keystore) -> int:
-        """Take the database as it is for the newest one, by an administrator's word; its revision."""
+    def accept(cls, path: Path, keystore: Keystore, log: ChangeLog | None = None) -> int:
+        """Take the database as it is for the newest one, by an administrator's word; its revision.
+
+        With ``log``, which is closed, the log of all nodes begins anew at it; without, it is nobody's but its own.
+        """
         database = cls(path, keystore)
+        following = None if log is None else Following(database, keystore, log)
         try:
             database.look_whether_shared()
             with database._connection() as connection:
                 meta = database._meta(connection)
+            database._anchor.accept(database._place(meta))
+            if following is None:
+                database.leave()
+            else:
+                following.restart()
         finally:
+            if following is not None:
+                following.close()
             database.close()
-        database._anchor.accept(database._place(meta))
         return meta.revision
 
     def verify(self) -> None:
@@ -145,7 +155,7 @@ class Database:
     def change(self) -> Iterator[Unit]:
         """One change: committed when the block ends, undone when it raises.
 
-        Where nodes share it, ``Overtaken`` is raised when another was first, ``LogUnavailable`` and ``ChangeUnsettled``.
+        Where nodes share it, it raises ``Overtaken`` when another was first, ``LogUnavailable``, ``ChangeUnsettled``.
         """
         self.follow()
         with self.unit() as unit:

@@ -30,6 +30,8 @@ SHARED: Final = "shared by nodes"
 """The name of the sealed value that says so: who opens a copy without its log changes nothing in it."""
 POLL: Final = 0.25
 """Seconds between two looks at the log, where nothing tells of a new line."""
+SHORTEST: Final = 0.02
+"""Seconds between two looks, however much is told: a catalog tells of all that changes in it."""
 STALE: Final = 1.0
 """Seconds after which what was not compared with the log counts no more."""
 PAGE: Final = 100
@@ -62,6 +64,12 @@ class Following:
         self._database.look_whether_shared()  # Another process of this node may have begun the log.
         self.catch_up()
         self._thread.start()
+
+    def restart(self) -> None:
+        """Have the log begin anew at the database as it is, whatever it says: by an administrator's word."""
+        self._database.share(self._mark)
+        line = self._first_line()
+        self._log.restart(line.revision, line.text)
 
     def catch_up(self) -> None:
         """Make here what other nodes have made; raises ``LogUnavailable``, ``KeystoreDiverged`` and others."""
@@ -144,13 +152,16 @@ class Following:
     def _began(self) -> bool:
         """Begin the log where the database is, unless another node does so at this moment."""
         self._database.share(self._mark)
-        revision, comes_to = self._database.standing()
-        line = self._seal.write(Change(revision, comes_to, comes_to))
+        line = self._first_line()
         try:
             self._log.append(line.revision, line.text)
         except Overtaken:
             return False
         return True
+
+    def _first_line(self) -> Line:
+        revision, comes_to = self._database.standing()
+        return self._seal.write(Change(revision, comes_to, comes_to))
 
     def _replay(self, lines: Sequence[Line]) -> None:
         for line in lines:
@@ -176,7 +187,7 @@ class Following:
             log.warning("the log of key manager %s is not cut: %s", self._log.key_manager, error)
 
     def _follow(self) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(SHORTEST):
             self._log.news(POLL)
             try:
                 if not self._over.is_set():

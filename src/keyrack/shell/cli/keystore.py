@@ -210,7 +210,7 @@ def _note(house: "House", action: str, target: str, **detail: int) -> None:
     caller = Caller(identity=f"local-user-{account()}")
     try:
         call = Call(caller=caller, instance=tenancy.instances(house)[0].identifier)
-        with house.database.change() as unit:
+        with house.database.noting() as unit:
             unit.note(house.entry(call, action, target, "success", **detail))
     except sqlite3.Error as error:
         raise Failed(f"the key manager's journal cannot be written: {error}; nothing was done") from error

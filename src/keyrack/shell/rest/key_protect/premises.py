@@ -107,7 +107,7 @@ class Premises:
         self, use_case: Callable[Concatenate[House, Call, P], T], call: Call, *arguments: P.args, **options: P.kwargs
     ) -> T:
         """Run a use case for a call."""
-        return await self.work(partial(use_case, self.house, call), *arguments, **options)
+        return await self.work(self.house.settled, partial(use_case, self.house, call, *arguments, **options))
 
     async def adapters_of(self, instance: str, key: str) -> Sequence[str]:
         """The names of the KMIP adapters that use a root key: deleting it would cut their clients off."""
