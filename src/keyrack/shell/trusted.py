@@ -1,6 +1,5 @@
 """Who is let in, in memory for handshakes and kept fresh from the catalog: pinned certificates, and authorities."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -76,7 +75,7 @@ class Trusted:
         """Look for ever. While the catalog cannot be read, what was last seen stays, and each request is refused."""
         answering = True
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await self._catalog.news(LOOK_EVERY)
             try:
                 gone = await self.refresh()
                 if not answering:

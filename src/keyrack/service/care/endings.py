@@ -6,6 +6,7 @@ plaintext out of every process's memory, and has a recovered key's standard key 
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from keyrack.ports.catalog import CatalogUnavailable
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks: an ending empties every process well within a second."""
+Wait = Callable[[float], Awaitable[object]]
+"""Returns after so many seconds, or sooner where there may be news."""
 
 
 class Endings:
@@ -34,11 +37,11 @@ class Endings:
             self._vault.forget(unique_identifier)
         self._after = after
 
-    async def watch(self) -> None:
-        """Look for ever. While the catalog cannot be read nobody is served anyway."""
+    async def watch(self, wait: Wait = asyncio.sleep) -> None:
+        """Look for ever, after each ``wait``. While the catalog cannot be read nobody is served anyway."""
         while True:
             try:
                 await self.look()
             except CatalogUnavailable as error:
                 log.debug("endings are not looked at: %s", error)
-            await asyncio.sleep(LOOK_EVERY)
+            await wait(LOOK_EVERY)

@@ -186,7 +186,7 @@ class Heard:
                 await self.look()
             except CatalogUnavailable as error:
                 log.debug("validations are not looked at: %s", error)
-            await asyncio.sleep(HEAR_EVERY)
+            await self._catalog.news(HEAR_EVERY)
 
 
 def every(seconds: Mapping[str, float]) -> Callable[[str], float]:

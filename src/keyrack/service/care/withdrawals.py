@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from keyrack.ports.key_manager import KeyManager, KeyManagerRefused, KeyManagerUnavailable, TellsWithdrawals
@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two questions: a key that was deleted or disabled is withheld well within a second."""
+Wait = Callable[[float], Awaitable[object]]
+"""Returns after so many seconds, or sooner where there may be news."""
 
 
 class Withdrawals:
@@ -41,8 +43,8 @@ class Withdrawals:
                     self._vault.forget(unique_identifier)
             self._cursors[name] = told.cursor
 
-    async def watch(self) -> None:
-        """Ask for ever."""
+    async def watch(self, wait: Wait = asyncio.sleep) -> None:
+        """Ask for ever, after each ``wait``."""
         while True:
             await self.look()
-            await asyncio.sleep(LOOK_EVERY)
+            await wait(LOOK_EVERY)

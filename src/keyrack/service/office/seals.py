@@ -4,7 +4,6 @@ From the commit on no transaction of a client happens in a sealed instance (``po
 here takes the plaintext out of every process's memory as well.
 """
 
-import asyncio
 import logging
 from collections.abc import Set
 from dataclasses import replace
@@ -69,7 +68,7 @@ class Seals:
                 await self.look()
             except CatalogUnavailable as error:
                 log.debug("seals are not looked at: %s", error)
-            await asyncio.sleep(LOOK_EVERY)
+            await self._catalog.news(LOOK_EVERY)
 
     async def _is_withheld(self, instance: Instance) -> bool:
         if instance.hierarchy is Hierarchy.DIRECT:

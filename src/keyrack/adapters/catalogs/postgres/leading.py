@@ -11,8 +11,15 @@ from keyrack.adapters.catalogs.postgres.refusals import LOST
 
 log = logging.getLogger(__name__)
 
+FRESH: Final = 0.25
+"""Seconds for which the locks that are held count as held without the server being asked."""
+AGAIN: Final = 0.5
+"""Seconds, after the server could not be asked, in which nobody waits for it again."""
+UNASKED: Final = 5.0
+"""Seconds after which a job that this process asks for no more is left to others."""
 _CLASS: Final = 1263684429
 _TAKE: Final = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+_LEAVE: Final = "SELECT pg_advisory_unlock($1, hashtext($2))"
 _HELD: Final = "SELECT 1"
 
 
@@ -23,30 +30,51 @@ class Leading:
         """Compete at ``place``."""
         self._place = place
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._held: set[str] = set()
+        self._held: dict[str, float] = {}
+        """When each was last asked for, in the loop's time."""
         self._turn = asyncio.Lock()
+        self._proved = self._lost = float("-inf")
 
     async def leads(self, job: str) -> bool:
-        """Whether this process has the job, or gets it now. ``False`` while the database cannot be asked."""
+        """Whether this process has the job, or gets it now. ``False`` while the database cannot be asked.
+
+        A job that it has asked for no more, for :data:`UNASKED` seconds, is anybody's.
+        """
         async with self._turn:
+            now = asyncio.get_running_loop().time()
+            if now < self._lost + AGAIN:
+                return False
             try:
-                if self._connection is None or self._connection.is_closed():
-                    self._held.clear()
-                    self._connection = await connect(self._place)
-                if job in self._held:
-                    await self._connection.fetchval(_HELD, timeout=ANSWER_WITHIN)
-                elif await self._connection.fetchval(_TAKE, _CLASS, job, timeout=ANSWER_WITHIN):
-                    self._held.add(job)
+                await self._look(job, now)
             except (*LOST, asyncpg.PostgresError) as error:
                 log.debug("nobody knows who leads: %s", error)
-                self._held.clear()
-                if self._connection is not None:
-                    self._connection.terminate()
-                    self._connection = None
+                self._lost = asyncio.get_running_loop().time()
+                self._let_go()
             return job in self._held
 
-    async def close(self) -> None:
-        """Leave every job to others."""
+    async def _look(self, job: str, now: float) -> None:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            self._held.clear()
+            connection = self._connection = await connect(self._place)
+        for other in [each for each, asked in self._held.items() if each != job and asked < now - UNASKED]:
+            await connection.fetchval(_LEAVE, _CLASS, other, timeout=ANSWER_WITHIN)
+            del self._held[other]
+        if job in self._held:
+            self._held[job] = now
+            if now < self._proved + FRESH:
+                return
+            await connection.fetchval(_HELD, timeout=ANSWER_WITHIN)
+        elif await connection.fetchval(_TAKE, _CLASS, job, timeout=ANSWER_WITHIN):
+            self._held[job] = now
+        self._proved = now
+
+    def _let_go(self) -> None:
+        self._held.clear()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+    async def close(self) -> None:
+        """Leave every job to others."""
+        self._let_go()

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -17,22 +18,29 @@ AGAIN: Final = 0.5
 
 
 class Listening:
-    """One connection that listens, from the first wait on."""
+    """One connection that listens, from the first wait on, for all who wait."""
 
     def __init__(self, place: Place) -> None:
         """Listen at ``place``."""
         self._place = place
+        self._count = 0
+        """Of what was told."""
+        self._heard: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        """How much of it each task knew when it waited last: what is told while it looks is not missed."""
         self._told: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def wait(self, seconds: float) -> None:
-        """Return after ``seconds``, or when something is told."""
-        loop = asyncio.get_running_loop()
+        """Return after ``seconds``, or when something was told since this task waited last."""
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
         if self._task is None:
             self._task = asyncio.create_task(self._listen())
-        if self._told is None or self._told.done():
-            self._told = loop.create_future()
-        await asyncio.wait([self._told], timeout=seconds)
+        assert me is not None
+        if self._heard.setdefault(me, self._count) == self._count:
+            if self._told is None or self._told.done():
+                self._told = loop.create_future()
+            await asyncio.wait([self._told], timeout=seconds)
+        self._heard[me] = self._count
 
     async def close(self) -> None:
         """Hear no more."""
@@ -59,5 +67,6 @@ class Listening:
             await asyncio.sleep(AGAIN)
 
     def _hear(self, *_: object) -> None:
+        self._count += 1
         if self._told is not None and not self._told.done():
             self._told.set_result(None)
