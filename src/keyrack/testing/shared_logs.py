@@ -89,7 +89,8 @@ class NodesLog:
         if self.blind:
             self.closed.wait()
         with self.shared.changed:
-            self.shared.changed.wait(seconds)
+            if not self.closed.is_set():
+                self.shared.changed.wait(seconds)
 
     def close(self) -> None:
         """Let whoever waits go on."""
