@@ -18,7 +18,16 @@ from keyrack.domain.instances import (
     Quotas,
     Storage,
 )
-from keyrack.ports.catalog import AlreadyThere, Conflict, InstanceChanged, StillHangs, StillUsed, TooMany, Unit
+from keyrack.ports.catalog import (
+    AlreadyThere,
+    Conflict,
+    InstanceChanged,
+    LastWayIn,
+    StillHangs,
+    StillUsed,
+    TooMany,
+    Unit,
+)
 
 
 async def check_administration(execute: Execute, unit: Unit) -> None:
@@ -28,6 +37,7 @@ async def check_administration(execute: Execute, unit: Unit) -> None:
     """
     await _check_names(execute, unit)
     await _check_bare(execute, unit)
+    await _check_reachable(execute, unit)
     await _check_counts(execute, unit)
     for identifier in (*unit.unused, *unit.removed_instances):
         if first(await execute(queries.HAS_INSTANCE, (identifier,))) is None:
@@ -50,6 +60,14 @@ async def _check_bare(execute: Execute, unit: Unit) -> None:
             raise Conflict("an instance is not there any more")
         if first(await execute(queries.HANGS, (identifier,) * queries.HANGS.count("?"))) is not None:
             raise StillHangs("something hangs on the instance")
+
+
+async def _check_reachable(execute: Execute, unit: Unit) -> None:
+    authorities = unit.admissions.removed_authorities if unit.admissions else ()
+    for identifier in unit.reachable:
+        gone = {*unit.removed_certificates, *(each for instance, each in authorities if instance == identifier)}
+        if all(fingerprint in gone for (fingerprint,) in await execute(queries.WAYS_IN, (identifier, identifier))):
+            raise LastWayIn("nobody would reach the instance any more")
 
 
 async def _check_counts(execute: Execute, unit: Unit) -> None:

@@ -57,6 +57,9 @@ HANGS: Final = """
     UNION ALL SELECT 1 FROM intent WHERE instance = ?
     UNION ALL SELECT 1 FROM certificate WHERE instance = ?
     UNION ALL SELECT 1 FROM authority WHERE instance = ? LIMIT 1"""
+WAYS_IN: Final = """
+    SELECT fingerprint FROM certificate WHERE instance = ?
+    UNION ALL SELECT fingerprint FROM authority WHERE instance = ?"""
 REMOVE_LEFTOVERS: Final = "DELETE FROM leftover WHERE instance = ?"
 # In an order that leaves no reference without its row.
 REMOVE_INSTANCE: Final = (

@@ -86,6 +86,7 @@ class Prepared:
             or unit.unused
             or unit.removed_instances
             or unit.bare
+            or unit.reachable
             or unit.wrapping_keys
         )
         self.remembers = bool(unit.leftovers or unit.cleared or unit.validations)

@@ -14,10 +14,10 @@ from keyrack.service.moves.successors import Ground
 from keyrack.service.office import instance_rules, key_acts, safe_removal
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import Act, Consent, Do, KeyCatalog
-from keyrack.service.office.client_removal import take_away
+from keyrack.service.office.client_removal import distrust, take_away
 from keyrack.service.office.key_steps import keys_of
 from keyrack.service.office.keys import Windows
-from keyrack.service.office.refusals import Refused
+from keyrack.service.office.refusals import NotThere, Refused
 
 
 def acts(windows: Windows) -> Mapping[str, Act]:
@@ -29,6 +29,7 @@ def acts(windows: Windows) -> Mapping[str, Act]:
         "instance.quotas": Act(right=Right.INSTANCE_QUOTA, do=_setting_quotas),
         "instance.dual-control": Act(right=Right.INSTANCE_QUOTA, do=_letting_one_decide),
         "certificate.remove": Act(right=Right.CERTIFICATE_REMOVE, do=_removing_last_certificate),
+        "authority.remove": Act(right=Right.AUTHORITY_CHANGE, do=_removing_last_authority),
         "instance.root-key": Act(right=Right.INSTANCE_CHANGE, do=_changing_root_key, needs_key_managers=True),
     }
 
@@ -70,6 +71,18 @@ async def _removing_last_certificate(
     await take_away(
         administration, catalog, instance, approval.target, confirmation=confirmation or instance.name, consent=consent
     )
+
+
+async def _removing_last_authority(
+    administration: Administration, catalog: KeyCatalog, approval: Approval, consent: Consent, confirmation: str | None
+) -> None:
+    instance = await administration.instance(approval.instance)
+    held = await catalog.authorities(instance.identifier)
+    authority = next((each for each in held if each.fingerprint == approval.target), None)
+    if authority is None:
+        raise NotThere("the authority is gone already")
+    words = confirmation or instance.name
+    await distrust(administration, catalog, instance, authority, confirmation=words, consent=consent)
 
 
 async def _setting_quotas(

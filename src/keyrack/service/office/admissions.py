@@ -157,12 +157,17 @@ class _Barred:
 
 
 async def remove(
-    administration: "Administration", certificate: ClientCertificate, *, affairs: KeyAffairs | None = None
+    administration: "Administration",
+    certificate: ClientCertificate,
+    *,
+    affairs: KeyAffairs | None = None,
+    last: bool = True,
 ) -> None:
     """Let a pinned client certificate use nothing from now on, on open connections too.
 
     Where the instance trusts an authority it is barred as well: it must not come back by another way. ``affairs``: what
-    the unit has to write of a second person's agreement; whoever hands it over has asked for the right.
+    the unit has to write of a second person's agreement; whoever hands it over has asked for the right. Without
+    ``last``, ``LastWayIn`` is raised where nobody reaches the instance afterwards.
     """
     if affairs is None:
         administration.require(Right.CERTIFICATE_REMOVE, certificate.instance)
@@ -175,6 +180,7 @@ async def remove(
         certificate.fingerprint,
         {**detail, "barred": 1} if barred else detail,
         removed_certificates=(certificate.fingerprint,),
+        reachable=() if last else (certificate.instance,),
         admissions=changes,
         key_affairs=affairs,
         touched=administration.touched(certificate.instance),

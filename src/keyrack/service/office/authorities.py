@@ -19,7 +19,6 @@ from keyrack.service.office import certificates
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.admissions import AdmissionCatalog, add, one_of
 from keyrack.service.office.certificates import day, days_left, key_of, printable, says_authority
-from keyrack.service.office.client_removal import require_words
 from keyrack.service.office.foreign_trust import refuse_foreign_authority
 from keyrack.service.office.material import UnusableCertificate, certificates_in
 from keyrack.service.office.refusals import CertificateThere, LimitReached, NameTaken, NotThere, Refused, Unusable
@@ -237,32 +236,6 @@ async def find_authority(administration: Administration, instance: Instance, whi
         )
     nothing = f"instance {instance.name!r} trusts no authority"
     return one_of(held, which, nothing, f"see 'keyrack authority list {instance.name}'")
-
-
-async def distrust(
-    administration: Administration,
-    catalog: AdmissionCatalog,
-    instance: Instance,
-    authority: TrustedAuthority,
-    *,
-    confirmation: str | None = None,
-) -> None:
-    """Let in nobody by this authority any more, on open connections too.
-
-    Raises ``ConfirmationNeeded`` where it is the last way to keys that are in use.
-    """
-    administration.require(Right.AUTHORITY_CHANGE, instance.identifier)
-    pins = await catalog.certificates(instance.identifier)
-    if not pins and len(await catalog.authorities(instance.identifier)) == 1:
-        await require_words(administration, catalog, instance, "its last trusted authority", confirmation)
-    await administration.commit(
-        "authority.remove",
-        instance.identifier,
-        authority.fingerprint,
-        {"name": authority.name, "subject": authority.subject[:200]},
-        admissions=AdmissionChanges(removed_authorities=((instance.identifier, authority.fingerprint),)),
-        touched=administration.touched(instance.identifier),
-    )
 
 
 async def seen(administration: Administration, catalog: AdmissionCatalog) -> Sequence[SeenCertificate]:

@@ -5,7 +5,7 @@ here takes the plaintext out of every process's memory as well.
 """
 
 import logging
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import replace
 from typing import Final
 
@@ -30,21 +30,28 @@ WITHHELD: Final = (
 )
 
 
+async def nothing() -> str:
+    """No reason to doubt."""
+    return ""
+
+
 class Seals:
     """One process's part: shuts in its vault the instances that are sealed, or whose wrapping key is withheld, and lets
     go of the plaintext of those that serve nobody."""
 
-    def __init__(self, catalog: Catalog, vault: Vault) -> None:
-        """Know nothing until :meth:`look`."""
+    def __init__(self, catalog: Catalog, vault: Vault, doubt: Callable[[], Awaitable[str]] = nothing) -> None:
+        """Know nothing until :meth:`look`; ``doubt`` answers why no instance at all is to be opened now, if so."""
         self._catalog = catalog
         self._vault = vault
+        self._doubt = doubt
+        self._doubted = ""
         self._generation = -1
         self._idle: Set[str] = frozenset()
 
     async def look(self) -> None:
         """Act on what has changed since the last look; raises ``CatalogUnavailable``."""
-        generation = await self._catalog.generation()
-        if generation == self._generation:
+        generation, doubted = await self._catalog.generation(), await self._doubt()
+        if (generation, doubted) == (self._generation, self._doubted):
             return
         shut, idle = {}, set()
         for instance in await self._catalog.instances():
@@ -54,12 +61,14 @@ class Seals:
                 shut[instance.identifier] = SEALED
             elif await self._is_withheld(instance):
                 shut[instance.identifier] = WITHHELD
+            elif doubted:
+                shut[instance.identifier] = doubted
         self._vault.shut(shut)
         for identifier in idle - self._idle:
             self._vault.purge(identifier)
         self._idle = idle
         # What changed while this looked is looked at again: the generation was read first.
-        self._generation = generation
+        self._generation, self._doubted = generation, doubted
 
     async def watch(self) -> None:
         """Look for ever. While the catalog cannot be read, what was shut stays so; nobody is served then anyway."""

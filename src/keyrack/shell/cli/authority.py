@@ -177,14 +177,14 @@ def remove(
     """
 
     async def act(office: "Office") -> "tuple[TrustedAuthority, InForce]":
-        from keyrack.service.office import authorities
+        from keyrack.service.office import authorities, client_removal
 
         found = await office.administration.instance(instance)
         authority = await authorities.find_authority(office.administration, found, which)
         consent("remove it", f"Let in nobody by {authority.name} ({authority.subject}) any more?", yes=yes)
 
         async def distrust(words: str | None) -> None:
-            await authorities.distrust(office.administration, office.catalog, found, authority, confirmation=words)
+            await client_removal.distrust(office.administration, office.catalog, found, authority, confirmation=words)
 
         await confirmed(distrust, confirm)
         return authority, await enforcing.taken_everywhere(office)

@@ -8,7 +8,7 @@ from pydantic import Field
 from keyrack.domain.instances import SeenCertificate, TrustedAuthority
 from keyrack.domain.patterns import LONGEST_PATTERN
 from keyrack.domain.rights import Right
-from keyrack.service.office import admissions, authorities
+from keyrack.service.office import admissions, authorities, client_removal
 from keyrack.service.office.authorities import Terms, read_authority
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.rest.v1.callers import Caller
@@ -132,7 +132,7 @@ async def remove_authority(
     found = await caller.administration.instance(instance)
     held = await authorities.find_authority(caller.administration, found, authority)
     seen.holds(etag_of(held))
-    await authorities.distrust(caller.administration, caller.catalog, found, held, confirmation=confirmation)
+    await client_removal.distrust(caller.administration, caller.catalog, found, held, confirmation=confirmation)
     await taken(caller, keeper)
 
 
