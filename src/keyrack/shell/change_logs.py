@@ -50,6 +50,7 @@ class CatalogLog:
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._asking: set[asyncio.Task[Any] | None] = set()
+        self._told = threading.Event()
         self._closed = False
         opened: Future[WholeCatalog] = Future()
         self._thread = threading.Thread(
@@ -97,14 +98,15 @@ class CatalogLog:
         self._commit(changes, recovers=True)
 
     def news(self, seconds: float) -> None:
-        """As the catalog hears of it, which may be of anything."""
-        with contextlib.suppress(LogUnavailable):
-            self._answer(self._catalog.news(seconds))
+        """As the catalog hears of it, which may be of anything, and may have been since it was asked last."""
+        self._told.wait(seconds)
+        self._told.clear()
 
     def close(self) -> None:
         """End the thread, and with it whatever waits for an answer."""
         if not self._closed:
             self._closed = True
+            self._told.set()
             with contextlib.suppress(RuntimeError):  # It has ended by itself: the catalog did not open.
                 self._loop.call_soon_threadsafe(self._over.set)
         if threading.current_thread() is not self._thread:
@@ -144,6 +146,12 @@ class CatalogLog:
         finally:
             self._asking.discard(task)
 
+    async def _hear(self, catalog: WholeCatalog) -> None:
+        """One task for all who wait, since a catalog remembers what each task has heard."""
+        while True:
+            await catalog.news(_HEARS)
+            self._told.set()
+
     def _serve(self, open_catalog: OpenCatalog, opened: "Future[WholeCatalog]") -> None:
         """The thread: a catalog in a loop, until it is over."""
         try:
@@ -158,9 +166,11 @@ class CatalogLog:
             opened.set_exception(error)
             return
         opened.set_result(catalog)
+        hearing = asyncio.create_task(self._hear(catalog))
         try:
             await self._over.wait()
         finally:
+            hearing.cancel()
             for task in tuple(self._asking):
                 if task is not None:
                     task.cancel()
@@ -168,6 +178,8 @@ class CatalogLog:
                 await catalog.close()
 
 
+_HEARS: Final = 5.0
+"""Seconds for which one wait for news lasts."""
 _EVERY: Final = 2**62
 """More than any revision."""
 _UNSETTLED: Final = (
