@@ -1,10 +1,10 @@
 """What all rooms of the tests share: a real server on loopback.
 
 ``KEYRACK_TEST_AGAINST=pykmip`` puts PyKMIP's own server in the place of Keyrack, to see whether a test is wrong or the
-server is; PyKMIP cannot do all that is asked.
+server is; PyKMIP cannot do all that is asked. ``KEYRACK_TEST_CATALOG=postgres`` puts fresh PostgreSQL databases in the
+place of SQLite files.
 """
 
-import asyncio
 import os
 import signal
 import socket
@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from keyrack.testing.catalogs import over_postgres
+from keyrack.testing.catalogs import server as server_of_tests
 from keyrack.testing.certificates import Algorithm, authority, client, server
-from keyrack.testing.postgres import Cluster, cluster
-from keyrack.testing.postgres_catalogs import Fresh, prepare
+from keyrack.testing.postgres import Cluster
+from keyrack.testing.postgres_catalogs import Fresh
 from keyrack.testing.process import READY_WITHIN, Served, serve
 
 # An example that takes long on a busy machine shows nothing.
@@ -36,6 +38,20 @@ PYKMIP = Path(__file__).parents[1] / "bench" / "pykmip_server.py"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--update``: what is compared with a file is written to it."""
     parser.addoption("--update", action="store_true", help="write the transcripts of commands anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the mark means."""
+    config.addinivalue_line("markers", "sqlite(why): looks into SQLite's own file, and is skipped over PostgreSQL")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is SQLite's own, where ``KEYRACK_TEST_CATALOG=postgres`` has put another database in its place."""
+    if not over_postgres():
+        return
+    for item in items:
+        if (mark := item.get_closest_marker("sqlite")) is not None:
+            item.add_marker(pytest.mark.skip(reason=f"SQLite's own: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +93,9 @@ def _pykmip(directory: Path) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[Cluster]:
+def postgres_cluster() -> Cluster:
     """One PostgreSQL server with a database that is ready to be copied."""
-    with cluster() as running:
-        asyncio.run(prepare(running))
-        yield running
+    return server_of_tests()
 
 
 @pytest.fixture

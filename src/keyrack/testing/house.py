@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.memory import MemoryCatalog
@@ -24,6 +23,7 @@ from keyrack.service.identity import Peer
 from keyrack.service.vault.envelope import Vault
 from keyrack.spec.enumerations import Operation, ResultReason, ResultStatus
 from keyrack.spec.versions import V1_4, ProtocolVersion
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.newness import newer
 from keyrack.wire.messages import (
     RequestBatchItem,
@@ -184,7 +184,7 @@ async def open_house(directory: Path) -> AsyncIterator[House]:
     unlock = KeyFile(directory / "keystore.key")
     unlock.create()
     key_manager = EmbeddedKeyManager.create(directory / "keystore", unlock)
-    catalog = SqliteCatalog(directory / "catalog.sqlite", "kmip-0")
+    catalog = await catalog_at(directory / "catalog.sqlite", "kmip-0")
     vault = Vault({"embedded": key_manager}, key_manager.integrity_root(), "deployment")
     clock = Clock()
     try:

@@ -13,9 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.instances import Instance, Storage
 from keyrack.domain.objects import ManagedObject
@@ -23,6 +22,7 @@ from keyrack.domain.people import Actor, LoginSession, Person
 from keyrack.domain.rights import EVERYTHING, Grant, Role
 from keyrack.ports.catalog import Unit
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.keys import Windows
 from keyrack.spec.types import CustomValue, ItemType
@@ -38,7 +38,7 @@ class Offices:
     """The house ``house`` with the instance ``a`` and one client of it."""
 
     house: House
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     instance: Instance
     client: Client
     people: dict[str, Person] = field(default_factory=dict)
@@ -130,5 +130,4 @@ async def open_offices(directory: Path, *, storage: Storage = Storage.CATALOG) -
     """A house with its files in ``directory``."""
     async with open_house(directory) as house:
         instance = await house.admit("a", storage=storage)
-        assert isinstance(house.catalog, SqliteCatalog)
-        yield Offices(house, house.catalog, instance, Client(house))
+        yield Offices(house, cast(WholeCatalog, house.catalog), instance, Client(house))

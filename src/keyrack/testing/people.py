@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import Person
 from keyrack.domain.rights import EVERYTHING, Grant
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.people import letting_in, logins, persons
 from keyrack.service.people.door import caller_of_token
@@ -24,7 +24,7 @@ ADDRESS: Final = "192.0.2.7:40000"
 class House:
     """A catalog with people, and a clock that stands still."""
 
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     passwords: Passwords = field(default_factory=lambda: Passwords(CHEAP))
     clock: Clock = field(default_factory=Clock)
 

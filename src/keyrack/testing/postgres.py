@@ -115,9 +115,9 @@ def run(program: str, *arguments: str, patient: bool = False) -> str:
 
 
 @contextmanager
-def cluster(settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
-    """A running server with both roles and the database ``keyrack``; gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="keyrack-postgres-"))
+def cluster(settings: Mapping[str, str] | None = None, ground: Path | None = None) -> Iterator[Cluster]:
+    """A running server with both roles and the database ``keyrack``, its data below ``ground``; gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="keyrack-postgres-", dir=ground))
     if os.geteuid() == 0:
         shutil.chown(directory, ACCOUNT)
     made = Cluster(directory, _free_port(), QUICK if settings is None else settings)

@@ -28,7 +28,7 @@ class Fresh:
     """One database, made when somebody asks for it."""
 
     cluster: Cluster
-    name: str = field(default_factory=lambda: f"test{next(_numbers)}")
+    name: str = field(default_factory=lambda: f"fresh{next(_numbers)}")
     made: bool = False
 
     @property

@@ -8,6 +8,7 @@ import atexit
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -15,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keyrack.spec.versions import V1_4, ProtocolVersion
+from keyrack.testing.catalogs import copy_of, over_postgres, url_of
 from keyrack.testing.certificates import Algorithm, Identity, authority, client, client_context, server
 from keyrack.testing.client import Client
 
@@ -68,11 +71,38 @@ class Deployment:
 
     def initialise(self, *options: str) -> "Deployment":
         """``keyrack init``, and then a server certificate of the tests' own authority in the place of the one made."""
-        self.run("init", "--directory", str(self.directory), "--yes", *options, configured=False)
+        with self._elsewhere():
+            self.run("init", "--directory", str(self.directory), "--yes", *options, configured=False)
         pair = server(self.authority, algorithm=self.algorithm)
         (self.directory / "tls" / "server.pem").write_bytes(pair.pem)
         (self.directory / "tls" / "server.key").write_bytes(pair.key_pem)
         return self
+
+    @property
+    def catalog(self) -> Path:
+        """The file of the catalog; over PostgreSQL, the name of its database to :mod:`keyrack.testing.catalogs`."""
+        return self.directory / "catalog.db"
+
+    @contextmanager
+    def _elsewhere(self) -> Iterator[None]:
+        """Where PostgreSQL is chosen, what is made within has its catalog there."""
+        if not over_postgres():
+            yield
+            return
+        given, url = self.environment, url_of(self.catalog)
+        self.environment = {**given, "KEYRACK_CATALOG__URL": url}
+        try:
+            yield
+        finally:
+            self.environment = given
+        self._name_catalog(url)
+
+    def _name_catalog(self, url: str) -> None:
+        text = re.sub(
+            r'^url = "(sqlite|postgresql)://.*"$', f'url = "{url}"', self.configuration.read_text(), flags=re.M
+        )
+        self.configuration.write_text(text)
+        self.catalog.unlink(missing_ok=True)
 
     def copied(self, directory: Path, environment: Mapping[str, str]) -> "Deployment":
         """The same deployment elsewhere, where another environment may be; this one must not serve."""
@@ -82,6 +112,8 @@ class Deployment:
         )
         text = copy.configuration.read_text()
         copy.configuration.write_text(text.replace(str(self.directory), str(directory)))
+        if over_postgres():
+            copy._name_catalog(copy_of(self.catalog, copy.catalog))
         return copy
 
     def run(self, *words: str, configured: bool = True, check: bool = True) -> subprocess.CompletedProcess[str]:

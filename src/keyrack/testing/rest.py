@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.people import ApiKey, Person
 from keyrack.domain.rights import Grant, Role
@@ -32,9 +31,11 @@ from keyrack.ports.back_office import (
 )
 from keyrack.ports.catalog import Unit
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.people import tokens
 from keyrack.shell.rest.v1.app import ROUTERS, AdministrationFace
 from keyrack.shell.rest.v1.premises import Premises
+from keyrack.testing.catalogs import catalog_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Face:
     """The API, its catalog, and how to ask it."""
 
     app: AdministrationFace
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     made: list[str] = field(default_factory=list)
 
     async def person(self, name: str, *grants: Grant, roles: frozenset[Role] = frozenset()) -> str:
@@ -135,7 +136,7 @@ class Face:
         return await asked(self.app, method, url, headers=sent, body=octets, address=address)
 
 
-async def person_in(catalog: SqliteCatalog, name: str, *grants: Grant, roles: frozenset[Role] = frozenset()) -> str:
+async def person_in(catalog: WholeCatalog, name: str, *grants: Grant, roles: frozenset[Role] = frozenset()) -> str:
     """Enter a person with these grants and an API key, narrowed to ``roles``; the key."""
     now = int(time.time())
     person = Person(identifier=str(uuid.uuid4()), name=name, grants=frozenset(grants), created_at=now)
@@ -199,7 +200,7 @@ async def open_face(
     directory: Path, *, back_office: BackOffice | None = None, routers: Sequence[APIRouter] = ROUTERS, **settings: Any
 ) -> AsyncIterator[Face]:
     """The API over a new catalog in ``directory``; ``settings`` are further fields of its premises."""
-    catalog = SqliteCatalog(directory / "catalog.db", "web")
+    catalog = await catalog_at(directory / "catalog.db", "web")
     try:
         premises = Premises(catalog=catalog, back_office=back_office or NobodyThere(), **settings)
         yield Face(AdministrationFace(premises, routers), catalog)

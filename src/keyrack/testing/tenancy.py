@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.approvals import WINDOW, Approval
 from keyrack.domain.instances import Admittance, InstanceStatus
 from keyrack.domain.people import ApiKey, LoginSession, Person
@@ -20,6 +19,7 @@ from keyrack.domain.rights import EVERYWHERE, ROLES, Grant, Right, Role
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_affairs import KeyAffairs
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.identity import Peer
 from keyrack.service.people import tokens
 from keyrack.testing.certificates import Identity, authority, client, issue
@@ -129,7 +129,7 @@ class World:
     """Everything that there is."""
 
     dice: random.Random
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     doors: Doors
     root: str = ""
     """The token of somebody who may everything and is not part of the game."""

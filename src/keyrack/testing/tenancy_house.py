@@ -1,4 +1,4 @@
-"""Both faces of a Keyrack in this process, over one SQLite file, with tenants in it."""
+"""Both faces of a Keyrack in this process, over one catalog, with tenants in it."""
 
 import random
 import uuid
@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.domain.secret import Secret
 from keyrack.service.batch import Desk
@@ -20,6 +19,7 @@ from keyrack.shell.rest.bounds import Rate
 from keyrack.shell.rest.v1.premises import BOUNDS
 from keyrack.shell.web.condition import WorkerCondition
 from keyrack.shell.web.desk import BackOfficeDesk
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.people import CHEAP
 from keyrack.testing.rest import Answer, Face, open_face
 from keyrack.testing.tenancy import KmipClient, World
@@ -60,7 +60,7 @@ async def open_world(directory: Path, seed: int) -> AsyncIterator[tuple[World, F
         # What a walk chooses hangs on identifiers, and a seed is to lead there again.
         stack.callback(setattr, uuid, "os", vars(uuid)["os"])
         setattr(uuid, "os", SimpleNamespace(urandom=random.Random(seed + 1).randbytes))  # noqa: B010
-        catalog = SqliteCatalog(directory / "catalog.db", "kmip-0")
+        catalog = await catalog_at(directory / "catalog.db", "kmip-0")
         stack.push_async_callback(catalog.close)
         vault = Vault(managers, Secret(bytearray(b"integrity root" * 3)), "d", wrapping_keys=catalog.wrapping_key)
         stack.callback(vault.close)

@@ -6,10 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.certificates import client_context
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.rest import Answer
@@ -61,7 +60,7 @@ class Outside:
 @asynccontextmanager
 async def served_world(served: WebProcess, seed: int) -> AsyncIterator[World]:
     """A world in a deployment that is served."""
-    catalog = SqliteCatalog(Path(served.deployment.directory) / "catalog.db", "tests")
+    catalog = await catalog_at(served.deployment.catalog, "tests")
     try:
         world = World(random.Random(seed), catalog, Outside(served))
         await world.found()

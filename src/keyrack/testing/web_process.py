@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Grant
 from keyrack.shell.config import WEB_ADDRESS_FILE
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.process import READY_WITHIN, Deployment, DidNotStart, deployed
 from keyrack.testing.rest import Answer, person_in
 
@@ -67,7 +67,7 @@ class WebProcess:
         """A person in the catalog, and an API key of theirs."""
 
         async def enter() -> str:
-            catalog = SqliteCatalog(self.deployment.directory / "catalog.db", "tests")
+            catalog = await catalog_at(self.deployment.catalog, "tests")
             try:
                 return await person_in(catalog, name, *grants)
             finally:
@@ -79,7 +79,7 @@ class WebProcess:
         """Those in the catalog."""
 
         async def read() -> list[Instance]:
-            catalog = SqliteCatalog(self.deployment.directory / "catalog.db", "tests")
+            catalog = await catalog_at(self.deployment.catalog, "tests")
             try:
                 return list(await catalog.instances())
             finally:

@@ -20,7 +20,7 @@ _SPELT: Final = (
     (re.compile(r"\binstr\("), "strpos("),
     (re.compile(r"\bLIKE\b"), "ILIKE"),
     # Of two values; of one column it is an aggregate in both.
-    (re.compile(r"\bmax\((?=[\w.]+,|coalesce\()"), "greatest("),
+    (re.compile(r"\bmax\((?=[\w.\"]+,|coalesce\()"), "greatest("),
     # A hint for SQLite's planner.
     (re.compile(r"\+object\.instance\b"), "object.instance"),
     (re.compile(r"\bCROSS JOIN object\b"), "JOIN object ON TRUE"),

@@ -1,0 +1,96 @@
+"""Which database tests keep their catalogs in: SQLite files, or databases of one PostgreSQL server of this process.
+
+``KEYRACK_TEST_CATALOG=postgres`` puts a fresh PostgreSQL database in the place of each file. The path of the file
+stays the database's name here: who opens one path twice has two catalogs over one database.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import Final
+
+from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog
+from keyrack.adapters.catalogs.postgres.connecting import Place
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.testing.postgres import SERVER, Cluster, cluster
+from keyrack.testing.postgres_catalogs import TEMPLATE, prepare
+
+SWITCH: Final = "KEYRACK_TEST_CATALOG"
+IN_MEMORY: Final = Path("/dev/shm")
+_ROOM: Final = 2**30
+"""Bytes that must be free there, for a server and its databases."""
+SETTINGS: Final = {"fsync": "on", "shared_buffers": "32MB", "max_connections": "400", "max_wal_size": "256MB"}
+"""Keyrack serves from no database without fsync; in memory, it costs nothing."""
+KEPT: Final = 60
+"""Databases to which nobody is connected, and which are kept; of more, the oldest go: each takes 9 MB."""
+
+_numbers = itertools.count(1)
+_named: dict[Path, str] = {}
+_models: set[str] = {TEMPLATE}
+
+
+def over_postgres() -> bool:
+    """Whether PostgreSQL stands in the place of files."""
+    return os.environ.get(SWITCH) == "postgres"
+
+
+@functools.cache
+def server() -> Cluster:
+    """One PostgreSQL server, from now until this process ends; its database :data:`TEMPLATE` has the schema."""
+    ground = IN_MEMORY if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > _ROOM else None
+    running = cluster(SETTINGS, ground)
+    made = running.__enter__()
+    atexit.register(running.__exit__, None, None, None)
+    # There may be a loop in this thread.
+    preparing = threading.Thread(target=lambda: asyncio.run(prepare(made)))
+    preparing.start()
+    preparing.join()
+    return made
+
+
+def url_of(path: Path) -> str:
+    """The database that stands in the place of this file, made if need be, as a server connects to it."""
+    name = _named.get(path)
+    if name is None:
+        name = _named[path] = copied(TEMPLATE)
+    return server().url(SERVER, name)
+
+
+def copy_of(model: Path, path: Path) -> str:
+    """A copy of one file's database in the place of another file; nobody may be connected to the one."""
+    _models.add(_named[model])
+    _named[path] = copied(_named[model])
+    return url_of(path)
+
+
+def copied(template: str) -> str:
+    """The name of a new database, the copy of ``template``."""
+    running = server()
+    _drop_oldest(running)
+    return running.database(f"tests{next(_numbers)}", template)
+
+
+async def catalog_at(path: Path, chain: str) -> WholeCatalog:
+    """The catalog in this file, or in the database in its place; journaling under ``chain``."""
+    if over_postgres():
+        place = Place(await asyncio.to_thread(url_of, path), chain)
+        return await PostgresCatalog.open(place, chain)
+    return SqliteCatalog(path, chain)
+
+
+def _drop_oldest(running: Cluster) -> None:
+    there = [name for name in _named.values() if name not in _models]
+    for name in there[: max(0, len(there) - KEPT)]:
+        # Who is connected keeps his.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            running.sql(f'DROP DATABASE IF EXISTS "{name}"')
+            for path in [each for each, held in _named.items() if held == name]:
+                del _named[path]
