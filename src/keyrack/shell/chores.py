@@ -1,7 +1,6 @@
-"""What one process of a deployment does for all of them, for as long as it serves the embedded key manager."""
+"""What is due in the embedded key manager without anybody asking: its schedule, and the look whether it is whole."""
 
 import asyncio
-import itertools
 import logging
 import sqlite3
 from typing import Final
@@ -15,18 +14,24 @@ log = logging.getLogger(__name__)
 
 SCHEDULE_EVERY: Final = 60.0
 """Seconds between two looks for root keys that are due for rotation, and deleted keys for their purge."""
-VERIFY_ROUNDS: Final = 60
-"""Such looks between two walks through all records of a key manager: an hour."""
+VERIFY_EVERY: Final = 3600.0
+"""Seconds between two walks through all records of a key manager."""
 
 
 async def keep_schedule(managers: KeyManagers) -> None:
-    """Rotate what is due, purge what was deleted long ago, and verify, for ever. It is harmless when two do it."""
-    for round_ in itertools.count(1):
+    """Rotate what is due, and purge what was deleted long ago, for ever. It is harmless when two do it."""
+    while True:
         for name, manager in managers.embedded().items():
             await asyncio.to_thread(_kept, name, manager.house)
-            if round_ % VERIFY_ROUNDS == 0:
-                await asyncio.to_thread(_verified, name, manager.house)
         await asyncio.sleep(SCHEDULE_EVERY)
+
+
+async def verify(managers: KeyManagers) -> None:
+    """Walk through all records of this machine's key managers now and then, for ever."""
+    while True:
+        await asyncio.sleep(VERIFY_EVERY)
+        for name, manager in managers.embedded().items():
+            await asyncio.to_thread(_verified, name, manager.house)
 
 
 def _kept(name: str, house: House) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from keyrack.shell.duties import Duty
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class Leads(Protocol):
         ...
 
 
-async def while_leading(catalog: Leads, job: str, duty: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def while_leading(catalog: Leads, job: str, duty: Duty) -> None:
     """Do a duty as long as this process leads ``job``, and begin it anew when it leads again; for ever.
 
     A duty that this process may do no more is cancelled where it stands: each of its steps is a transaction that
@@ -40,3 +41,13 @@ async def while_leading(catalog: Leads, job: str, duty: Callable[[], Coroutine[A
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         log.info("another process is to go on", extra={"job": job})
+
+
+def led(catalog: Leads, job: str, duty: Duty) -> Duty:
+    """The same as a duty, named as the job."""
+
+    async def lead() -> None:
+        await while_leading(catalog, job, duty)
+
+    lead.__qualname__ = job
+    return lead

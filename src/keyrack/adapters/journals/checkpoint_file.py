@@ -1,5 +1,6 @@
 """Checkpoints in a file of their own, a line each, synced: what shows that the catalog was put back to an older one."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +21,19 @@ class CheckpointFile:
         self.path = path
 
     def append(self, signed: SignedCheckpoint) -> None:
-        """Durable when it returns; raises ``OSError``."""
+        """Durable when it returns; raises ``OSError``. One that stands there already, lately, is not written again."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = self.path.exists()
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
+            # Who signs and who copies may be two processes.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size
-            torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
-            line = ("\n" if torn else "") + as_line(signed) + "\n"
+            tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+            line = as_line(signed) + "\n"
+            if line.encode() in tail:
+                return
+            line = ("\n" if tail and not tail.endswith(b"\n") else "") + line
             if os.write(descriptor, line.encode()) != len(line):
                 os.ftruncate(descriptor, size)
                 raise OSError(28, "no room for a whole checkpoint", str(self.path))

@@ -17,10 +17,11 @@ from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
 from keyrack.shell.asked import AskedOnce
 from keyrack.shell.catalogs import open_catalog
-from keyrack.shell.chores import keep_schedule
+from keyrack.shell.chores import keep_schedule, verify
 from keyrack.shell.config import API_ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import kept
+from keyrack.shell.leaders import led
 from keyrack.shell.office import clock, open_key_managers
 from keyrack.shell.openers import AskPassphrase, embedded_one
 from keyrack.shell.private_memory import keep_memory_private
@@ -116,12 +117,14 @@ async def _serve(
         catalog = await open_catalog(config, CHAIN)
         try:
             async with key_manager_api(config, managers, catalog, key_manager=key_manager) as opened:
-                chores = asyncio.create_task(kept(lambda: keep_schedule(managers)))
+                duties = (led(catalog, "schedule", lambda: keep_schedule(managers)), lambda: verify(managers))
+                chores = [asyncio.create_task(kept(duty)) for duty in duties]
                 ready(opened)
                 notify("READY=1")
                 await _told_to_end(opened)
-                chores.cancel()
-                await asyncio.gather(chores, return_exceptions=True)
+                for chore in chores:
+                    chore.cancel()
+                await asyncio.gather(*chores, return_exceptions=True)
         finally:
             await catalog.close()
     finally:

@@ -12,7 +12,7 @@ from keyrack.adapters.catalogs.postgres.refusals import LOST
 log = logging.getLogger(__name__)
 
 FRESH: Final = 0.25
-"""Seconds for which the locks that are held count as held without the server being asked."""
+"""Seconds for which what the server has said of a job counts without its being asked again."""
 AGAIN: Final = 0.5
 """Seconds, after the server could not be asked, in which nobody waits for it again."""
 UNASKED: Final = 5.0
@@ -32,6 +32,8 @@ class Leading:
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._held: dict[str, float] = {}
         """When each was last asked for, in the loop's time."""
+        self._refused: dict[str, float] = {}
+        """When another process was found to have it."""
         self._turn = asyncio.Lock()
         self._proved = self._lost = float("-inf")
 
@@ -42,7 +44,7 @@ class Leading:
         """
         async with self._turn:
             now = asyncio.get_running_loop().time()
-            if now < self._lost + AGAIN:
+            if now < self._lost + AGAIN or now < self._refused.get(job, float("-inf")) + FRESH:
                 return False
             try:
                 await self._look(job, now)
@@ -67,6 +69,8 @@ class Leading:
             await connection.fetchval(_HELD, timeout=ANSWER_WITHIN)
         elif await connection.fetchval(_TAKE, _CLASS, job, timeout=ANSWER_WITHIN):
             self._held[job] = now
+        else:
+            self._refused[job] = now
         self._proved = now
 
     def _let_go(self) -> None:
