@@ -2,6 +2,8 @@
 
 import asyncio
 
+from keyrack.ports.cluster import Rollback
+
 
 class Alone:
     """One process, which does every job and hears of nothing that it has not done itself."""
@@ -13,3 +15,7 @@ class Alone:
     async def news(self, seconds: float) -> None:
         """There is nobody who could tell any."""
         await asyncio.sleep(seconds)
+
+    async def rollback(self) -> Rollback | None:
+        """It is lost with its process, and never restored."""
+        return None

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from shlex import quote
+from typing import Final
 
 from keyrack.domain.errors import GeneralFailure, InvalidMessage, KmipError, PermissionDenied
 from keyrack.domain.instances import Instance
 from keyrack.domain.moments import rfc3339
+from keyrack.ports.catalog import CatalogUnavailable, RollbackMode
+from keyrack.ports.sinks import SinkBehind, SinkLate
 from keyrack.spec.enumerations import ResultStatus
 from keyrack.spec.versions import V1_0, V1_4, VERSIONS, ProtocolVersion
 from keyrack.wire.errors import UnsupportedVersion, WireError
@@ -16,6 +19,20 @@ from keyrack.wire.messages import (
     encoded_length,
     write_response,
 )
+
+BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
+UNTOLD: Final = "the journal does not reach a sink that has to have it before anything is handed out; ask again later"
+ROLLED_BACK: Final = (
+    "the catalog was restored from a copy and is read-only: nothing was changed; an administrator ends that with"
+    " 'keyrack backup agree'"
+)
+
+
+def busy(error: CatalogUnavailable) -> str:
+    """What a client hears while the catalog takes nothing; in rollback mode asking again is of no use."""
+    if isinstance(error, RollbackMode):
+        return ROLLED_BACK
+    return UNTOLD if isinstance(error, SinkBehind | SinkLate) else BUSY
 
 
 def failed(item: RequestBatchItem | ResponseBatchItem, error: KmipError) -> ResponseBatchItem:

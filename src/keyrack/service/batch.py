@@ -27,10 +27,10 @@ from keyrack.ports.catalog import (
     InstanceSealed,
     NotAuthorised,
     QuotaReached,
+    RollbackMode,
     Unit,
 )
-from keyrack.ports.sinks import SinkBehind, SinkLate
-from keyrack.service.answers import beyond_quota, failed, refused_by_seal, unreadable, written
+from keyrack.service.answers import BUSY, beyond_quota, busy, failed, refused_by_seal, unreadable, written
 from keyrack.service.credentials import Credentials, wipe_credentials
 from keyrack.service.executor import Execution, Executor
 from keyrack.service.identity import Peer
@@ -147,9 +147,11 @@ LONGEST_CORRELATION: Final = 128
 """Characters of a Client Correlation Value that the journal keeps."""
 LONGEST_CAUSE: Final = 200
 """Characters of a failure's cause that the journal keeps."""
-BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
-UNTOLD: Final = "the journal does not reach a sink that has to have it before anything is handed out; ask again later"
 CONTESTED: Final = "the object is being changed by many at once; ask again"
+
+
+_READS: Final = frozenset({"Get", "Get Attributes", "Get Attribute List", "Locate"})
+"""What changes an object by the way at most: that it was handed out, or that one of its dates has come."""
 
 
 class Conversation:
@@ -222,7 +224,7 @@ class Conversation:
             return await self._desk.refuse(items, self._peer, self._now)
         except CatalogUnavailable as error:
             # Whether it was kept may be unknown: what a key manager got is left to the reconciler.
-            return [failed(item, GeneralFailure(_busy(error))) for item in items]
+            return [failed(item, GeneralFailure(busy(error))) for item in items]
 
     async def _repeated(self, items: Sequence[RequestBatchItem], execution: Execution) -> list[ResponseBatchItem]:
         """Decide and commit, anew as often as another change comes first; nothing stays of what is not committed."""
@@ -371,14 +373,15 @@ class Conversation:
         began = metered_now()
         try:
             await self._desk.catalog.commit(work.unit())
+        except RollbackMode:
+            if any(each.action not in _READS for each in work.entries):
+                raise
+            unit = Unit(principal=work.principal, seen=work.seen, entries=work.entries)
+            await self._desk.catalog.commit(unit)
         finally:
             self._timing.committed(began)
         for unique_identifier in work.forgotten:
             self._desk.vault.forget(unique_identifier)
-
-
-def _busy(error: CatalogUnavailable) -> str:
-    return UNTOLD if isinstance(error, SinkBehind | SinkLate) else BUSY
 
 
 def _title(operation: int) -> str:

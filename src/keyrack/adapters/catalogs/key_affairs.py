@@ -106,7 +106,8 @@ class KeyReads(ListingReads):
             rows = await self._read(STRETCH_OF_JOURNAL, (behind, up_to))
             read = FetchesRead(behind=behind, up_to=up_to, fetches=_gathered(rows))
             try:
-                await self.commit(Unit(entries=(), key_affairs=KeyAffairs(read=read)))
+                # It follows from the journal alone, and listings want it of a catalog that is rolled back, too.
+                await self.commit(Unit(entries=(), key_affairs=KeyAffairs(read=read), recovers=True))
             except Conflict:
                 continue
             count += up_to - behind

@@ -32,6 +32,13 @@ Rewrap = Callable[[Instance], Awaitable[object]]
 """Wraps what is behind under the newest version of the root key, and commits it; as text the answer says what came."""
 
 
+Rests = Callable[[], Awaitable[bool]]
+
+
+async def _never() -> bool:
+    return False
+
+
 class Care:
     """Looks after every configured key manager; harmless when two processes do it at a time."""
 
@@ -44,8 +51,12 @@ class Care:
         seconds: Mapping[str, float],
         rewrap: Rewrap | None = None,
         clock: Callable[[], float] = time.time,
+        rests: Rests = _never,
     ) -> None:
-        """``seconds`` between two rounds, by configured name; ``clock`` is seconds since 1970."""
+        """``seconds`` between two rounds, by configured name; ``clock`` is seconds since 1970. ``rests``: whether
+        nothing may be changed now, here or in a key manager: then root keys are looked at, and that is all.
+        """
+        self._rests = rests
         self._catalog = catalog
         self._key_managers = key_managers
         self._vault = vault
@@ -89,6 +100,9 @@ class Care:
         """
         instances = [each for each in await self._catalog.instances() if self._is_cared_for_by(each, name)]
         seen = await self._looked(instances)
+        if await self._rests():
+            await self._keep(instances, seen, {})
+            return
         well = [each for each in instances if seen[each.identifier].reason in USABLE]
         await self._keep([each for each in instances if each not in well], seen, {})
         synced = await self._existence.sync(well)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from keyrack.domain.instances import Instance
 from keyrack.domain.journal import Entry
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.catalog import Catalog, CatalogUnavailable, Conflict, Unit
+from keyrack.ports.catalog import Catalog, CatalogUnavailable, Conflict, RollbackMode, Unit
 from keyrack.ports.key_affairs import KeyAffairs, KeyBook
 from keyrack.service.office.key_steps import leftover_of, purged
 from keyrack.service.office.keys import Windows, destroyed_at
@@ -62,6 +62,8 @@ class Purging:
             try:
                 await self._catalog.catch_up()
                 await self.round()
+            except RollbackMode as error:
+                log.debug("nothing is purged: %s", error)
             except CatalogUnavailable as error:
                 log.warning("purging is put off: %s", error)
             except Exception:

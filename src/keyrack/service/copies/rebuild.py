@@ -5,7 +5,7 @@ was lost too, that it opens, with the strings, the hash and the key check value 
 the catalog is overwritten and nothing in a key manager is changed: the same command goes on where it was broken off.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keyrack.domain.errors import CryptographicFailure
@@ -42,6 +42,10 @@ class Wishes:
     authenticate_anew: bool = False
     """Accept what another integrity root has authenticated, although some keys bear the MAC of this one."""
     dry_run: bool = False
+    without: Collection[str] = ()
+    """Unique Identifiers of what shall not come back."""
+    shape: Callable[[ManagedObject], ManagedObject] | None = None
+    """What is known of an object besides, before it is entered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,7 +178,7 @@ class Rebuild:
             if there or await self._catalog.load(instance, unique_identifier) is not None:
                 self._rebuilt.there += 1
                 self._rebuilt.strangers += [stranger(copy, Strange.FORMER) for copy in held]
-            elif unique_identifier not in making:
+            elif unique_identifier not in making and unique_identifier not in self._wishes.without:
                 missing[unique_identifier] = self._trusted(unique_identifier, held)
         return {unique_identifier: held for unique_identifier, held in missing.items() if held}
 
@@ -204,6 +208,7 @@ class Rebuild:
 
     async def _enter(self, one: _Due) -> bool:
         managed, copy = await self._recovered(one)
+        managed = self._wishes.shape(managed) if self._wishes.shape is not None else managed
         uid, instance = one.unique_identifier, one.place.instance
         lost = [name for name in names_of(managed) if self._claims.get((instance.identifier, name), uid) != uid]
         anew = not self._opening.is_authentic(copy)

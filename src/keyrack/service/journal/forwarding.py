@@ -129,7 +129,8 @@ class Forwarder:
             await self._keep(name, replace(state, at=now, trouble=str(error), since=state.since or now))
 
     async def _keep(self, name: str, state: SinkState) -> None:
-        await self._catalog.commit(Unit(entries=(), journal=JournalChanges(sinks={name: state})))
+        # Also of a catalog that is rolled back: where a sink is required, nobody is served before it has the entry.
+        await self._catalog.commit(Unit(entries=(), journal=JournalChanges(sinks={name: state}), recovers=True))
 
     async def close(self) -> None:
         """Let go of all sinks."""

@@ -15,6 +15,7 @@ from keyrack.domain.checkpoints import Abandoned, JournalCut, SignedCheckpoint, 
 from keyrack.domain.journal import Entry
 from keyrack.domain.people import Actor
 from keyrack.ports.catalog import CatalogUnavailable, Conflict, Unit
+from keyrack.ports.cluster import ClusterBook, ClusterChanges
 from keyrack.ports.journal import JournalBook, JournalChanges, Signer, Survey
 from keyrack.service.journal.book import Book
 from keyrack.service.journal.signatures import is_signed
@@ -33,6 +34,10 @@ class RolledBack(Exception):
 
 class ForeignKey(Exception):
     """The last checkpoint names another key than the one that is there."""
+
+
+class NotaryCatalog(Book, ClusterBook, Protocol):
+    """What it needs of the catalog."""
 
 
 class Exported(Protocol):
@@ -96,7 +101,7 @@ class Notary:
 
     def __init__(
         self,
-        catalog: Book,
+        catalog: NotaryCatalog,
         signer: Signer,
         exported: Exported,
         *,
@@ -125,8 +130,11 @@ class Notary:
         """Where its checkpoints go."""
         return self._exported
 
-    async def watch(self) -> None:
-        """Sign when it is due, for ever; first of all see whether the catalog is as old as what was exported."""
+    async def watch(self, leave: tuple[type[Exception], ...] = ()) -> None:
+        """Sign when it is due, for ever; first of all see whether the catalog is as old as what was exported.
+
+        ``leave``: what is raised instead of waited for, because somebody else may do better.
+        """
         try:
             if missing := await missing_since(self._catalog, await asyncio.to_thread(self._exported.last)):
                 self._tell(f"the catalog is older than what was exported: {missing}")
@@ -136,6 +144,8 @@ class Notary:
             try:
                 await self.round()
                 self._told = ""
+            except leave:
+                raise
             except (RolledBack, ForeignKey, CatalogUnavailable, OSError) as error:
                 self._tell(str(error))
             except Exception:
@@ -149,7 +159,12 @@ class Notary:
             log.error("no checkpoint of the journal is signed: %s", why)
 
     async def round(self) -> SignedCheckpoint | None:
-        """Sign where it is due; what was made, if anything. Raises what :meth:`make` raises."""
+        """Sign where it is due; what was made, if anything. Raises what :meth:`make` raises.
+
+        Nothing is due in rollback mode: what was exported is what the catalog is held against.
+        """
+        if await self._catalog.rollback() is not None:
+            return None
         last = await self._catalog.last_checkpoint()
         behind = await self._catalog.journal_end() - (last.statement.through if last is not None else 0)
         age = (self._clock() - last.at) / 1000 if last is not None else self._seconds
@@ -169,9 +184,11 @@ class Notary:
         accepted_by: str = "",
         lost: bool = False,
         actor: Actor | None = None,
+        ends_rollback: bool = False,
     ) -> SignedCheckpoint:
         """Sign a checkpoint now, with what is said besides in the same transaction; ``accepted_by``: who accepts a
-        catalog that is older than what was exported. ``lost``: the key before this one is lost.
+        catalog that is older than what was exported. ``lost``: the key before this one is lost. ``ends_rollback``: the
+        catalog may change again from then on.
 
         Raises :class:`RolledBack`, :class:`ForeignKey`, ``CatalogUnavailable``; ``Conflict`` where others are always
         first, or a cut is not as it was.
@@ -186,8 +203,11 @@ class Notary:
                 await self._check_key(last)
             signed = await self._signed(last, cuts, successor, abandons)
             journal = JournalChanges(checkpoints=(signed,), cuts=cuts)
+            unit = Unit(entries=entries, journal=journal, actor=actor, recovers=ends_rollback)
+            if ends_rollback:
+                unit.cluster = ClusterChanges(rollback_over=True)
             try:
-                await self._catalog.commit(Unit(entries=entries, journal=journal, actor=actor))
+                await self._catalog.commit(unit)
             except Conflict:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -209,8 +229,8 @@ class Notary:
         missing = "" if same else await missing_since(self._catalog, newest)
         if missing:
             raise RolledBack(
-                f"the catalog is older than what was exported: {missing}; find out who put it back, and where it is "
-                "meant, accept it with 'keyrack audit checkpoint --accept-older'"
+                f"the catalog is older than what was exported: {missing}; find out who put it back. 'keyrack serve' "
+                "keeps it unchanged then, and 'keyrack backup agree' goes on with it"
             )
         number = _number(newest)
         while number < _number(last):

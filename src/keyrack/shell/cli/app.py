@@ -21,6 +21,8 @@ GROUPS: Final = (
     "key-manager",
     "keystore",
     "audit",
+    "backup",
+    "recover",
     "person",
     "api-key",
     "session",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keyrack.shell.cli import OK, UNHEALTHY, copies, screen
+from keyrack.shell.cli.backup_return import agree, restore
 from keyrack.shell.cli.failures import Failed
 from keyrack.shell.cli.options import ConfigFile, in_office
 from keyrack.shell.cli.progress import watched
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="backup", help="Backups of a deployment on SQLite, and the way back from them.", no_args_is_help=True
 )
+
+app.command()(restore)
+app.command()(agree)
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 

@@ -65,7 +65,7 @@ class WorkerCondition:
         pulse = AnswerChanges(pulse=(f"kmip-{self._worker}", int(time.time())))
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._catalog.commit(Unit(entries=(), answers=pulse))
+                await self._catalog.commit(Unit(entries=(), answers=pulse, recovers=True))
         except (CatalogUnavailable, TimeoutError) as error:
             log.warning("the catalog takes no commit: %s", error)
             return False

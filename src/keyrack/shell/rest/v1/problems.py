@@ -17,7 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from keyrack.ports.back_office import BackOfficeUnavailable
-from keyrack.ports.catalog import CatalogUnavailable, InstanceSealed, OutcomeUnknown, RightsChanged, TooMany
+from keyrack.ports.catalog import (
+    CatalogUnavailable,
+    InstanceSealed,
+    OutcomeUnknown,
+    RightsChanged,
+    RollbackMode,
+    TooMany,
+)
 from keyrack.ports.key_manager import KeyManagerFailed, KeyManagerUnavailable
 from keyrack.service.office.refusals import Refused
 from keyrack.shell.faults import fault
@@ -80,6 +87,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "head-too-long": Kind(431, "The headers are too long"),
     "internal": Kind(500, "Something went wrong that nobody foresaw"),
     "unavailable": Kind(503, "It does not work now"),
+    "rolled-back": Kind(503, "The catalog was restored from a copy, and is read-only"),
     "key-manager-unavailable": Kind(503, "The key manager cannot be reached"),
     "not-ready": Kind(503, "Keys are not handed out"),
     "provider-unavailable": Kind(503, "The log-in provider cannot be used"),
@@ -218,6 +226,9 @@ async def unavailable(request: Request, error: Exception) -> Response:
     else:
         code, what = "unavailable", "the catalog cannot be read or written now"
     detail = f"{what}, and nothing was changed"
+    if isinstance(error, RollbackMode):
+        hint = "an administrator ends that at the machine, with 'keyrack backup agree'"
+        return problem("rolled-back", f"{error}; nothing was changed", hint=hint)
     if isinstance(error, OutcomeUnknown):
         detail = "the catalog did not answer in time: it was done, or it was not; look before you try again"
     return problem(

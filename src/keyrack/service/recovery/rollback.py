@@ -1,0 +1,150 @@
+"""Rollback mode: how a catalog that was put back to an older one is recognised, and what holds meanwhile.
+
+From its beginning on nothing of the catalog changes (``ports.catalog.RollbackMode``), but for what is done again
+because it was done after the copy. Keys are handed out as long as nobody has reason to doubt them: where destroyed keys
+are missing that no record names, any key may be one of them, and none is.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from keyrack.domain.checkpoints import SignedCheckpoint, Statement
+from keyrack.domain.journal import Entry
+from keyrack.domain.lifecycle import DESTROYED_STATES
+from keyrack.ports.catalog import Unit
+from keyrack.ports.cluster import ClusterChanges, Rollback
+from keyrack.ports.journal import JournalQuery
+from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.service.journal.naming import entry_of
+from keyrack.service.journal.notary import missing_since
+from keyrack.service.journal.signatures import is_signed
+from keyrack.service.recovery.applying import Applied, Applying, gone_of
+from keyrack.service.recovery.later import Later, later
+
+RESTORED: Final = "backup.restore"
+"""The act that begins it; its detail ``through`` tells where the copy's journal ends."""
+COMMAND: Final = "keyrack backup agree"
+"""The command that ends it."""
+DOUBT: Final = (
+    "the catalog was restored from a copy, keys were destroyed after it, and no record tells which: none is handed out "
+    f"until an administrator has said '{COMMAND}'"
+)
+_SLACK: Final = 60
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was kept beside the catalog."""
+
+    exported: SignedCheckpoint | None
+    """The last checkpoint that was exported."""
+    changes: int
+    """The number of the last change that was kept; 0: none."""
+    lines: Callable[[], Iterable[str]]
+    """Lines of every journal that was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How a catalog in rollback mode stands."""
+
+    through: int
+    """Number of the last record of the copy."""
+    later: Later
+    applied: Applied
+    doubt: str = ""
+    """Why no key is handed out; empty where nothing speaks against any that is still there."""
+
+
+async def older(catalog: WholeCatalog, evidence: Evidence) -> str:
+    """What the catalog lacks of what was kept beside it; empty where it lacks nothing."""
+    exported = evidence.exported
+    statement = _statement(exported)
+    if exported is not None and statement is not None:
+        last = await catalog.last_checkpoint()
+        if (last is None or last.hash != exported.hash) and (missing := await missing_since(catalog, exported)):
+            return missing
+    end = await catalog.journal_end()
+    if evidence.changes > end:
+        return f"changes were kept up to record {evidence.changes}, and its journal ends at {end}"
+    return ""
+
+
+def _statement(exported: SignedCheckpoint | None) -> Statement | None:
+    """What was exported, where its signature holds: whatever else stands in the file is no reason to stop serving."""
+    try:
+        statement = exported.statement if exported is not None else None
+    except ValueError:
+        return None
+    return statement if statement is not None and exported is not None and is_signed(exported, statement.key) else None
+
+
+async def begin(catalog: WholeCatalog, why: str, *, by: str, clock: Callable[[], int]) -> bool:
+    """Let nothing change from now on; ``False`` where that is so already. ``clock`` is milliseconds since 1970."""
+    if await catalog.rollback() is not None:
+        return False
+    now = clock()
+    entry = Entry(
+        at=now,
+        action=RESTORED,
+        outcome="success",
+        initiator=by,
+        address="local",
+        detail={"through": await catalog.journal_end(), "why": why[:200]},
+    )
+    changes = ClusterChanges(rollback=Rollback(at=now // 1000, why=why))
+    await catalog.commit(Unit(entries=(entry,), cluster=changes, recovers=True))
+    return True
+
+
+async def through_of(catalog: WholeCatalog, rollback: Rollback) -> int:
+    """Where the journal of the copy ends: behind it stand this mode's own records; elsewhere, what the copy lacks."""
+    found = await catalog.find(JournalQuery(actions=(RESTORED,), since=(rollback.at - _SLACK) * 1000), limit=20)
+    # Two processes that have noticed it at once have both written it down: the earlier one counts.
+    ends = [entry_of(each).detail.get("through") for each in found.records]
+    return min((end for end in ends if isinstance(end, int)), default=await catalog.journal_end())
+
+
+async def settle(
+    catalog: WholeCatalog, rollback: Rollback, evidence: Evidence, *, by: str, clock: Callable[[], int]
+) -> Settled:
+    """Do again what is known, and find out whether it is all; raises ``CatalogUnavailable`` and ``OSError``."""
+    through = await through_of(catalog, rollback)
+    found = later(evidence.lines(), through)
+    applied = await Applying(catalog, found, clock=clock, initiator=by).run()
+    statement = _statement(evidence.exported)
+    complete = statement is None or await accounts_for(catalog, found, statement)
+    return Settled(through, found, applied, "" if complete else DOUBT)
+
+
+async def accounts_for(catalog: WholeCatalog, found: Later, statement: Statement) -> bool:
+    """Whether what is destroyed here, or elsewhere by the records, is what the checkpoint has signed, or more.
+
+    Records reach further than the last checkpoint: keys that were destroyed after it are none that it could know.
+    """
+    seen = await catalog.survey(await catalog.journal_end())
+    if seen.destroyed_digest.hex() == statement.destroyed_digest:
+        return True
+    known = {uid async for uid in _destroyed(catalog)} | set(gone_of(found))
+    after = {uid for uid, happened in found.destroyed.items() if happened.number > statement.through}
+    return _digest(known - after) == statement.destroyed_digest
+
+
+async def _destroyed(catalog: WholeCatalog) -> AsyncIterator[str]:
+    for instance in await catalog.instances():
+        after = ""
+        while page := await catalog.objects(instance.identifier, after, _PAGE):
+            for managed in page:
+                if managed.state in DESTROYED_STATES:
+                    yield managed.unique_identifier
+            after = page[-1].unique_identifier
+
+
+def _digest(uids: Iterable[str]) -> str:
+    digest = sha256()
+    for uid in sorted(uids):
+        digest.update(f"{uid}\n".encode())
+    return digest.hexdigest()
