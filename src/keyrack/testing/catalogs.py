@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog
 from keyrack.adapters.catalogs.postgres.connecting import Place
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
+from keyrack.adapters.catalogs.whole import DatabaseCatalog
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.testing.postgres import SERVER, Cluster, cluster
 from keyrack.testing.postgres_catalogs import TEMPLATE, prepare
@@ -84,6 +85,24 @@ async def catalog_at(path: Path, chain: str) -> WholeCatalog:
         place = Place(await asyncio.to_thread(url_of, path), chain)
         return await PostgresCatalog.open(place, chain)
     return SqliteCatalog(path, chain)
+
+
+async def rows(catalog: WholeCatalog, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement of a test's own reads in whichever database the catalog is."""
+    assert isinstance(catalog, DatabaseCatalog)
+    return [tuple(row) for row in await catalog._read(statement)]
+
+
+def pages(path: Path) -> bytes:
+    """Every byte that is kept beside this file, or in the database in its place and in the server's log of writes."""
+    if not over_postgres():
+        return b"".join(each.read_bytes() for each in path.parent.iterdir() if each.is_file())
+    running, name = server(), _named[path]
+    # With its own account's sight; files that are read are those of a whole database.
+    running.sql("CHECKPOINT")
+    number = running.sql(f"SELECT oid FROM pg_database WHERE datname = '{name}'")
+    kept = [*(running.data / "base" / number).iterdir(), *(running.data / "pg_wal").glob("0*")]
+    return b"".join(each.read_bytes() for each in kept if each.is_file())
 
 
 def _drop_oldest(running: Cluster) -> None:

@@ -6,6 +6,7 @@ async with open_face(tmp_path) as face:
     assert (answer.status, answer.json()["items"]) == (200, [])
 """
 
+import asyncio
 import json
 import time
 import uuid
@@ -183,11 +184,19 @@ async def asked(
     inbox = [{"type": "http.request", "body": body, "more_body": False}]
     outbox: list[Mapping[str, Any]] = []
 
+    answered = asyncio.Event()
+
     async def receive() -> Mapping[str, Any]:
-        return inbox.pop(0) if inbox else {"type": "http.disconnect"}
+        if inbox:
+            return inbox.pop(0)
+        # Who leaves before the end gets only what was ready by then.
+        await answered.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
         outbox.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            answered.set()
 
     await app(scope, receive, send)
     start = outbox[0]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.catalogs.admission_queries import SEEN_AT_MOST
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Admittance, InstanceStatus, Principal, SeenCertificate, TrustedAuthority
 from keyrack.domain.rights import Grant, Role
 from keyrack.ports.admissions import AdmissionChanges, ExpiryAlarm
 from keyrack.ports.catalog import AlreadyThere, InstanceSealed, NotAuthorised, Unit
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.identity import Peer
 from keyrack.service.office.acts import acts
 from keyrack.service.office.administration import Administration
@@ -27,6 +27,7 @@ from keyrack.service.office.rotation import Step, standing
 from keyrack.service.people.door import caller_of_token
 from keyrack.service.sessions import Sessions
 from keyrack.testing.catalog_values import ONE, TWO, certificate, instance
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.rest import person_in
 
 LEAF = "c" * 64
@@ -36,18 +37,18 @@ DAY = 86_400
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteCatalog | MemoryCatalog]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WholeCatalog | MemoryCatalog]:
     """A catalog with two instances."""
-    made = SqliteCatalog(tmp_path / "catalog.db") if request.param == "sqlite" else MemoryCatalog()
+    made = await catalog_at(tmp_path / "catalog.db", "local") if request.param == "sqlite" else MemoryCatalog()
     await made.commit(Unit(entries=(), instances=(instance(), replace(instance(), identifier=TWO, name="two"))))
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
+async def kept(tmp_path: Path) -> AsyncIterator[WholeCatalog]:
     """The same in SQLite alone: what is seen is kept nowhere else."""
-    made = SqliteCatalog(tmp_path / "catalog.db")
+    made = await catalog_at(tmp_path / "catalog.db", "local")
     await made.commit(Unit(entries=(), instances=(instance(), replace(instance(), identifier=TWO, name="two"))))
     yield made
     await made.close()
@@ -73,7 +74,7 @@ def changed(**changes: object) -> Unit:
     return Unit(entries=(), admissions=AdmissionChanges(**changes))  # type: ignore[arg-type]
 
 
-async def admittance(house: SqliteCatalog | MemoryCatalog) -> Admittance:
+async def admittance(house: WholeCatalog | MemoryCatalog) -> Admittance:
     """What the door makes of the one authority."""
     (held,) = await house.authorities(ONE)
     return Admittance(instance=ONE, authority=ANCHOR, number=held.number, since=0, until=FOREVER)
@@ -85,7 +86,7 @@ def asks(admitted: Admittance, leaf: str = LEAF) -> Unit:
     return Unit(entries=(), principal=principal)
 
 
-async def test_an_authority_stands_until_it_is_taken_back(house: SqliteCatalog | MemoryCatalog) -> None:
+async def test_an_authority_stands_until_it_is_taken_back(house: WholeCatalog | MemoryCatalog) -> None:
     """For the instance that it is for; and given anew, it is another one."""
     await house.commit(changed(authorities=(authority(),)))
     admitted = await admittance(house)
@@ -109,7 +110,7 @@ async def test_an_authority_stands_until_it_is_taken_back(house: SqliteCatalog |
 
 @pytest.mark.parametrize("what", ["barred", "pinned elsewhere", "pinned here", "instance inactive", "sealed"])
 async def test_what_ends_an_admittance_ends_it_in_the_next_transaction(
-    house: SqliteCatalog | MemoryCatalog, what: str
+    house: WholeCatalog | MemoryCatalog, what: str
 ) -> None:
     """What was learnt of authority a moment ago does not outlive it, not even within one batch of units."""
     await house.commit(changed(authorities=(authority(),)))
@@ -137,7 +138,7 @@ async def test_what_ends_an_admittance_ends_it_in_the_next_transaction(
         await house.commit(asks(admitted))
 
 
-async def test_names_and_fingerprints_are_unique_in_an_instance(house: SqliteCatalog | MemoryCatalog) -> None:
+async def test_names_and_fingerprints_are_unique_in_an_instance(house: WholeCatalog | MemoryCatalog) -> None:
     """And free for the next one in the unit that takes the old one away."""
     await house.commit(changed(authorities=(authority(),)))
     for other in (authority(name="other"), authority("e" * 64)):
@@ -149,7 +150,7 @@ async def test_names_and_fingerprints_are_unique_in_an_instance(house: SqliteCat
     assert [each.name for each in await house.authorities(ONE)] == ["anew"]
 
 
-async def test_changes_of_trust_move_the_generation_and_what_is_seen_does_not(kept: SqliteCatalog) -> None:
+async def test_changes_of_trust_move_the_generation_and_what_is_seen_does_not(kept: WholeCatalog) -> None:
     """Serving processes look only when something counts."""
     generations = [await kept.generation()]
     for unit in (
@@ -182,7 +183,7 @@ def seen(number: int, address: str = "192.0.2.1", *, at: int = 0, **fields: obje
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-async def test_who_knocks_again_is_counted(kept: SqliteCatalog) -> None:
+async def test_who_knocks_again_is_counted(kept: WholeCatalog) -> None:
     """First and last time stay; what is pinned is no news."""
     await kept.commit(changed(seen=(seen(1, at=10),)))
     await kept.commit(changed(seen=(replace(seen(1, at=20), count=4),)))
@@ -194,7 +195,7 @@ async def test_who_knocks_again_is_counted(kept: SqliteCatalog) -> None:
     assert await kept.seen_certificates() == []
 
 
-async def test_one_address_pushes_out_its_own(kept: SqliteCatalog) -> None:
+async def test_one_address_pushes_out_its_own(kept: WholeCatalog) -> None:
     """The one certificate that somebody waits for stays, however many a flood brings."""
     await kept.commit(changed(seen=(seen(9_999_999, "198.51.100.7", at=1),)))
     for begin in range(0, 1200, 300):
@@ -205,7 +206,7 @@ async def test_one_address_pushes_out_its_own(kept: SqliteCatalog) -> None:
     assert "198.51.100.7" in {each.address for each in found}
 
 
-async def test_whom_an_authority_let_in_is_listed_while_it_stands(kept: SqliteCatalog) -> None:
+async def test_whom_an_authority_let_in_is_listed_while_it_stands(kept: WholeCatalog) -> None:
     """Apart from strangers."""
     await kept.commit(changed(authorities=(authority(),), seen=(seen(1, instance=ONE, authority=ANCHOR, reason=""),)))
 
@@ -215,9 +216,7 @@ async def test_whom_an_authority_let_in_is_listed_while_it_stands(kept: SqliteCa
     assert await kept.admitted_certificates() == []
 
 
-async def test_an_alarm_is_raised_once_for_each_threshold(
-    kept: SqliteCatalog, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_alarm_is_raised_once_for_each_threshold(kept: WholeCatalog, caplog: pytest.LogCaptureFixture) -> None:
     """90, 30, 7 days and the end; in the log and in the journal, and by one of two processes."""
     await kept.commit(Unit(entries=(), certificates=(replace(certificate(), not_after=100 * DAY),)))
     await kept.commit(changed(authorities=(authority(not_after=400 * DAY),)))
@@ -233,7 +232,7 @@ async def test_an_alarm_is_raised_once_for_each_threshold(
         await kept.commit(changed(alarms=(ExpiryAlarm(fingerprint=certificate().fingerprint, days=7, at=1),)))
 
 
-async def test_dates_of_the_chain_count_at_each_request(house: SqliteCatalog | MemoryCatalog) -> None:
+async def test_dates_of_the_chain_count_at_each_request(house: WholeCatalog | MemoryCatalog) -> None:
     """However long the connection has been open; a pin needs no dates."""
     await house.commit(changed(authorities=(authority(),)))
     admitted = replace(await admittance(house), since=100, until=200)
@@ -261,7 +260,7 @@ def test_a_rotation_stands_where_its_certificates_and_uses_say() -> None:
     assert (found.step, [each.certificate for each in found.still_used]) == (Step.REMOVE, [old])
 
 
-async def test_the_last_certificate_goes_by_two_where_the_instance_wants_two(kept: SqliteCatalog) -> None:
+async def test_the_last_certificate_goes_by_two_where_the_instance_wants_two(kept: WholeCatalog) -> None:
     """The first asks, another one agrees, and it is gone in the unit of the agreement."""
     guarded = replace(instance(), dual_control_at=1)
     await kept.commit(Unit(entries=(), instances=(guarded,), certificates=(certificate(),)))
@@ -276,7 +275,7 @@ async def test_the_last_certificate_goes_by_two_where_the_instance_wants_two(kep
     assert await kept.certificates(ONE) == []
 
 
-async def _person(kept: SqliteCatalog, name: str) -> Administration:
+async def _person(kept: WholeCatalog, name: str) -> Administration:
     token = await person_in(kept, name, Grant(Role.SECURITY_OFFICER), Grant(Role.ADMINISTRATOR))
     administrator = await caller_of_token(kept, token, now=int(time.time()), address="local")
     return Administration(kept, {}, administrator, lambda: int(time.time() * 1000))

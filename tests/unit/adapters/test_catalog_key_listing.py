@@ -12,22 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrack.adapters.catalogs import key_affairs
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain import lifecycle
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_affairs import KeyFilter, KeyOrder, WrongCursor
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.spec.enumerations import ObjectType, State
 from keyrack.spec.types import CustomValue, ItemType
 from keyrack.testing.catalog_values import KEY, ONE, OTHER_KEY, TWO, entry, instance, key, named, numbered
+from keyrack.testing.catalogs import catalog_at, rows
 
 NOW = 1_800_000_000
 Keys = list[ManagedObject]
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
-    opened = SqliteCatalog(tmp_path / "catalog.db", "tests")
+async def catalog(tmp_path: Path) -> AsyncIterator[WholeCatalog]:
+    opened = await catalog_at(tmp_path / "catalog.db", "tests")
     await opened.commit(Unit(entries=(), instances=(instance(ONE, "one"), instance(TWO, "two"))))
     yield opened
     await opened.close()
@@ -44,7 +45,7 @@ def labelled(
     return key(numbered(number), attributes={**values, **more}, date=1_700_000_000 + number)
 
 
-async def listed(catalog: SqliteCatalog, wanted: KeyFilter = KeyFilter(), **more: Any) -> list[int]:  # noqa: B008
+async def listed(catalog: WholeCatalog, wanted: KeyFilter = KeyFilter(), **more: Any) -> list[int]:  # noqa: B008
     """The numbers of the keys on all pages, two on each."""
     numbers: list[int] = []
     cursor = None
@@ -58,7 +59,7 @@ async def listed(catalog: SqliteCatalog, wanted: KeyFilter = KeyFilter(), **more
 
 
 @pytest.fixture
-async def filled(catalog: SqliteCatalog) -> SqliteCatalog:
+async def filled(catalog: WholeCatalog) -> WholeCatalog:
     """Eight keys, one after the other, that differ in all that a filter asks for."""
     held: Keys = [
         labelled(1, "db01"),
@@ -105,7 +106,7 @@ FILTERS: dict[str, tuple[dict[str, Any], list[int]]] = {
 
 
 @pytest.mark.parametrize("what", FILTERS)
-async def test_a_filter_lets_through_what_it_says(filled: SqliteCatalog, what: str) -> None:
+async def test_a_filter_lets_through_what_it_says(filled: WholeCatalog, what: str) -> None:
     """On all pages together, each once, oldest first; backwards the same."""
     asked, expected = FILTERS[what]
 
@@ -113,7 +114,7 @@ async def test_a_filter_lets_through_what_it_says(filled: SqliteCatalog, what: s
     assert expected[::-1] == await listed(filled, KeyFilter(**asked), descending=True)
 
 
-async def test_keys_are_sorted_by_last_fetch_and_by_name(filled: SqliteCatalog) -> None:
+async def test_keys_are_sorted_by_last_fetch_and_by_name(filled: WholeCatalog) -> None:
     """Those without come first, in the order of creation."""
     assert [3, 5, 6, 7, 8, 4, 1, 2] == await listed(filled, order=KeyOrder.FETCHED)
     assert [2, 1, 4, 8, 7, 6, 5, 3] == await listed(filled, order=KeyOrder.FETCHED, descending=True)
@@ -121,7 +122,7 @@ async def test_keys_are_sorted_by_last_fetch_and_by_name(filled: SqliteCatalog) 
 
 
 @pytest.mark.parametrize("order", KeyOrder)
-async def test_a_cursor_stays_good_while_keys_come_and_go(filled: SqliteCatalog, order: KeyOrder) -> None:
+async def test_a_cursor_stays_good_while_keys_come_and_go(filled: WholeCatalog, order: KeyOrder) -> None:
     """No key is shown twice and none that stays is passed over."""
     before = await listed(filled, order=order)
     page = await filled.key_page(ONE, KeyFilter(), NOW, order=order, limit=3)
@@ -140,7 +141,7 @@ async def test_a_cursor_stays_good_while_keys_come_and_go(filled: SqliteCatalog,
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "bm9uZQ", "é", "W10", "WyJuYW1lIixmYWxzZSwxLDFd", "A" * 5])
-async def test_a_cursor_of_another_listing_is_refused(filled: SqliteCatalog, cursor: str) -> None:
+async def test_a_cursor_of_another_listing_is_refused(filled: WholeCatalog, cursor: str) -> None:
     with pytest.raises(WrongCursor):
         await filled.key_page(ONE, KeyFilter(), NOW, cursor=cursor)
     page = await filled.key_page(ONE, KeyFilter(), NOW, limit=1)
@@ -150,7 +151,7 @@ async def test_a_cursor_of_another_listing_is_refused(filled: SqliteCatalog, cur
         await filled.key_page(ONE, KeyFilter(), NOW, cursor=page.next, order=KeyOrder.NAME)
 
 
-async def test_states_in_a_listing_are_those_of_the_lifecycle(filled: SqliteCatalog) -> None:
+async def test_states_in_a_listing_are_those_of_the_lifecycle(filled: WholeCatalog) -> None:
     """What the database computes of the dates is what ``domain.lifecycle.tick`` does."""
     for state in State:
         asked = KeyFilter(states=frozenset({state}))
@@ -158,7 +159,7 @@ async def test_states_in_a_listing_are_those_of_the_lifecycle(filled: SqliteCata
         assert {state} >= {lifecycle.tick(row.managed, NOW).state for row in page.rows}
 
 
-async def test_the_last_fetch_is_told_with_whom_where_and_how_often(filled: SqliteCatalog) -> None:
+async def test_the_last_fetch_is_told_with_whom_where_and_how_often(filled: WholeCatalog) -> None:
     """A Get that was refused counts for nothing; the latest counts, in whatever order they were written."""
     fetches = await filled.fetches(ONE)
 
@@ -183,7 +184,7 @@ async def _compare(gets: Sequence[tuple[str, int]], data: st.DataObject) -> None
 
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(key_affairs, "STRETCH", data.draw(st.integers(1, 5)))
-        one, two = (SqliteCatalog(Path(directory) / "catalog.db", name) for name in ("one", "two"))
+        one, two = [await catalog_at(Path(directory) / "catalog.db", name) for name in ("one", "two")]
         held = (key(KEY), key(OTHER_KEY))
         await one.commit(Unit(entries=(), instances=(instance(ONE, "one"),), inserted=held))
         for target, at in gets:
@@ -201,22 +202,22 @@ async def _compare(gets: Sequence[tuple[str, int]], data: st.DataObject) -> None
     assert expected == {target: (fetch.at, fetch.count) for target, fetch in found.items()}
 
 
-async def test_fetches_go_with_their_object(filled: SqliteCatalog) -> None:
+async def test_fetches_go_with_their_object(filled: WholeCatalog) -> None:
     """Nothing is remembered of what is not there any more, and nothing comes back from the journal."""
     await filled.commit(Unit(entries=[entry(target=numbered(77), at=1)]))
     assert numbered(77) not in await filled.fetches(ONE)
 
 
-async def test_a_get_does_not_touch_the_table_of_fetches(filled: SqliteCatalog) -> None:
+async def test_a_get_does_not_touch_the_table_of_fetches(filled: WholeCatalog) -> None:
     """It is brought up to date before a read, never in the transaction of a Get."""
-    filled_before = filled._reading.execute("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
+    filled_before = await rows(filled, "SELECT count, at FROM fetch ORDER BY 1, 2")
     await filled.commit(Unit(entries=[entry(target=numbered(1), at=99_000_000)]))
 
-    assert filled_before == filled._reading.execute("SELECT count, at FROM fetch ORDER BY 1, 2").fetchall()
+    assert filled_before == await rows(filled, "SELECT count, at FROM fetch ORDER BY 1, 2")
     assert 99_000_000 == (await filled.fetches(ONE))[numbered(1)].at
 
 
-async def test_ten_thousand_keys_are_listed_in_no_time(catalog: SqliteCatalog) -> None:
+async def test_ten_thousand_keys_are_listed_in_no_time(catalog: WholeCatalog) -> None:
     """Measured at 100,000: a page by creation in 1 to 10 ms, by name or last fetch in 350 ms."""
     for begin in range(0, 10_000, 2_000):
         made = [labelled(n, f"vm-{n:05}") for n in range(begin + 1, begin + 2_001)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.journal import Entry, read
 from keyrack.ports.catalog import Unit
 from keyrack.ports.journal import JournalQuery, JournalRecord, matches
+from keyrack.testing.catalogs import catalog_at
 
 DAY = 86_400_000
 BEGUN = 1_790_000_000_000
@@ -56,7 +56,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_search_finds_what_a_look_at_all_finds(path: Path) -> None:
     """Eighty searches, each by pages of seventy."""
     chance = random.Random(1)
-    catalog = SqliteCatalog(path, "kmip-0")
+    catalog = await catalog_at(path, "kmip-0")
     await catalog.commit(Unit(entries=[an_entry(chance, number) for number in range(RECORDS)]))
     records = await catalog.journal(0, RECORDS)
     for _ in range(80):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificate, TrustedAuthority
 from keyrack.domain.rights import EVERYTHING, Grant, Grants, Role
 from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.catalog import Unit
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office import admissions, authorities
 from keyrack.service.office.adapters import Adapters, Rooms
 from keyrack.service.office.administration import Administration, Administrator
@@ -30,7 +30,7 @@ CA = (x509.BasicConstraints(ca=True, path_length=None), True)
 class Tenants:
     """Whose clients come by the authority ``root``, and who is somebody else."""
 
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     theirs: Instance
     mine: Instance
     root: Identity

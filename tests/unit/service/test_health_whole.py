@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.approvals import WINDOW, Approval
 from keyrack.domain.instances import (
     ClientCertificate,
@@ -24,11 +23,13 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.catalog import Unit
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.health import certificate_health, journal_health, limits_health, people_health
 from keyrack.service.health.findings import Finding, Level
 from keyrack.service.health.whole import Terms, whole
 from keyrack.service.journal.forwarding import Lag
 from keyrack.service.office.keys import Windows
+from keyrack.testing.catalogs import catalog_at
 
 NOW = 1_800_000_000
 DAY = 86_400
@@ -224,13 +225,13 @@ def test_a_sink_is_told_when_it_is_behind_and_fails_where_it_is_required() -> No
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
-    opened = SqliteCatalog(tmp_path / "catalog.db", "tests")
+async def catalog(tmp_path: Path) -> AsyncIterator[WholeCatalog]:
+    opened = await catalog_at(tmp_path / "catalog.db", "tests")
     yield opened
     await opened.close()
 
 
-async def test_everything_is_read_from_the_catalog(catalog: SqliteCatalog) -> None:
+async def test_everything_is_read_from_the_catalog(catalog: WholeCatalog) -> None:
     crowded = replace(ONE, quotas=Quotas(certificates=2))
     await catalog.commit(
         Unit(
@@ -256,7 +257,7 @@ async def test_everything_is_read_from_the_catalog(catalog: SqliteCatalog) -> No
     assert "people" not in {each.what for each in without}
 
 
-async def test_each_finding_that_is_not_well_says_what_to_do(catalog: SqliteCatalog) -> None:
+async def test_each_finding_that_is_not_well_says_what_to_do(catalog: WholeCatalog) -> None:
     await catalog.commit(Unit(entries=(), instances=(ONE,), admissions=AdmissionChanges(seen=(seen(5),))))
     await asyncio.sleep(0)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.instances import Credential, Instance, InstanceStatus, Quotas, Storage
 from keyrack.ports.catalog import Unit
@@ -20,6 +19,7 @@ from keyrack.service.sessions import Session
 from keyrack.service.throttling import Refusals, Throttle
 from keyrack.spec.enumerations import CredentialType, ResultReason, ResultStatus
 from keyrack.spec.types import CustomValue, ItemType
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import (
     Item,
     activate,
@@ -43,7 +43,7 @@ RIGHT = ("vSphere", b"correct horse")
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     """A house over a real catalog, with the instance ``a``."""
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "kmip-0")
+    catalog = await catalog_at(tmp_path / "catalog.db", "kmip-0")
     house = memory_house(catalog)
     await house.admit("a")
     yield house

@@ -18,6 +18,7 @@ from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManagerUnavailable
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office import approvals, installing, instance_rules, instances, safe_removal
 from keyrack.service.office.acts import acts
 from keyrack.service.office.administration import Administration, Administrator
@@ -40,6 +41,7 @@ from keyrack.service.office.refusals import (
 from keyrack.service.people.passwords import Passwords
 from keyrack.spec.enumerations import State
 from keyrack.testing.catalog_values import KEY, certificate, key, numbered
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.people import CHEAP
 
 NOW = 1_800_000_000
@@ -50,7 +52,7 @@ INACTIVE, CONFIGURING, INSTALLED = InstanceStatus.INACTIVE, InstanceStatus.CONFI
 class Office:
     """A catalog, a key manager, and administrators."""
 
-    def __init__(self, catalog: SqliteCatalog) -> None:
+    def __init__(self, catalog: WholeCatalog) -> None:
         self.catalog = catalog
         self.manager = MemoryKeyManager()
         self.eve = self.of("local-user-eve")
@@ -82,7 +84,7 @@ class Office:
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "administration")
+    catalog = await catalog_at(tmp_path / "catalog.db", "administration")
     yield Office(catalog)
     await catalog.close()
 
@@ -494,7 +496,8 @@ async def test_an_instance_goes_only_when_nothing_hangs_on_it(office: Office) ->
     assert len(await office.eve.instances()) == 1
 
 
-async def test_what_comes_between_the_look_and_the_removal_keeps_the_instance(office: Office) -> None:
+@pytest.mark.sqlite("a catalog that is late is made of SQLite's")
+async def test_what_comes_between_the_look_and_the_removal_keeps_the_instance(office: Office, tmp_path: Path) -> None:
     """The transaction looks again: a key, a certificate or an authority that was added just then is not lost."""
     prod = await office.prod()
     await instances.deactivate(office.eve, office.catalog, "prod")
@@ -508,7 +511,7 @@ async def test_what_comes_between_the_look_and_the_removal_keeps_the_instance(of
             await super().commit(unit)
 
     late: list[Unit] = []
-    catalog = Late(office.catalog._path, "administration")
+    catalog = Late(tmp_path / "catalog.db", "administration")
     eve = Administration(catalog, {}, Administrator("local-user-eve"), lambda: NOW * 1000)
     try:
         authority = an_authority(prod)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import PERSON_PATIENCE
 from keyrack.service.office.refusals import NotRecognised, TooManyAttempts
 from keyrack.service.people import logins
 from keyrack.service.people.passwords import OF_ONE_NAME, WAITING
 from keyrack.service.people.throttle import of_name
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.people import House
 
 ELSEWHERE = "198.51.100.9:4000"
@@ -20,7 +20,7 @@ WRONG = "not this one, surely"
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+    catalog = await catalog_at(tmp_path / "catalog.db", "test")
     house = House(catalog)
     await house.person("anna")
     await house.person("eve")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import PERSON_PATIENCE, Attempts
 from keyrack.domain.rights import Grant, Right, Role
 from keyrack.domain.secret import Secret
@@ -28,12 +27,13 @@ from keyrack.service.people import letting_in, logins, persons, tokens
 from keyrack.service.people.door import caller_of_token
 from keyrack.service.people.passwords import AT_ONCE, COST, WAITING, Cost, Passwords, check, normal
 from keyrack.service.people.throttle import place_of
+from keyrack.testing.catalogs import catalog_at, pages, rows
 from keyrack.testing.people import ADDRESS, CHEAP, PASSWORD, House
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+    catalog = await catalog_at(tmp_path / "catalog.db", "test")
     house = House(catalog)
     await house.person("anna", Grant(Role.SECURITY_OFFICER), Grant(Role.ADMINISTRATOR))
     yield house
@@ -52,17 +52,17 @@ async def test_a_log_in_has_the_rights_of_its_person(house: House) -> None:
     assert any('"session.begin"' in text and "person-anna" in text for text in await house.journal())
 
 
-async def test_nothing_in_the_catalog_lets_anybody_in(house: House) -> None:
+async def test_nothing_in_the_catalog_lets_anybody_in(house: House, tmp_path: Path) -> None:
     """Neither a token nor a password is in any page of the database."""
     begun = await house.log_in("anna")
     await house.catalog.commit(Unit(entries=()))
 
-    pages = b"".join(path.read_bytes() for path in house.catalog._path.parent.iterdir())
+    kept = pages(tmp_path / "catalog.db")
 
-    assert b"$argon2id$v=19$" in pages
-    assert begun.token.encode() not in pages
-    assert begun.token[4:].encode() not in pages
-    assert PASSWORD.encode() not in pages
+    assert b"$argon2id$v=19$" in kept
+    assert begun.token.encode() not in kept
+    assert begun.token[4:].encode() not in kept
+    assert PASSWORD.encode() not in kept
 
 
 @pytest.mark.parametrize("name", ["anna", "nobody", "disabled", "invited", "foreign"])
@@ -90,14 +90,12 @@ async def test_what_nobody_is_called_is_not_kept(house: House) -> None:
         await house.log_in("my secret passphrase", "x")
 
     assert not any("passphrase" in text for text in await house.journal())
-    assert not any(
-        "passphrase" in row[0] for row in house.catalog._reading.execute("SELECT name FROM attempt").fetchall()
-    )
+    assert not any("passphrase" in row[0] for row in await rows(house.catalog, "SELECT name FROM attempt"))
 
 
 async def test_unknown_names_take_as_long_as_known_ones(tmp_path: Path) -> None:
     """At the real cost; the bounds are wide, since what is left out would be all of it."""
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+    catalog = await catalog_at(tmp_path / "catalog.db", "test")
     house = House(catalog, Passwords())
     await house.person("anna")
     took: dict[str, list[float]] = {"anna": [], "nobody": []}
@@ -135,9 +133,9 @@ async def test_guessing_is_slow(house: House) -> None:
     assert (await house.log_in("anna")).person.name == "anna"  # never for ever
 
 
-async def test_a_thousand_guesses_at_once_are_not_one(house: House) -> None:
+async def test_a_thousand_guesses_at_once_are_not_one(house: House, tmp_path: Path) -> None:
     """From as many addresses: the count comes before the comparison, in the catalog that all processes share."""
-    other = SqliteCatalog(house.catalog._path, "other")
+    other = await catalog_at(tmp_path / "catalog.db", "other")
     second = House(other, house.passwords, house.clock)
     compared = house.passwords.computed
 
@@ -169,7 +167,7 @@ async def test_success_forgives(house: House) -> None:
             await house.log_in("anna", "not this one, surely")
     await house.log_in("anna")
 
-    held = house.catalog._reading.execute("SELECT name, failures FROM attempt WHERE name NOT LIKE 'place:%'").fetchall()
+    held = await rows(house.catalog, "SELECT name, failures FROM attempt WHERE name NOT LIKE 'place:%'")
     assert held == [("address:192.0.2.7", 4)]
 
 

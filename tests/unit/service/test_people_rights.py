@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keyrack
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import OneTimeLink, Person
 from keyrack.domain.rights import EVERYWHERE, PROVED_AGAIN, ROLES, Grant, Grants, Right, Role, markdown
 from keyrack.ports.catalog import RightsChanged, Unit
@@ -31,6 +30,7 @@ from keyrack.service.office.refusals import (
 )
 from keyrack.service.people import api_keys, letting_in, persons, tokens
 from keyrack.testing.catalog_values import ONE, instance
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.people import PASSWORD, House
 
 ROOT = Grant(Role.ADMINISTRATOR)
@@ -38,7 +38,7 @@ ROOT = Grant(Role.ADMINISTRATOR)
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+    catalog = await catalog_at(tmp_path / "catalog.db", "test")
     await catalog.commit(Unit(entries=(), instances=(instance(),)))
     house = House(catalog)
     await house.person("root", ROOT)

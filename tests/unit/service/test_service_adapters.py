@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage, identifier_of
@@ -28,6 +27,7 @@ from keyrack.service.office.administration import (
 )
 from keyrack.service.office.removal import InUse, NotDestroyable
 from keyrack.spec.enumerations import ResultReason, RevocationReasonCode, State
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import Client, Item, activate, create, destroy, get, register_opaque, revoke
 from keyrack.testing.house import House, memory_house
 
@@ -40,7 +40,7 @@ A = "aa" * 32
 @pytest.fixture(params=["memory", "sqlite"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     """A house without an instance, over each catalog."""
-    catalog = MemoryCatalog() if request.param == "memory" else SqliteCatalog(tmp_path / "catalog.db")
+    catalog = MemoryCatalog() if request.param == "memory" else await catalog_at(tmp_path / "catalog.db", "local")
     yield memory_house(catalog)
     await catalog.close()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.ports.catalog import CatalogUnavailable, Leftover, Unit
@@ -16,6 +15,7 @@ from keyrack.service.care.care import REWRAP_AGAIN_AFTER, Care
 from keyrack.service.care.leftovers import AGAIN_AFTER, SETTLED
 from keyrack.service.care.validation import READ_ONLY
 from keyrack.service.vault.standard_keys import name_of
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.tended import Tended, an_entry
 
 
@@ -23,7 +23,7 @@ from keyrack.testing.tended import Tended, an_entry
 async def tended(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tended]:
     """A house over both catalogs."""
     on_disk = request.param == "sqlite"
-    made = await Tended.create(SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
+    made = await Tended.create(await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
     yield made
     await made.catalog.close()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.domain.instances import Home, Storage
 from keyrack.ports.catalog import Leftover, Unit
@@ -15,6 +14,7 @@ from keyrack.ports.key_manager import KeyManagerRefused, Reason, StandardKey
 from keyrack.service.care.existence import Existence, Synced
 from keyrack.service.vault.standard_keys import PREFIX, name_of
 from keyrack.spec.enumerations import ResultReason
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import activate, destroy, get, name, register_opaque
 from keyrack.testing.house import Refused
 from keyrack.testing.tended import Tended, an_entry
@@ -24,7 +24,7 @@ from keyrack.testing.tended import Tended, an_entry
 async def tended(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tended]:
     """A house over both catalogs."""
     on_disk = request.param == "sqlite"
-    made = await Tended.create(SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
+    made = await Tended.create(await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
     yield made
     await made.catalog.close()
 

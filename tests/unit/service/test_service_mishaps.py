@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import Catalog, JournalRecord, Unit
 from keyrack.service.health.findings import Level
 from keyrack.service.health.mishaps import LAST, MOST, Mishap, mishaps, told
+from keyrack.testing.catalogs import catalog_at
 
 NOW = 1_800_000_000
 
@@ -30,7 +30,7 @@ def an_entry(outcome: str = "Cryptographic Failure", cause: str = "", *, at: int
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_failures_of_one_kind_are_counted_together(kind: str, tmp_path: Path) -> None:
     """What they say of single keys may differ; successes, and refusals without a cause, are not told."""
-    catalog: Catalog = SqliteCatalog(tmp_path / "c.sqlite", "kmip-0") if kind == "sqlite" else MemoryCatalog()
+    catalog: Catalog = await catalog_at(tmp_path / "c.sqlite", "kmip-0") if kind == "sqlite" else MemoryCatalog()
     entries = [
         an_entry(cause="state: 409 ONE: the key 1 is disabled", at=NOW - 100),
         an_entry(cause="state: 409 ONE: the key 2 is disabled", at=NOW - 50),

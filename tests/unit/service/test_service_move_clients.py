@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog
 from keyrack.service.moves.moving import change_root_key
 from keyrack.service.moves.rewrap import behind, rewrap
 from keyrack.service.moves.storage import set_storage
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.moves import HERE, THERE, Crash, Fate, Moves
 
 COUNT, CLIENTS = 12, 3
@@ -24,7 +24,7 @@ Act = Callable[[Moves, Fate | None], Awaitable[object]]
 @pytest.fixture(params=["memory", "sqlite"])
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     on_disk = request.param == "sqlite"
-    made: Catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
+    made: Catalog = await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
     yield made
     await made.close()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog
@@ -13,6 +12,7 @@ from keyrack.service.moves.moving import change_root_key
 from keyrack.service.moves.rewrap import rewrap
 from keyrack.service.moves.storage import set_storage
 from keyrack.service.moves.successors import Ground
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.moves import HERE, THERE, Crash, Fate, Moves
 
 COUNT = 2
@@ -116,7 +116,7 @@ async def test_a_catalog_on_disk_agrees(act: str, tmp_path: Path) -> None:
     """The same, at every fourth step."""
     do, _ = ACTS[act]
     for step in range(1, 60, 4):
-        catalog = SqliteCatalog(tmp_path / f"{step}.sqlite", "kmip-0")
+        catalog = await catalog_at(tmp_path / f"{step}.sqlite", "kmip-0")
         try:
             moves = await begun(catalog, act, Hierarchy.TWO_LEVEL)
             over = (await ends(moves, do, step)).over

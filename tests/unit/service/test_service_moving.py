@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.instances import Hierarchy, InstanceStatus, Storage
@@ -21,6 +20,7 @@ from keyrack.service.moves.completion import Completed
 from keyrack.service.moves.moving import change_root_key
 from keyrack.service.moves.rewrap import behind
 from keyrack.service.office.refusals import Refused
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import create, name, register_opaque
 from keyrack.testing.moves import HERE, THERE, FailingCatalog, Moves
 
@@ -32,7 +32,7 @@ DIRECT, TWO_LEVEL = Hierarchy.DIRECT, Hierarchy.TWO_LEVEL
 @pytest.fixture(params=["memory", "sqlite"])
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     on_disk = request.param == "sqlite"
-    made: Catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
+    made: Catalog = await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
     yield made
     await made.close()
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault, MemoryKeyManager
 from keyrack.domain.errors import GeneralFailure
 from keyrack.domain.instances import Storage
@@ -15,6 +14,7 @@ from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, Unit
 from keyrack.ports.key_manager import StandardKey
 from keyrack.service.care.reconcile import SETTLED, Outcome, reconcile
 from keyrack.spec.enumerations import BatchErrorContinuationOption, ObjectType, ResultReason, ResultStatus
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import Client, create, destroy, get, name, register, register_opaque
 from keyrack.testing.house import House, memory_house
 from keyrack.wire.objects import Template
@@ -24,7 +24,7 @@ from keyrack.wire.objects import Template
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     """A house whose instance ``a`` keeps its wrapped keys in the key manager as well."""
     on_disk = request.param == "sqlite"
-    built = memory_house(SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
+    built = memory_house(await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else None)
     await built.admit("a", storage=Storage.KEY_MANAGER)
     yield built
     await built.catalog.close()

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.errors import CryptographicFailure
@@ -17,6 +16,7 @@ from keyrack.domain.instances import Hierarchy, Storage
 from keyrack.ports.catalog import Catalog, Leftover, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason, RootKey, Wrapped
 from keyrack.service.moves.rewrap import Rewrapped, behind, rewrap, rewrap_instance
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import activate, destroy
 from keyrack.testing.house import Refused
 from keyrack.testing.moves import HERE, FailingCatalog, Moves
@@ -27,7 +27,7 @@ COUNT = 6
 @pytest.fixture(params=["memory", "sqlite"])
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     on_disk = request.param == "sqlite"
-    made: Catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
+    made: Catalog = await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
     yield made
     await made.close()
 

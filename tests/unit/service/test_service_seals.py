@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.errors import PermissionDenied
 from keyrack.domain.instances import Home, Instance, Storage
 from keyrack.domain.objects import ManagedObject
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import CatalogUnavailable, InstanceChanged
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office import seals
 from keyrack.service.office.administration import Administration, Administrator, NotThere, Refused
 from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
 from keyrack.service.office.seals import Seals, unseal
 from keyrack.service.vault.envelope import SealContext
 from keyrack.spec.enumerations import ResultReason
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import create, get
 from keyrack.testing.tended import Tended
 from keyrack.testing.vaults import material
@@ -27,7 +29,7 @@ NOW = 1_800_000_000
 
 @pytest.fixture
 async def tended(tmp_path: Path) -> AsyncIterator[Tended]:
-    catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0")
+    catalog = await catalog_at(tmp_path / "catalog.sqlite", "kmip-0")
     yield await Tended.create(catalog)
     await catalog.close()
 
@@ -40,17 +42,14 @@ def administration(tended: Tended) -> Administration:
 
 async def seal(administration: Administration, name: str) -> tuple[Instance, bool]:
     """As an administrator who has repeated the name."""
-    catalog = administration.catalog
-    assert isinstance(catalog, SqliteCatalog)
-    return await seals.seal(administration, catalog, name, confirmation=name)
+    return await seals.seal(administration, cast(WholeCatalog, administration.catalog), name, confirmation=name)
 
 
 async def test_what_stops_machines_is_told_and_confirmed_first(tended: Tended) -> None:
     """With the keys and their last fetches; nothing is sealed by it."""
     uid = await tended.client().made()
     await tended.client().material(uid)
-    acts, catalog = administration(tended), tended.catalog
-    assert isinstance(catalog, SqliteCatalog)
+    acts, catalog = administration(tended), cast(WholeCatalog, tended.catalog)
 
     with pytest.raises(ConfirmationNeeded) as needed:
         await seals.seal(acts, catalog, "a")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import Fault
 from keyrack.adapters.memory import MemoryCatalog
 from keyrack.domain.errors import CryptographicFailure
@@ -19,6 +18,7 @@ from keyrack.service.moves.completion import Completed
 from keyrack.service.moves.storage import set_storage
 from keyrack.service.moves.successors import Overtaken
 from keyrack.service.office.refusals import Refused
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.conversation import destroy, get, register_opaque
 from keyrack.testing.moves import HERE, THERE, Moves
 
@@ -29,7 +29,7 @@ CATALOG, KEY_MANAGER = Storage.CATALOG, Storage.KEY_MANAGER
 @pytest.fixture(params=["memory", "sqlite"])
 async def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalog]:
     on_disk = request.param == "sqlite"
-    made: Catalog = SqliteCatalog(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
+    made: Catalog = await catalog_at(tmp_path / "catalog.sqlite", "kmip-0") if on_disk else MemoryCatalog()
     yield made
     await made.close()
 

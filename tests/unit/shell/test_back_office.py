@@ -22,6 +22,7 @@ from keyrack.ports.back_office import BackOfficeUnavailable, OnBehalf, WorkerHea
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import KeyManagerRefused, KeyManagerUnavailable, Reason
 from keyrack.ports.people import PeopleChanges
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.refusals import (
     Forbidden,
     NameTaken,
@@ -39,6 +40,7 @@ from keyrack.shell.web.back_office_server import back_office
 from keyrack.shell.web.condition import WorkerCondition
 from keyrack.shell.web.desk import BackOfficeDesk
 from keyrack.shell.web.line import LONGEST_REQUEST, raise_told, socket_of, told_of
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.rest import Face, open_face
 
 ADMINISTRATOR = Grant(Role.ADMINISTRATOR)
@@ -49,7 +51,7 @@ class Serving:
     """A serving process's part, in this one."""
 
     run: Path
-    catalog: SqliteCatalog
+    catalog: WholeCatalog
     desk: BackOfficeDesk
     line: BackOfficeLine
     web: Face
@@ -86,7 +88,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(manager.close)
         web = await stack.enter_async_context(open_face(tmp_path))
-        catalog = SqliteCatalog(tmp_path / "catalog.db", "kmip-0")
+        catalog = await catalog_at(tmp_path / "catalog.db", "kmip-0")
         stack.push_async_callback(catalog.close)
         managers = {"embedded": manager}
         vault = Vault(managers, manager.integrity_root(), "d", wrapping_keys=catalog.wrapping_key)
@@ -340,10 +342,12 @@ async def test_of_many_root_keys_one_that_unwraps_is_enough_and_all_have_their_t
         assert {each.root_key for each in seen.trials} == {each.identifier for each in made}
 
 
+@pytest.mark.sqlite("a table is taken away through the connection")
 async def test_a_catalog_that_takes_no_commit_is_not_ready(tmp_path: Path) -> None:
     async with open_face(tmp_path) as face:
         await face.instance("prod")
         looked = WorkerCondition(0, face.catalog, {"embedded": MemoryKeyManager()}, lambda: True)
+        assert isinstance(face.catalog, SqliteCatalog)
         face.catalog._writer._connection.execute("DROP TABLE pulses")
         seen = await looked.look()
         assert (seen.committing, seen.trials) == (False, ())

@@ -108,7 +108,7 @@ def test_a_mistake_in_the_environment_is_told_by_the_variable(tmp_path: Path) ->
         (SMALLEST.replace('{ key_file = "keystore.key" }', "{}"), "it names no way to open the keystore"),
         (SMALLEST.replace('"keystore.key"', '"a", passphrase_file = "b"'), "it names 2 ways to open the keystore"),
         (SMALLEST.replace('type = "embedded"', 'type = "hsm"'), "'hsm' cannot be used: it is not 'embedded'"),
-        (SMALLEST + '[catalog]\nurl = "postgresql://x"\n', "it names no SQLite file"),
+        (SMALLEST + '[catalog]\nurl = "postgresql://x"\n', "it names no database"),
         (SMALLEST + '[kmip]\nhost = "*"\n', "it is neither an address nor a host name"),
         (
             SMALLEST + "[kmip.limits]\nmessage_bytes = 3\n",

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.memory import MemoryKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.instances import ClientCertificate
@@ -20,6 +19,7 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.operations.get import GetRequest
 from keyrack.ports.catalog import JournalRecord, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, RootKeyAdministration
+from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.metering import AT_ONCE, MOST_INSTANCES, NOBODY, OTHER, Meter, Timing
 from keyrack.shell.config_telemetry import Metrics
 from keyrack.shell.metrics import table
@@ -269,14 +269,12 @@ class OneThere(NobodyThere):
         return serving("kmip-0", meter=Meter(), listener=Listener(), managers={}, memory=Silent()).text()
 
 
-def scrape_of(catalog: SqliteCatalog, directory: Path, meter: WebMeter, **settings: Any) -> Scrape:
+def scrape_of(catalog: WholeCatalog, directory: Path, meter: WebMeter, **settings: Any) -> Scrape:
     return Scrape(
         table=Metrics(**settings),
         token_file=directory / "token",
         back_office=OneThere(),
-        deployment=DeploymentNumbers(
-            catalog=catalog, server_certificate=directory / "server.pem"
-        ),
+        deployment=DeploymentNumbers(catalog=catalog, server_certificate=directory / "server.pem"),
         meter=meter,
     )
 

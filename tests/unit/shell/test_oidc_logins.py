@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain.people import Person
 from keyrack.domain.rights import Grant, Right, Role
 from keyrack.service.office.refusals import NotRecognised, ProofNeeded, Refused
@@ -22,6 +21,7 @@ from keyrack.shell.config_oidc import Oidc
 from keyrack.shell.oidc import Provider, ProviderUnavailable
 from keyrack.shell.oidc_calls import Calls
 from keyrack.testing import oidc
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.people import House
 
 
@@ -68,7 +68,7 @@ SECOND = oidc.new_key("second")
 
 @pytest.fixture
 async def ground(known: oidc.Provider, tmp_path: Path) -> AsyncIterator[Ground]:
-    catalog = SqliteCatalog(tmp_path / "catalog.db", "test")
+    catalog = await catalog_at(tmp_path / "catalog.db", "test")
     house = House(catalog)
     house.clock.now = time.time()
     known.now = house.clock

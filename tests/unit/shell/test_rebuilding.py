@@ -35,6 +35,7 @@ async def test_an_embedded_key_manager_is_searched_with_each_of_its_instances(tm
         await managers.close()
 
 
+@pytest.mark.sqlite("it is about the file")
 def test_a_dry_run_makes_its_catalog_where_nobody_keeps_it(tmp_path: Path) -> None:
     deployment = Deployment(directory=tmp_path).initialise()
     config = load(deployment.configuration)

@@ -19,6 +19,7 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.service.people.passwords import Passwords
 from keyrack.shell.rest.v1.callers import COOKIE, csrf_of
 from keyrack.shell.telemetry import JsonLines
+from keyrack.testing.catalogs import rows
 from keyrack.testing.people import CHEAP
 from keyrack.testing.rest import Face, open_face
 
@@ -262,9 +263,7 @@ async def test_no_header_says_where_a_request_comes_from(face: Face) -> None:
     body = {"name": "anna", "password": "not this one, surely"}
     assert (await face.ask("POST", "/api/v1/sessions", None, body, headers=spoofed)).status == 401
 
-    assert face.catalog._reading.execute("SELECT name FROM attempt WHERE name LIKE 'address:%'").fetchall() == [
-        ("address:192.0.2.7",)
-    ]
+    assert await rows(face.catalog, "SELECT name FROM attempt WHERE name LIKE 'address:%'") == [("address:192.0.2.7",)]
     (told,) = await written(face)
     assert "192.0.2.7" in told
     assert "198.51.100.66" not in told
