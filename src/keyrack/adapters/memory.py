@@ -244,6 +244,8 @@ class MemoryCatalog(Alone):
                 raise Conflict("an object was changed meanwhile")
             if held and unit.principal and held.instance != unit.principal.instance:
                 raise Conflict("an object is another instance's")
+        if any(identifier not in self._intents for identifier in unit.intended):
+            raise Conflict("what was intended was taken back meanwhile")
         for managed in unit.updated:
             held = self._objects.get(managed.unique_identifier)
             if held is None or held.instance != managed.instance:

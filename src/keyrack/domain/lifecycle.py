@@ -140,7 +140,7 @@ def after(
             "Compromise Occurrence Date": _occurrence(managed, compromise_occurrence_date),
             "Revocation Reason": revocation_reason,
         },
-        Event.DESTROY: {"Destroy Date": at},
+        Event.DESTROY: {"Destroy Date": _ended(managed, at)},
         # Left standing, the date would deactivate the object again at once.
         Event.RESTORE: {"Deactivation Date": None, "Revocation Reason": None},
         Event.RECOVER: {"Destroy Date": None},
@@ -166,6 +166,13 @@ def recovery_of(managed: ManagedObject) -> Event:
     began, destroyed = managed.value("Activation Date"), managed.value("Destroy Date")
     used = began is not None and (destroyed is None or began <= destroyed)
     return Event.RECOVER if used else Event.RECOVER_UNUSED
+
+
+def _ended(managed: ManagedObject, at: int) -> int:
+    """When it is destroyed; never before it came into use, though a clock was set back since, or another is behind: the
+    dates tell :func:`recovery_of` in which state it was."""
+    began = managed.value("Activation Date") if managed.state is State.DEACTIVATED else None
+    return at if began is None else max(at, began)
 
 
 def _occurrence(managed: ManagedObject, given: int | None) -> int | None:

@@ -164,6 +164,9 @@ class Unit:
     enough when two clients give the same name at once. Raises :class:`AlreadyThere`."""
     intents: Sequence[ManagedObject] = ()
     """Objects about to be put into a key manager: kept apart, invisible, so that a crash leaves a trace to follow."""
+    intended: Sequence[str] = ()
+    """Unique Identifiers whose intents must still be there, else :class:`Conflict`: an object whose intent was settled
+    was taken back, and is not completed any more."""
     settled: Sequence[str] = ()
     """Unique Identifiers whose intents are over; inserting an object settles its own."""
     instances: Sequence[Instance] = ()

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,6 +37,7 @@ from keyrack.service.metering import Meter, Timing
 from keyrack.service.metering import now as metered_now
 from keyrack.service.sessions import Session, Sessions
 from keyrack.service.throttling import Refusals, Throttle
+from keyrack.service.undoing import take_back
 from keyrack.service.vault.envelope import Vault
 from keyrack.service.work import Work
 from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, ResultStatus
@@ -299,25 +299,17 @@ class Conversation:
         vault, instance = self._desk.vault, self._session.instance
         for unique_identifier in work.inserted:
             vault.forget(unique_identifier)
-        if not work.intended:
-            return
         for managed in work.intended.values():
-            try:
-                if await self._desk.catalog.load(managed.instance, managed.unique_identifier) is not None:
-                    continue  # A clock that was set forward has had the reconciler complete it: it keeps its copy.
-                await vault.discard(instance, replace(managed, standard_key=await vault.stored(instance, managed)))
-            except (KmipError, CatalogUnavailable) as error:
-                log.warning("the standard key of %s stays behind, unused: %s", managed.unique_identifier, error)
-        entry = Entry(
-            at=int(self._now * 1000),
-            action="standard-key.intent",
-            outcome="undone",
-            initiator=self._session.initiator,
-            address=self._peer.address,
-            instance=instance.identifier,
-        )
-        with suppress(CatalogUnavailable):
-            await self._desk.catalog.commit(Unit(entries=(entry,), settled=tuple(work.intended)))
+            entry = Entry(
+                at=int(self._now * 1000),
+                action="standard-key.intent",
+                outcome="undone",
+                initiator=self._session.initiator,
+                address=self._peer.address,
+                instance=instance.identifier,
+                target=managed.unique_identifier,
+            )
+            await take_back(self._desk.catalog, vault, instance, managed, entry)
         work.intended.clear()
 
     async def _attempt(

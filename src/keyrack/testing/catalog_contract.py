@@ -316,9 +316,11 @@ class CatalogContract:
         assert await house.search(ONE, Candidates()) == []
         assert await house.intents() == [key(), key(OTHER_KEY)]
 
-        await house.commit(Unit(entries=(), inserted=(key(),), settled=(OTHER_KEY,)))
+        await house.commit(Unit(entries=(), inserted=(key(),), settled=(OTHER_KEY,), intended=(KEY, OTHER_KEY)))
         assert await house.intents() == []
         assert await house.load(ONE, KEY) == key()
+        with pytest.raises(Conflict):
+            await house.commit(Unit(entries=(), inserted=(key(OTHER_KEY),), intended=(OTHER_KEY,)))
         assert await house.load(ONE, OTHER_KEY) is None
 
     async def test_catalog_lists_instances_and_certificates(self, house: Catalog) -> None:

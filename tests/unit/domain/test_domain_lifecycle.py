@@ -326,6 +326,15 @@ def test_recovering_undoes_a_destruction_and_nothing_else(
         assert key.value(name) == back.value(name)
 
 
+def test_a_clock_that_was_set_back_makes_no_used_key_an_unused_one(made: Made) -> None:
+    """Activated by a node whose clock is ahead, destroyed by one whose clock is right: it was in use all the same."""
+    used = after(after(made({}), Event.ACTIVATE, at=1_000), Event.DEACTIVATE, at=940, revocation_reason=REASON)
+    gone = after(used, Event.DESTROY, at=950)
+
+    assert 1_000 == gone.value("Destroy Date")
+    assert State.DEACTIVATED == after(gone, lifecycle.recovery_of(gone), at=960).state
+
+
 def test_a_key_found_compromised_once_destroyed_comes_back_as_compromised(made: Made) -> None:
     """Recovering never makes a compromise undone."""
     gone = after(made(), Event.DESTROY, at=2_000)

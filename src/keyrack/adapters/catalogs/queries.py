@@ -161,6 +161,7 @@ OTHER_BEARER: Final = """
 
 PUT_INTENT: Final = f"""
     INSERT INTO intent ({OBJECT_COLUMNS}, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INTENDED: Final = "SELECT 1 FROM intent WHERE identifier = ?"
 SETTLE: Final = "DELETE FROM intent WHERE identifier = ?"
 INTENTS: Final = f"SELECT {OBJECT_COLUMNS} FROM intent ORDER BY intent.rowid"
 

@@ -184,6 +184,9 @@ class Application:
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = await self._compare(unit)
+        for identifier in unit.unit.intended:
+            if not await self._execute(queries.INTENDED, (identifier,)):
+                raise Conflict("what was intended was taken back meanwhile")
         await check_quotas(self._execute, unit.unit)
         for room in unit.rooms:
             await room.check(self._execute, unit.unit)

@@ -67,6 +67,7 @@ async def _complete(
                 Unit(
                     entries=(entry,),
                     seen={intent.unique_identifier: 0},
+                    intended=(intent.unique_identifier,),
                     seen_instances=tuple(each for each in (instance,) if each),
                     inserted=(replace(intent, standard_key=standard_key),),
                     new_names=attributes.name_values(_names(intent)),
@@ -76,7 +77,7 @@ async def _complete(
         except InstanceChanged:
             raise
         except (AlreadyThere, Conflict):
-            # Another object has its name by now, or the request that intended it has ended well after all.
+            # Another object has its name by now, or the request that intended it has ended after all, well or not.
             entry = replace(entry, outcome="ended")
     await catalog.commit(Unit(entries=(entry,), settled=(intent.unique_identifier,)))
     return False
