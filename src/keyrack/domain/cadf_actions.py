@@ -124,6 +124,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         "server certificate",
         {"renew": _W, "install": _W, "request": _N, "expire": _W},
     ),
+    "node": ("kmip/server", "node", {"invite": _C, "join": _W, "refresh": _W}),
     "key": (
         "kms/secrets",
         "key",

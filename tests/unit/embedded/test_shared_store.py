@@ -135,7 +135,10 @@ def test_a_refusal_counts_once_the_log_was_looked_at(nodes: Nodes, monkeypatch: 
     """A key that was made on the other node a moment ago is there for whoever asks here now."""
     stand_still(nodes, monkeypatch)
     key = a_root_key(nodes.one)
-    wrap = lambda: actions.wrap(nodes.two, a_call(), key.identifier, None)  # noqa: E731
+
+    def wrap() -> actions.WrapAnswer:
+        return actions.wrap(nodes.two, a_call(), key.identifier, None)
+
     with pytest.raises(Refusal):
         wrap()
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,10 @@ class World:
         if fault == "before":
             log.before_append = _crash
         elif fault in ("after", "lost and cut"):
-            log.after_append = _crash if fault == "after" else lambda: setattr(log, "cut", True)
+            log.after_append = _crash if fault == "after" else partial(setattr, log, "cut", True)
         elif fault == "overtaken":
             other = (node + 1) % len(NODES)
-            log.before_append = lambda: self.change(other, f"{number} of another")
+            log.before_append = partial(self._change, other, f"{number} of another")
         log.lost_answers = int(fault.startswith("lost"))
         log.cut = fault == "cut"
         crashed = self.change(node, f"{number}")
@@ -91,6 +92,9 @@ class World:
         else:
             self.made.add(name)
         return False
+
+    def _change(self, node: int, name: str) -> None:
+        self.change(node, name)
 
     def settle(self) -> None:
         for house in self.houses:

@@ -62,7 +62,11 @@ class Anchor:
     def accept(self, revision: int) -> None:
         """Begin anew at ``revision``: an administrator has put an older database back on purpose."""
         self._path.unlink(missing_ok=True)
-        files.create(self._path, self._slot(revision).ljust(_SLOT, b"\0") * 2)
+        files.create(self._path, self.written(revision))
+
+    def written(self, revision: int) -> bytes:
+        """The file of a database that is at ``revision``."""
+        return self._slot(revision).ljust(_SLOT, b"\0") * 2
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -11,7 +11,8 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +39,15 @@ ALONE = b"alone"
 """Sealed value of a database that has left the others it shared a log with."""
 WAIT = 5.0
 """Seconds for which a change waits for another process's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A database as it was at a moment, with its anchor."""
+
+    revision: int
+    content: bytes = field(repr=False)
+    anchor: bytes = field(repr=False)
 
 
 class Database:
@@ -180,6 +190,18 @@ class Database:
     def followed(self) -> bool:
         """Whether what is read here may be older than what another node has."""
         return self._following is not None
+
+    def copy(self) -> Copy:
+        """The database as it is now, for another node."""
+        self.follow()
+        with self._connection() as connection, closing(sqlite3.connect(":memory:")) as whole:
+            connection.execute("BEGIN")
+            try:
+                meta = self._meta(connection)
+                connection.backup(whole)
+            finally:
+                connection.execute("ROLLBACK")
+            return Copy(meta.revision, whole.serialize(), self._anchor.written(self._place(meta)))
 
     @contextmanager
     def unit(self, *, published: bool = False) -> Iterator[Unit]:

@@ -21,6 +21,7 @@ GROUPS: Final = (
     "key-manager",
     "keystore",
     "audit",
+    "node",
     "backup",
     "recover",
     "person",

@@ -40,6 +40,8 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.service.vault.generation.UnhealthyGenerator": FAILED,
     "keyrack.shell.unsealing.SealTrouble": FAILED,
     "keyrack.shell.backups.manifest.BadBackup": FAILED,
+    "keyrack.shell.invitations.BadInvitation": FAILED,
+    "keyrack.shell.joining.CannotJoin": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 ADVICE: Mapping[str, str] = {
