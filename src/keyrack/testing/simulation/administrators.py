@@ -33,7 +33,16 @@ class Administrators:
         """Somebody does something."""
         tenant = self.random.choice(self.world.tenants)
         chosen = self.random.choice(
-            (self.certificate, self.certificate, self.seal, self.destroy, self.destroy, self.purge, self.recover, self.end)
+            (
+                self.certificate,
+                self.certificate,
+                self.seal,
+                self.destroy,
+                self.destroy,
+                self.purge,
+                self.recover,
+                self.end,
+            )
         )
         await chosen(self.random.choice(self.world.people), tenant)
 
@@ -109,7 +118,9 @@ class Administrators:
         if uid is None:
             return
         verb = self.random.choice((key_acts.deactivate, key_acts.deactivate, key_acts.compromise, key_acts.restore))
-        kind = {key_acts.deactivate: "key.deactivate", key_acts.compromise: "key.compromise"}.get(verb, "key.reactivate")
+        kind = {key_acts.deactivate: "key.deactivate", key_acts.compromise: "key.compromise"}.get(
+            verb, "key.reactivate"
+        )
 
         async def end(office: Administration, node: Node, words: str | None) -> None:
             more = {} if verb is key_acts.restore else {"confirmation": words}
@@ -185,7 +196,7 @@ class Customers:
 
     def act(self) -> None:
         """Do something in a key manager."""
-        house = self.random.choice(self.world.houses)
+        house = self.random.choice([each for each in self.world.houses if each.roots])
         now, root_key = self.world.loop.time(), self.random.choice(house.roots)
         drawn = self.random.random()
         if root_key in house.gone:

@@ -87,7 +87,7 @@ def _asked_for(world: World, told: Told) -> None:
 def _withheld(world: World, told: Told) -> None:
     house = tenant_of(world, told.instance).house
     identifier = str(told.detail.get("standard_key", ""))
-    if identifier not in house.ever_taken:
+    if identifier not in house.ever_taken and told.target not in world.damaged:
         world.fail(Broken("I1", f"{short(told.target)} is withheld, and its standard key was never deleted"))
 
 
@@ -211,7 +211,8 @@ def remembered(world: World) -> None:
     """No node keeps in memory what was destroyed a while ago (I5)."""
     now = world.loop.time()
     for node in world.nodes:
-        if not node.up or node.process.held is not None or node.troubled_at > now - LETS_GO_WITHIN:
+        cut = node.road.cut or node.process.held is not None
+        if not node.up or cut or node.troubled_at > now - LETS_GO_WITHIN:
             continue
         for key in world.replay.keys.values():
             if key.is_gone and key.destroyed_at < now - LETS_GO_WITHIN and node.vault._cache.get(key.uid) is not None:

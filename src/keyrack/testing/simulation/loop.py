@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
@@ -164,7 +165,8 @@ class SeededLoop(asyncio.AbstractEventLoop):
             for task in self._tasks:
                 coroutine = task.get_coro()
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with suppress(Exception):
+                with suppress(Exception), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
                     coroutine.close()  # type: ignore[union-attr]
         finally:
             asyncio._set_running_loop(None)

@@ -102,9 +102,7 @@ class Node:
             entry_seconds=600,
             randomness=world.randomness,
         )
-        self.desk = Desk(
-            self.catalog, self.vault, clock=self.clock, randomness=world.randomness, ticks=world.loop.time
-        )
+        self.desk = Desk(self.catalog, self.vault, clock=self.clock, randomness=world.randomness, ticks=world.loop.time)
         chores: list[Callable[[], Coroutine[Any, Any, None]]] = [self._look]
         if self.leads:
             chores += [self._care, self._reconcile, self._purge]
@@ -182,14 +180,10 @@ class Node:
 
     async def _care(self) -> None:
         async def rewrap(instance: Instance) -> Rewrapped:
-            return await rewrap_instance(
-                self.catalog, self.vault, instance, self.managers, clock=self.milliseconds
-            )
+            return await rewrap_instance(self.catalog, self.vault, instance, self.managers, clock=self.milliseconds)
 
         seconds = {house.name: CARE_EVERY for house in self.world.houses}
-        await Care(
-            self.catalog, self.managers, self.vault, seconds=seconds, rewrap=rewrap, clock=self.clock
-        ).watch()
+        await Care(self.catalog, self.managers, self.vault, seconds=seconds, rewrap=rewrap, clock=self.clock).watch()
 
     async def _reconcile(self) -> None:
         while True:
@@ -200,6 +194,4 @@ class Node:
             await asyncio.sleep(CARE_EVERY)
 
     async def _purge(self) -> None:
-        await Purging(
-            self.catalog, replace(WINDOWS), clock=self.clock, steady=self.world.loop.time, pace=0.01
-        ).watch()
+        await Purging(self.catalog, replace(WINDOWS), clock=self.clock, steady=self.world.loop.time, pace=0.01).watch()

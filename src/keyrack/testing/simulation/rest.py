@@ -52,9 +52,7 @@ async def check(world: World, random: Random) -> None:
     look(world)
     remembered(world)
     for tenant in world.tenants:
-        certificate = next(
-            each for each in tenant.certificates if each.fingerprint in world.replay.certificates
-        )
+        certificate = next(each for each in tenant.certificates if each.fingerprint in world.replay.certificates)
         client = Client(world, tenant, certificate, random)
         for node in world.nodes:
             await client.ask(locate(), node=node)
@@ -75,7 +73,9 @@ async def _fetched(world: World, client: Client, tenant: Tenant, key: Key) -> No
     given = answers is not None and answers[0].ok
     if given and (key.is_gone or taken or dead):
         invariant = "I5" if key.is_gone else "I7"
-        world.fail(Broken(invariant, f"at rest, {short(key.uid)} is given: {key.state.name}, taken {taken}, dead {dead}"))
+        world.fail(
+            Broken(invariant, f"at rest, {short(key.uid)} is given: {key.state.name}, taken {taken}, dead {dead}")
+        )
     expected = not (key.is_gone or taken or dead or key.uid in world.damaged)
     if expected and not given:
         told = answers[0].message if answers else "nobody answers"
@@ -115,5 +115,3 @@ def _mapped(world: World, house: House) -> None:
         names = ", ".join(short(key.name.removeprefix(PREFIX)) for key in strange)
         told = f"{len(strange)} standard keys of {house.name} are nobody's ({names}), and "
         world.fail(Broken("I10", told + f"{sum(each.strangers for each in known)} are listed so"))
-
-

@@ -74,9 +74,10 @@ def run(seed: int, steps: int = STEPS) -> Outcome:
             world.loop.run_until_complete(_story(world, steps))
         except Stuck as error:
             world.fail(Broken("I1", str(error)))
-        for mistake in (*world.loop.mistakes, *log.mistakes):
-            world.fail(Broken("I0", mistake))
-        _bury(world)
+        finally:
+            for mistake in (*world.loop.mistakes, *log.mistakes):
+                world.fail(Broken("I0", mistake))
+            _bury(world)
     return Outcome(seed, steps, tuple(map(str, world.broken)), tuple(world.trace))
 
 
