@@ -89,6 +89,10 @@ class Cluster:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(5)
 
+    def told(self) -> str:
+        """The end of its log."""
+        return (self.directory / "log").read_text(errors="replace")[-2000:]
+
     def sql(self, *statements: str, database: str = "postgres", role: str = ACCOUNT) -> str:
         """What psql prints, bare."""
         words = [word for each in statements for word in ("-c", each)]
@@ -120,7 +124,7 @@ def cluster(settings: Mapping[str, str] | None = None, ground: Path | None = Non
     directory = Path(tempfile.mkdtemp(prefix="keyrack-postgres-", dir=ground))
     if os.geteuid() == 0:
         shutil.chown(directory, ACCOUNT)
-    made = Cluster(directory, _free_port(), QUICK if settings is None else settings)
+    made = Cluster(directory, free_port(), QUICK if settings is None else settings)
     try:
         made.make()
         made.start()
@@ -132,7 +136,8 @@ def cluster(settings: Mapping[str, str] | None = None, ground: Path | None = Non
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
