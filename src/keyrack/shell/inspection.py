@@ -75,6 +75,9 @@ async def whole_terms(config: Config, catalog: WholeCatalog) -> Terms:
         sinks={name: each.required for name, each in journal.sinks.items()},
         alarms={name: each.lag_alarm_seconds for name, each in journal.sinks.items()},
         missing=missing,
+        oldest_backup=config.backup.oldest,
+        oldest_proof=config.backup.oldest_proof,
+        has_own_backups=config.catalog_path is not None,
         administered=config.api.enabled,
     )
 

@@ -46,7 +46,7 @@ def rolled_back(missing: str) -> Iterator[Finding]:
     """``missing`` is what the catalog lacks of the checkpoint that was exported last, as ``missing_since`` tells."""
     if missing:
         told = f"the catalog is older than what was exported of its journal: {missing}"
-        act = "find out who put it back; where it was meant, accept it with 'keyrack audit checkpoint --accept-older'"
+        act = "find out who put it back; 'keyrack serve' keeps it unchanged, and 'keyrack backup agree' goes on with it"
         yield Finding("journal: rolled back", Level.FAILED, told, act)
 
 

@@ -8,10 +8,11 @@ from typing import Protocol
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.admissions import Admissions
 from keyrack.ports.catalog import Catalog
+from keyrack.ports.cluster import ClusterBook
 from keyrack.ports.journal import JournalBook
 from keyrack.ports.key_affairs import KeyBook
 from keyrack.ports.people import PeopleBook
-from keyrack.service.health import certificate_health, journal_health, limits_health, people_health
+from keyrack.service.health import backup_health, certificate_health, journal_health, limits_health, people_health
 from keyrack.service.health.findings import Finding
 from keyrack.service.journal.forwarding import lags
 from keyrack.service.office.keys import Windows
@@ -20,7 +21,7 @@ from keyrack.service.people.throttle import waits_until
 _PAGE = 500
 
 
-class Everything(Catalog, Admissions, KeyBook, PeopleBook, JournalBook, Protocol):
+class Everything(Catalog, Admissions, KeyBook, PeopleBook, JournalBook, ClusterBook, Protocol):
     """A catalog with all its parts."""
 
 
@@ -36,6 +37,11 @@ class Terms:
     """Seconds by which each may be behind."""
     missing: str = ""
     """What the catalog lacks of what was exported of its journal."""
+    oldest_backup: float = 0
+    oldest_proof: float = 0
+    """Seconds from which on the last backup, or the last proof, is overdue; 0: never."""
+    has_own_backups: bool = True
+    """Whether Keyrack makes the backups, and not the database."""
     administered: bool = True
     """Whether there is an administration API, for which somebody has to be able to log in."""
 
@@ -44,8 +50,17 @@ async def whole(catalog: Everything, terms: Terms, at: int) -> list[Finding]:
     """All findings; ``at`` is seconds since 1970. Raises ``CatalogUnavailable``."""
     found = await _clients(catalog, at)
     found += await _limits(catalog, terms.windows, at)
+    rollback = await catalog.rollback()
+    found += backup_health.rollback(rollback)
+    found += backup_health.backups(
+        await catalog.reports(),
+        at,
+        oldest=terms.oldest_backup,
+        oldest_proof=terms.oldest_proof,
+        has_own=terms.has_own_backups,
+    )
     found.append(journal_health.chains(await catalog.journal_heads()))
-    found += journal_health.rolled_back(terms.missing)
+    found += journal_health.rolled_back(terms.missing if rollback is None else "")
     found.append(journal_health.checkpoint(await journal_health.signed(catalog), terms.checkpoint_seconds, at))
     found += journal_health.sinks(await lags(catalog, terms.sinks, at * 1000), terms.alarms, at)
     if terms.administered:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from keyrack.domain.checkpoints import Head, SignedCheckpoint
+from keyrack.domain.moments import rfc3339
 from keyrack.domain.rights import Right
-from keyrack.ports.journal import JournalRecord
+from keyrack.ports.journal import JournalQuery, JournalRecord
 from keyrack.service.journal.book import Book
 from keyrack.service.journal.chain import Flaw
+from keyrack.service.journal.naming import entry_of
 from keyrack.service.journal.proof import CHECKPOINTS, Proof, Proved, fed, latest
 from keyrack.service.journal.signatures import is_signed
 from keyrack.service.office.administration import Administration
@@ -65,7 +67,20 @@ async def proved(catalog: Book, evidence: Evidence) -> Proved:
         found = fed(proof, records, _signed(loop, catalog, end))
         return replace(found, flaws=(*evidence.flaws, *flaws, *found.flaws))
 
-    return await asyncio.to_thread(walk)
+    found = await asyncio.to_thread(walk)
+    return replace(found, remarks=(*found.remarks, *await _restored(catalog)))
+
+
+async def _restored(catalog: Book) -> Sequence[str]:
+    """Each time that the catalog went on from an older copy: what its chains had said behind it, they say no more."""
+    told = []
+    for record in (await catalog.find(JournalQuery(actions=("backup.restore",)), limit=20)).records:
+        entry = entry_of(record)
+        told.append(
+            f"the catalog was put back to an older one, noticed {rfc3339(entry.at // 1000)}: whatever had stood behind "
+            f"record {entry.detail.get('through', '?')} is given up ({entry.detail.get('why', '')})"
+        )
+    return told
 
 
 def _exported(evidence: Evidence) -> tuple[Mapping[int, bytes] | None, list[Flaw]]:

@@ -65,6 +65,8 @@ class Account:
     """Unique Identifiers of keys that were made and are nowhere any more."""
     unknown: Sequence[str] = ()
     """What nobody knows, each in a sentence."""
+    instances: Mapping[str, str] = field(default_factory=dict)
+    """Names by identifier."""
     ended: bool = False
 
     @property
@@ -136,6 +138,7 @@ async def agree(
     account = Account(rollback=rollback, settled=settled, through=settled.through)
     account.rebuilt = await _rebuilt(rooms, settled, reading, entering, rate)
     account.lost_keys = await _lost(catalog, settled)
+    account.instances = {each.identifier: each.name for each in await catalog.instances()}
     account.unknown = [*([KEY_LOST] if rooms.key_lost else []), *await _unknown(catalog, evidence, account)]
     if account.words and words != account.words:
         raise LossNotAccepted(account)

@@ -193,11 +193,14 @@ def _tell(account: "Account") -> None:
     if account.rebuilt.keys:
         screen.say(f"{screen.mark('ok')} {screen.count(account.rebuilt.keys, 'key')} entered anew from key managers")
     copies.failures(account.rebuilt.failures)
+    names = account.instances
     if account.lost_keys:
         screen.say(
             f"{screen.mark('failed')} {screen.count(len(account.lost_keys), 'key')} made after the copy, and lost:"
         )
-        copies.listed(account.lost_keys, lambda each: f"{each[1].entry.instance}  {each[0]}  {_when(each[1].at)}")
+        copies.listed(
+            account.lost_keys, lambda each: f"{names.get(each[1].entry.instance, '-')}  {each[0]}  {_when(each[1].at)}"
+        )
     if account.lost_acts:
         screen.say(
             f"{screen.mark('failed')} {screen.count(len(account.lost_acts), 'act')} to be done again by a person:"

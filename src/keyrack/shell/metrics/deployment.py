@@ -62,7 +62,15 @@ class DeploymentNumbers:
         await self._put_certificates(sheet, names, at)
         await self._put_journal(sheet)
         await self._put_people(sheet, at)
+        await self._put_copies(sheet)
         return sheet
+
+    async def _put_copies(self, sheet: Sheet) -> None:
+        sheet.put("keyrack_rollback_mode", float(await self.catalog.rollback() is not None))
+        for kind, report in (await self.catalog.reports()).items():
+            sheet.put(f"keyrack_last_{kind}_timestamp_seconds", report.at)
+            sheet.put(f"keyrack_last_{kind}_good", float(report.good))
+            sheet.put(f"keyrack_last_{kind}_keys", report.keys)
 
     async def _put_instances(self, sheet: Sheet, instances: Sequence[Instance], names: Mapping[str, str]) -> None:
         for status, number in _counted(str(each.status) for each in instances).items():
