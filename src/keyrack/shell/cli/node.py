@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from keyrack.ports.cluster import Node
     from keyrack.shell.invitations import Invitation
     from keyrack.shell.joining import Joined
-    from keyrack.shell.openers import AskPassphrase
     from keyrack.shell.office import Office
+    from keyrack.shell.openers import AskPassphrase
 
 app = typer.Typer(
     name="node", help="Endpoints that share a catalog, and how another one comes to be.", no_args_is_help=True
