@@ -269,7 +269,6 @@ def test_a_node_that_fell_behind_is_given_a_copy(
     second: Machine,
     invited: Path,
     passphrase: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     join(second, invited, passphrase)
@@ -282,7 +281,7 @@ def test_a_node_that_fell_behind_is_given_a_copy(
     house.close()
     with pytest.raises(ConfigError, match="keyrack node refresh"):
         open_house_of(second.config)
-    copy = invite(first, passphrase, tmp_path / "again.keyrack", "--again")
+    copy = invite(first, passphrase, invited.with_name("again.keyrack"), "--again")
 
     told = second.keyrack("node", "refresh", copy, "--passphrase-file", passphrase, "-c", second.file)
 
