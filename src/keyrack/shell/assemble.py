@@ -11,12 +11,11 @@ from typing import Final
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import Instance
-from keyrack.ports.catalog import CatalogUnavailable
+from keyrack.ports.catalog import CatalogUnavailable, RollbackMode
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.batch import Desk
 from keyrack.service.care.care import Care
 from keyrack.service.care.endings import Endings
-from keyrack.service.care.purging import Purging
 from keyrack.service.care.reconcile import reconcile
 from keyrack.service.care.validation import Heard, every
 from keyrack.service.care.withdrawals import Withdrawals
@@ -26,7 +25,6 @@ from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.catalogs import open_catalog
-from keyrack.shell.chores import keep_schedule
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.doorkeeping import Doorkeeping
@@ -34,8 +32,9 @@ from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.serving import serving
-from keyrack.shell.office import clock, open_key_managers, windows_of
+from keyrack.shell.office import clock, open_key_managers
 from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.rolled_back import Doubt
 from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.taken import Taken
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
@@ -63,6 +62,14 @@ class House:
     endings: Endings
     server: KmipServer
     doorkeeping: Doorkeeping
+    doubt: Doubt
+
+    async def look_again(self) -> None:
+        """Bring everything up to date that a watcher keeps so; raises ``CatalogUnavailable``."""
+        gone = await self.trusted.refresh()
+        await self._changed(gone or frozenset())
+        await self.seals.look()
+        await self.endings.look()
 
     async def watch_trust(self) -> None:
         """Act on changed certificates and instances, for ever."""
@@ -72,6 +79,9 @@ class House:
         """Settle what crashes have left, now and then, for ever; one process of a deployment is enough."""
         while True:
             try:
+                if await self._rests():
+                    await asyncio.sleep(RECONCILE_EVERY)
+                    continue
                 outcome = await reconcile(self.catalog, self.vault, now=int(time.time()))
                 if outcome.completed or outcome.ended:
                     log.info("reconciled", extra={"completed": outcome.completed, "ended": outcome.ended})
@@ -81,15 +91,11 @@ class House:
 
     async def watch_withdrawals(self) -> None:
         """Let go of keys that the key manager has taken out of use, for ever."""
-        await Withdrawals(self.vault, self.key_managers).watch()
+        await Withdrawals(self.vault, self.key_managers).watch(self.catalog.news)
 
     async def watch_endings(self) -> None:
         """Let go of what was destroyed or purged, by whomever, for ever."""
-        await self.endings.watch()
-
-    async def purge(self) -> None:
-        """Purge what was destroyed long ago, for ever; one process of a deployment is enough."""
-        await Purging(self.catalog, windows_of(self.config)).watch()
+        await self.endings.watch(self.catalog.news)
 
     async def watch_seals(self) -> None:
         """Let go of what an administrator has sealed, for ever."""
@@ -99,17 +105,19 @@ class House:
         """Tell the vault what was found out about key managers, in whatever process, for ever."""
         await Heard(self.catalog, self.vault, every(self._seconds)).watch()
 
-    async def keep_schedule(self) -> None:
-        """Do what the embedded key managers have due, for ever; one process of a deployment is enough."""
-        await keep_schedule(self.key_managers)
-
     async def care(self) -> None:
         """Look after key managers, for ever; one process of a deployment is enough."""
 
         async def rewrap(instance: Instance) -> Rewrapped:
             return await rewrap_instance(self.catalog, self.vault, instance, self.key_managers)
 
-        await Care(self.catalog, self.key_managers, self.vault, seconds=self._seconds, rewrap=rewrap).watch()
+        await Care(
+            self.catalog, self.key_managers, self.vault, seconds=self._seconds, rewrap=rewrap, rests=self._rests
+        ).watch()
+
+    async def _rests(self) -> bool:
+        """Whether the catalog is rolled back: what it says is old, and nothing is to be made of it anywhere."""
+        return await self.catalog.rollback() is not None
 
     @property
     def _seconds(self) -> Mapping[str, float]:
@@ -136,6 +144,8 @@ class House:
         while True:
             try:
                 await raise_alarms(self.catalog, pair.lapsing(), clock)
+            except RollbackMode as error:
+                log.debug("no expiry alarms are raised: %s", error)
             except CatalogUnavailable as error:
                 log.warning("expiry alarms are put off: %s", error)
             await asyncio.sleep(EXPIRY_EVERY)
@@ -156,18 +166,21 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         managers.watch(metered(meter))
         catalog = await open_catalog(config, f"kmip-{worker}")
         stack.push_async_callback(catalog.close)
+        # Before anybody is let in: what was destroyed or removed since a copy was made stays so.
+        doubt = Doubt(config, catalog)
+        await doubt.look()
         vault = vault_of(config, managers, catalog)
         stack.callback(vault.close)
         desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items, meter=meter)
         trusted = Trusted(catalog)
         await trusted.refresh()
-        seals = Seals(catalog, vault)
+        seals = Seals(catalog, vault, doubt.now)
         await seals.look()
         endings = Endings(catalog, vault)
         await endings.look()
         server = _server(config, desk, trusted)
         doorkeeping = Doorkeeping(catalog, server, trusted, Taken(config.run_directory))
-        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping)
+        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping, doubt)
 
 
 def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:

@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from keyrack.adapters.journals.changes_file import ChangesFile
 from keyrack.adapters.journals.checkpoint_file import CheckpointFile
 from keyrack.adapters.journals.signing import SigningKey, UnusableSigningKey, load_or_make
 from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.sinks import Sink, SinkUnavailable
+from keyrack.service.journal.changes import Following
+from keyrack.service.journal.copying import Copying
 from keyrack.service.journal.forwarding import Forwarder, Route
 from keyrack.service.journal.gate import RequiredSinks
 from keyrack.service.journal.naming import Naming
@@ -26,6 +29,7 @@ from keyrack.shell.config import Config
 from keyrack.shell.config_journal import AnySink, JsonLinesSink, SyslogSink, WebhookSink
 from keyrack.shell.config_problems import ConfigError, Problem
 from keyrack.shell.duties import Duty
+from keyrack.shell.leaders import while_leading
 
 if TYPE_CHECKING:
     from keyrack.ports.whole_catalog import WholeCatalog
@@ -34,6 +38,11 @@ log = logging.getLogger(__name__)
 
 RETENTION_EVERY: Final = 3600.0
 """Seconds between two looks for what retention has ended."""
+NOTARY: Final = "notary"
+FORWARDING: Final = "forwarding"
+"""Names of jobs."""
+STAND_BACK: Final = 20.0
+"""Seconds for which a node that cannot sign leaves it to others."""
 _LOCK_LOOK: Final = 0.5
 _LONGEST_SECRET: Final = 4096
 
@@ -220,7 +229,8 @@ class StandIn:
     async def forward(self) -> None:
         """Everything that waits, if nobody else is at it. What is in the way is written down, and not raised."""
         async with forwarding(self._config) as ours:
-            if not ours:
+            # Of several nodes it may be another one that forwards.
+            if not ours or not await self._catalog.leads(FORWARDING):
                 return
             if self._forwarder is None:
                 self._forwarder = forwarder_of(self._config, self._catalog, required=True)
@@ -230,31 +240,62 @@ class StandIn:
                         pass
 
 
-def journal_duties(config: Config, catalog: "WholeCatalog") -> list[Duty]:
-    """Sign and cut, and hand on, each for ever: what one process of a deployment does for all."""
+def journal_jobs(config: Config, catalog: "WholeCatalog") -> list[Duty]:
+    """Sign and cut, and hand on, each for ever: what one process does for all, as long as it leads."""
 
     async def sign() -> None:
         await _sign(config, catalog)
 
     async def forward() -> None:
-        await _forward(config, catalog)
+        await while_leading(catalog, FORWARDING, lambda: _forward(config, catalog))
 
     return [sign, forward]
 
 
+def journal_of_node(config: Config, catalog: "WholeCatalog") -> list[Duty]:
+    """What each node keeps beside the catalog, so that it can tell an older one by itself."""
+
+    async def copy() -> None:
+        await Copying(catalog, exported_of(config)).watch()
+
+    async def keep_changes() -> None:
+        await Following(catalog, ChangesFile(config.path(config.journal.changes_file))).watch()
+
+    # On one machine the process that signs is the one that exports.
+    return [keep_changes] if config.catalog_path is not None else [keep_changes, copy]
+
+
 async def _sign(config: Config, catalog: "WholeCatalog") -> None:
+    """A node that has not the key leaves it to one that has."""
+    while True:
+        await _able_to_sign(config, catalog)
+        try:
+            await while_leading(catalog, NOTARY, lambda: _notarise(config, catalog))
+        except* (ForeignKey, ConfigError, CatalogUnavailable) as errors:
+            log.error("no checkpoint of the journal is signed here: %s", errors.exceptions[0])
+        await asyncio.sleep(STAND_BACK)
+
+
+async def _able_to_sign(config: Config, catalog: "WholeCatalog") -> None:
+    """Return once this node has the key that signs, or nobody has signed yet; only a leader makes the first one."""
     told = ""
     while True:
         try:
-            notary = await notary_of(config, catalog)
-            break
+            if await catalog.last_checkpoint() is not None:
+                await signing_key(config, catalog)
+            return
         except (ConfigError, CatalogUnavailable) as error:
             if str(error) != told:
                 told = str(error)
-                log.error("no checkpoint of the journal is signed: %s", error)
+                log.error("no checkpoint of the journal is signed here: %s", error)
             await asyncio.sleep(5.0)
+
+
+async def _notarise(config: Config, catalog: "WholeCatalog") -> None:
+    notary = await notary_of(config, catalog)
+    leave = () if config.catalog_path is not None else (ForeignKey,)
     async with asyncio.TaskGroup() as both:
-        both.create_task(notary.watch())
+        both.create_task(notary.watch(leave))
         both.create_task(_cut(config, catalog, notary))
 
 

@@ -63,6 +63,7 @@ class KmipServer:
         """Host and port of each socket that is listened on, once started."""
         self._accepting = False
         self._stopping = False
+        self._shut = False
         self._empty: asyncio.Event | None = None
         self._around: Surroundings | None = None
         self.counts: Counter[str] = Counter()
@@ -94,9 +95,34 @@ class KmipServer:
         )
         for listening in sockets:
             listening.setblocking(False)
-            listening.listen(self._limits.backlog)
             self._listening.append(listening)
             self.addresses.append(listening.getsockname()[:2])
+        if not self._shut:
+            self.reopen()
+
+    def shut(self, why: str) -> int:
+        """Refuse newcomers, and end every connection at once, whatever is under way; how many there were.
+
+        It lasts until :meth:`reopen`. The sockets stay bound, here and in the parent of this process.
+        """
+        self._shut = True
+        self._pause_accepting()
+        for listening in self._listening:
+            # A socket that is listened on no more is refused by the kernel; to close it would leave the parent's.
+            with contextlib.suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)
+        doomed = list(self._admission.all())
+        for connection in doomed:
+            connection.abort(why)
+        return len(doomed)
+
+    def reopen(self) -> None:
+        """Take newcomers, for the first time or again."""
+        self._shut = False
+        if self._stopping:
+            return
+        for listening in self._listening:
+            listening.listen(self._limits.backlog)
         self._accept_again()
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -173,7 +199,7 @@ class KmipServer:
     # Accepting ------------------------------------------------------------------------------------------------------
 
     def _accept_again(self) -> None:
-        if not self._accepting and not self._stopping and self._around is not None:
+        if not (self._accepting or self._stopping or self._shut) and self._around is not None:
             self._accepting = True
             for listening in self._listening:
                 self._around.porch.add(listening.fileno(), READ, partial(self._accept, listening))

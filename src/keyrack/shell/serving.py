@@ -17,7 +17,8 @@ from keyrack.shell.assemble import House, open_house
 from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.duties import Duty, kept
-from keyrack.shell.journal_room import journal_duties
+from keyrack.shell.fencing import Fence, fence_of
+from keyrack.shell.jobs import duties_of_node, jobs_of
 from keyrack.shell.kmip_server import bound
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.pki import fingerprint_of_file
@@ -25,7 +26,7 @@ from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.service_manager import notify
 from keyrack.shell.unsealing import StillSealed
-from keyrack.shell.workers import Worker, run_workers
+from keyrack.shell.workers import FOR_GOOD, Worker, run_workers
 from keyrack.shell.workers import serve as serve_worker
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def serve(
             host=kmip.host,
             port=kmip.port,
             count=kmip.workers,
+            waits=config.catalog_path is not None,
         )
 
 
@@ -100,20 +102,20 @@ class _Start:
 def _run(start: _Start, worker: Worker) -> int:
     """One process's work. Where it is one of several, nobody above it could tell what it raises."""
     try:
-        asyncio.run(_work(start, worker))
+        return asyncio.run(_work(start, worker))
     except (ConfigError, CatalogUnavailable) as error:
         if worker.lifeline is None:
             raise
         log.error("worker %d cannot start: %s", worker.index, error)
         return 1
-    return 0
 
 
-async def _work(start: _Start, worker: Worker) -> None:
+async def _work(start: _Start, worker: Worker) -> int:
     first = worker.index == 0
     async with contextlib.AsyncExitStack() as stack:
         house = await stack.enter_async_context(open_house(start.config, start.ask, worker=worker.index))
-        await stack.enter_async_context(_watching(house, chores=first))
+        fence = fence_of(start.config, house.catalog, house.server, house.look_again, f"kmip-{worker.index}")
+        await stack.enter_async_context(_watching(house, chores=first, file=start.file, fence=fence))
         api = await stack.enter_async_context(_beside(house)) if first else None
         web = await stack.enter_async_context(_administered(house, worker.index, start.file))
 
@@ -123,8 +125,10 @@ async def _work(start: _Start, worker: Worker) -> None:
                 notify("READY=1")
 
         reloads = (web,) if api is None else (api.reload, web)
-        await serve_worker(house.server, worker, grace=GRACE, ready=begun, reloads=reloads)
+        over = fence.outdated if fence is not None else None
+        await serve_worker(house.server, worker, grace=GRACE, ready=begun, reloads=reloads, over=over)
     log.info("stopped", extra={"worker": worker.index})
+    return FOR_GOOD if over is not None and over.is_set() else 0
 
 
 @asynccontextmanager
@@ -140,13 +144,18 @@ async def listening(house: House) -> AsyncIterator[Ready]:
 
 
 @asynccontextmanager
-async def _watching(house: House, *, chores: bool = True) -> AsyncIterator[None]:
-    """Keep trust fresh; with ``chores`` also do what one process does for all."""
+async def _watching(
+    house: House, *, chores: bool = True, file: Path | None = None, fence: Fence | None = None
+) -> AsyncIterator[None]:
+    """Keep trust fresh, and do what falls to this process of what one does for all; ``chores``: it is the first one."""
     duties: list[Duty] = [house.watch_trust, house.watch_withdrawals, house.watch_seals, house.watch_endings]
-    duties += [house.hear, house.doorkeeping.note_seen, house.watch_certificate]
+    duties += [house.hear, house.doorkeeping.note_seen, house.watch_certificate, house.doubt.watch]
     if chores:
-        duties += [house.reconcile, house.care, house.purge, house.keep_schedule, house.watch_expiry]
-        duties += journal_duties(house.config, house.catalog)
+        duties += duties_of_node(house)
+    if chores or house.config.catalog_path is None:
+        duties += jobs_of(house, file)
+    if fence is not None:
+        duties.append(fence.watch)
     house.doorkeeping.open()
     tasks = [asyncio.create_task(kept(duty)) for duty in duties]
     try:

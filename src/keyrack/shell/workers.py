@@ -26,6 +26,8 @@ SETTLED = 2.0
 SHORTEST_PAUSE = 0.1
 LONGEST_PAUSE = 30.0
 """Seconds before a worker that ended is started again; doubled each time that it does not live longer than that."""
+FOR_GOOD = 78
+"""The exit code of a worker that is not to be started again, nor any other (EX_CONFIG of sysexits.h)."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -45,18 +47,20 @@ Run = Callable[[Worker], int]
 """The work of a worker; answers the exit code. It runs in a process of its own where there are several."""
 
 
-def run_workers(run: Run, *, host: str, port: int, count: int, grace: float = 10.0) -> int:
+def run_workers(run: Run, *, host: str, port: int, count: int, grace: float = 10.0, waits: bool = True) -> int:
     """Bind ``count`` sockets, run as many workers until a signal ends them, and answer the exit code.
 
     With one worker nothing is forked. With more, call this before any thread or event loop is started. Raises
     :class:`OSError` where the address cannot be bound. ``grace``: seconds that workers have to end by themselves.
+    ``waits``: whether connections that come to a worker that is down wait for it; else they are refused, because there
+    are other nodes.
     """
     first = bound(host, port, shared=count > 1)
     if count == 1:
         return run(Worker(index=0, listener=first))
     free_port = first.getsockname()[1]
     listeners = [first, *(bound(host, free_port, shared=True) for _ in range(count - 1))]
-    return _Parent(run, listeners, grace).watch()
+    return _Parent(run, listeners, grace, waits).watch()
 
 
 async def serve(
@@ -66,13 +70,15 @@ async def serve(
     grace: float = 5.0,
     ready: Callable[[], None] | None = None,
     reloads: Sequence[Callable[[], None]] = (),
+    over: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or the end of the parent, then stop in good order; SIGHUP reads the PEM files again.
 
     ``ready`` is called once connections are taken; ``reloads`` are other listeners' ways to read their files again.
+    ``over`` ends it as a signal does.
     """
     loop = asyncio.get_running_loop()
-    over = asyncio.Event()
+    over = over or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, (server.reload, *reloads))
@@ -120,6 +126,7 @@ class _Parent:
     run: Run
     listeners: Sequence[socket.socket]
     grace: float
+    waits: bool = True
     places: list[_Place] = field(default_factory=list)
     lifeline: tuple[int, int] = (-1, -1)
     wake: tuple[socket.socket, socket.socket] | None = None
@@ -215,6 +222,13 @@ class _Parent:
         lived = time.monotonic() - place.started
         place.pid = None
         if self.over is not None:
+            return
+        if not self.waits:
+            with contextlib.suppress(OSError):
+                place.listener.shutdown(socket.SHUT_RDWR)
+        if code == FOR_GOOD:
+            self.code = code
+            self._end_all()
             return
         if code > 0 and place.starts == 1 and lived < SETTLED:
             log.error("worker %d ended with %d before it had started: all workers end", place.index, code)

@@ -75,6 +75,10 @@ class PostgresCatalog(DatabaseCatalog):
         """By LISTEN; where nothing is heard, after ``seconds``."""
         await self._listening.wait(seconds)
 
+    async def renew(self) -> None:
+        """Read through new connections from now on: those of before may lead nowhere."""
+        await self._readers.expire_connections()
+
     async def close(self) -> None:
         """Commit what waits, then close."""
         await self._writer.close()
