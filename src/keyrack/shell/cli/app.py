@@ -7,7 +7,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-SINGLE: Final = ("demo", "init", "serve", "web", "unseal", "status", "doctor", "verify", "rebuild", "completion")
+SINGLE: Final = (
+    "demo",
+    "init",
+    "serve",
+    "web",
+    "unseal",
+    "status",
+    "doctor",
+    "verify",
+    "rebuild",
+    "migrate-catalog",
+    "completion",
+)
 """Commands, in the order of the help; each is registered by the module of its name."""
 GROUPS: Final = (
     "instance",
@@ -22,6 +34,7 @@ GROUPS: Final = (
     "keystore",
     "audit",
     "node",
+    "database",
     "backup",
     "recover",
     "person",

@@ -40,6 +40,9 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.service.vault.generation.UnhealthyGenerator": FAILED,
     "keyrack.shell.unsealing.SealTrouble": FAILED,
     "keyrack.shell.backups.manifest.BadBackup": FAILED,
+    "keyrack.shell.catalog_moving.NotMoved": FAILED,
+    "keyrack.shell.databases.NotPrepared": FAILED,
+    "keyrack.adapters.catalogs.moving.rows.Different": FAILED,
     "keyrack.shell.invitations.BadInvitation": FAILED,
     "keyrack.shell.joining.CannotJoin": FAILED,
 }

@@ -21,6 +21,8 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(1263684430, 1)"
 
 APPEND_ONLY: Final = ("journal", "journal_checkpoint", "journal_cut")
 """Tables in which servers may neither change nor remove a row."""
+SCHEMA: Final = "keyrack_schema"
+"""The table with the numbers, which only its owner writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +91,28 @@ async def migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
     return len(steps)
 
 
+def check_role(role: str) -> None:
+    """Raise :class:`UnfitDatabase` for what is no name of a role of ours."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,62}", role):
+        raise UnfitDatabase(f"{role!r} is no name of a role; take small letters, digits, _ and -")
+
+
 async def grant(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
     """Give a role what a server needs, and no more; as the owner. Raises :class:`UnfitDatabase` for a bad name."""
-    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,62}", role):
-        raise UnfitDatabase(f"{role!r} is no name of a role; take letters, digits, _ and -")
+    check_role(role)
     whose = f'"{role}"'
     async with connection.transaction():
         await connection.execute(
             f"""
+            REVOKE CREATE ON SCHEMA public FROM PUBLIC, {whose};
             REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {whose};
+            REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {whose};
+            REVOKE ALL ON FUNCTION cut_journal FROM PUBLIC, {whose};
             GRANT USAGE ON SCHEMA public TO {whose};
             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {whose};
-            REVOKE UPDATE, DELETE, TRUNCATE ON {", ".join(APPEND_ONLY)} FROM {whose};
-            REVOKE INSERT, UPDATE, DELETE ON keyrack_schema FROM {whose};
+            REVOKE UPDATE, DELETE ON {", ".join(APPEND_ONLY)} FROM {whose};
+            REVOKE INSERT, UPDATE, DELETE ON {SCHEMA}, settled FROM {whose};
             GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {whose};
-            REVOKE ALL ON FUNCTION cut_journal FROM PUBLIC;
             GRANT EXECUTE ON FUNCTION cut_journal TO {whose};
             """
         )

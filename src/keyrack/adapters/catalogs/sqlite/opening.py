@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase, migrate
+from keyrack.adapters.catalogs.sqlite.moved import moved
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first with ``RETURNING``."""
@@ -36,6 +37,7 @@ def prepare(path: Path) -> None:
         path.chmod(0o600)
         connection = connect(path, wait=5.0)
         try:
+            _refuse_moved(path, connection)
             migrate(connection)
         finally:
             connection.close()
@@ -43,6 +45,15 @@ def prepare(path: Path) -> None:
         raise UnfitDatabase(
             f"the catalog {path} cannot be opened: {error}; check path, owner and free space"
         ) from error
+
+
+def _refuse_moved(path: Path, connection: sqlite3.Connection) -> None:
+    there = moved(connection)
+    if there is not None:
+        raise UnfitDatabase(
+            f"the catalog {path} has moved to {there.place}: write that as catalog.url, or say 'keyrack "
+            "migrate-catalog' again where it was broken off"
+        )
 
 
 def connect(path: Path, *, wait: float = 0.0) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.reading import Execute, Row
+from keyrack.adapters.catalogs.sqlite.moved import SAYS
 from keyrack.ports.catalog import AlreadyThere, CatalogUnavailable, Conflict
 
 # A unit that breaks one of these breaks a promise that only the database can keep between processes.
@@ -19,6 +20,8 @@ BROKEN: Final[Mapping[str, type[Exception]]] = {
 def refusal(error: Exception) -> Exception:
     """What a unit's own exception means to the one who committed it."""
     if isinstance(error, sqlite3.IntegrityError):
+        if str(error).startswith(SAYS):
+            return CatalogUnavailable(f"{error}, and takes no change here")
         kind = BROKEN.get(error.sqlite_errorname, Conflict)
         return kind("the database refuses the unit: something unique is taken, or what it refers to is not there")
     return error
