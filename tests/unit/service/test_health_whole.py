@@ -190,7 +190,7 @@ def test_a_catalog_that_was_put_back_is_a_failure() -> None:
     (finding,) = journal_health.rolled_back("the last checkpoint that was exported is 9, the catalog's is 7")
 
     assert Level.FAILED is finding.level
-    assert "'keyrack audit checkpoint --accept-older'" in finding.act
+    assert "'keyrack backup agree'" in finding.act
 
 
 def test_a_checkpoint_is_overdue_only_where_there_is_something_to_sign() -> None:

@@ -22,7 +22,9 @@ def desk_of(house: "House", worker: int = 0) -> BackOfficeDesk:
         catalog=house.catalog,
         managers=house.key_managers,
         types={name: table.type for name, table in house.config.key_managers.items()},
-        condition=WorkerCondition(worker, house.catalog, house.key_managers, lambda: house.server.listening),
+        condition=WorkerCondition(
+            worker, house.catalog, house.key_managers, lambda: house.server.listening, doubt=house.doubt.now
+        ),
         vault=house.vault,
         config=house.config,
         metrics_text=lambda: house.metrics(f"kmip-{worker}"),

@@ -6,7 +6,8 @@ Whoever asks may ask often: it looks at most once in :data:`FRESH` seconds, and 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from keyrack.domain.instances import Home
@@ -14,6 +15,7 @@ from keyrack.ports.answers import AnswerChanges
 from keyrack.ports.back_office import Trial, WorkerHealth
 from keyrack.ports.catalog import Catalog, CatalogUnavailable, Unit
 from keyrack.ports.key_manager import KeyManager, KeyManagerFailed
+from keyrack.service.office.seals import nothing
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,17 @@ class WorkerCondition:
     """Looks at one serving process."""
 
     def __init__(
-        self, worker: int, catalog: Catalog, key_managers: Mapping[str, KeyManager], listening: Callable[[], bool]
+        self,
+        worker: int,
+        catalog: Catalog,
+        key_managers: Mapping[str, KeyManager],
+        listening: Callable[[], bool],
+        *,
+        doubt: Callable[[], Awaitable[str]] = nothing,
     ) -> None:
-        """``worker`` numbers the process; ``listening`` tells whether it takes connections."""
+        """``worker`` numbers the process; ``listening`` tells whether it takes connections, ``doubt`` why it opens no
+        key, if so."""
+        self._doubt = doubt
         self._worker = worker
         self._catalog = catalog
         self._key_managers = key_managers
@@ -88,7 +98,10 @@ class WorkerCondition:
     async def _some_of(self, homes: Sequence[Home]) -> None:
         """One after the other, until one does: one unwrap at a time for each key manager."""
         for home in homes[:TRIED_AT_ONCE]:
-            self._trials[home] = trial = await self._try(home)
+            trial = await self._try(home)
+            if doubt := await self._doubt():
+                trial = replace(trial, told=doubt[:_LONGEST_TOLD])
+            self._trials[home] = trial
             if not trial.told:
                 return
 

@@ -57,6 +57,13 @@ class HealthShown(Resource):
 
     ready: bool
     reasons: Annotated[Sequence[str], Field(description="Why it is not ready.")]
+    rolled_back: Annotated[
+        str,
+        Field(
+            description="Why nothing can be changed: the catalog was restored from a copy, and `keyrack backup agree` "
+            "has not yet accounted for what came after it. Empty where that is not so."
+        ),
+    ]
     at: Instant
     workers: Sequence[WorkerShown]
 
@@ -90,8 +97,13 @@ async def show_health(caller: Caller, request: Request, response: Response) -> H
     caller.administration.require(Right.SERVER_READ)
     premises: Premises = request.app.state.premises
     found = await premises.looking.look()
+    rollback = await premises.catalog.rollback()
     return HealthShown(
-        ready=found.ready, reasons=found.reasons, at=since(found.at), workers=[_worker(each) for each in found.workers]
+        ready=found.ready,
+        reasons=found.reasons,
+        rolled_back=rollback.why if rollback is not None else "",
+        at=since(found.at),
+        workers=[_worker(each) for each in found.workers],
     )
 
 
