@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,8 @@ class Pair:
     a: Cluster
     b: Cluster
     settings: Mapping[str, str]
+    reached_at: Mapping[int, int] = field(default_factory=dict)
+    """Where the standby reaches a server of this port, if that is not there itself: the beginning of a way."""
     primary: Cluster = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +135,8 @@ class Pair:
             shutil.rmtree(each.directory, ignore_errors=True)
 
     def _follow(self, standby: Cluster) -> None:
-        where = f"host=127.0.0.1 port={self.primary.port} user={ACCOUNT} application_name=port{standby.port}"
+        port = self.reached_at.get(self.primary.port, self.primary.port)
+        where = f"host=127.0.0.1 port={port} user={ACCOUNT} application_name=port{standby.port}"
         (standby.data / "standby.signal").touch()
         standby.settings = {**self.settings, "primary_conninfo": where}
         standby.start()
@@ -141,9 +144,19 @@ class Pair:
 
 
 @contextmanager
-def pair(settings: Mapping[str, str] | None = None) -> Iterator[Pair]:
-    """Two running servers with both roles and the database ``keyrack``; gone afterwards."""
-    made = Pair(_place(), _place(), {**STREAMING, **(settings or {})})
+def pair(
+    settings: Mapping[str, str] | None = None,
+    *,
+    grounds: tuple[Path | None, Path | None] = (None, None),
+    led: Callable[[int], int] | None = None,
+) -> Iterator[Pair]:
+    """Two running servers with both roles and the database ``keyrack``; gone afterwards.
+
+    ``grounds`` are directories to keep them in; ``led`` makes the way by which a standby reaches a port.
+    """
+    a, b = _place(grounds[0]), _place(grounds[1])
+    reached_at = {} if led is None else {each.port: led(each.port) for each in (a, b)}
+    made = Pair(a, b, {**STREAMING, **(settings or {})}, reached_at)
     try:
         made.begin()
         yield made
@@ -163,8 +176,8 @@ def killed(server: Cluster) -> None:
         process.wait(10)
 
 
-def _place() -> Cluster:
-    directory = Path(tempfile.mkdtemp(prefix="keyrack-pair-"))
+def _place(ground: Path | None) -> Cluster:
+    directory = Path(tempfile.mkdtemp(prefix="keyrack-pair-", dir=ground))
     if os.geteuid() == 0:
         shutil.chown(directory, ACCOUNT)
     return Cluster(directory, free_port())

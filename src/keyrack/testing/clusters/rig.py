@@ -17,6 +17,7 @@ from keyrack.adapters.catalogs.postgres.migrator import grant, migrate
 from keyrack.testing.certificates import Identity, client
 from keyrack.testing.clusters.node import Node, configured
 from keyrack.testing.clusters.pair import Pair, pair
+from keyrack.testing.clusters.way import State
 from keyrack.testing.clusters.ways import Ways, ways
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
 from keyrack.testing.nursery import Nursery
@@ -78,6 +79,34 @@ class Rig:
         """Of a client that was let in."""
         return self._contexts[name]
 
+    def part_servers(self) -> None:
+        """Cut the standby from the primary, until :meth:`join_servers`."""
+        self.ways.become(State.CUT, *self._between)
+
+    def join_servers(self) -> None:
+        """Let them reach each other again."""
+        self.ways.become(State.OPEN, *self._between)
+
+    @property
+    def _between(self) -> Sequence[str]:
+        return [f"standby {each.port}" for each in (self.pair.a, self.pair.b)]
+
+    @contextmanager
+    def broken(self, preparation: tuple[Path, str]) -> Iterator[None]:
+        """Nodes that were broken on purpose (see ``nursery``) serve in the place of both, as long as the block lasts."""
+        honest = [each.nursery for each in self.nodes]
+        self.stop()
+        with Nursery(preparation) as nursery:
+            for each in self.nodes:
+                each.nursery = nursery
+            try:
+                self.start()
+                yield
+            finally:
+                self.stop()
+                for node, before in zip(self.nodes, honest, strict=True):
+                    node.nursery = before
+
     def stop(self) -> None:
         """Kill the nodes."""
         for each in self.nodes:
@@ -91,17 +120,30 @@ def rig(
     cuttable: bool = True,
     environment: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
-    preparation: tuple[Path, str] | None = None,
+    grounds: tuple[Path | None, Path | None] = (None, None),
+    homes: tuple[Path | None, Path | None] = (None, None),
 ) -> Iterator[Rig]:
-    """Everything, in ``directory``; ``environment`` is the nodes', ``settings`` are PostgreSQL's, ``preparation`` is
-    what breaks the nodes on purpose (see ``nursery``)."""
+    """Everything, in ``directory``; ``environment`` is the nodes', ``settings`` are PostgreSQL's; ``grounds`` are
+    directories for the two PostgreSQL servers, ``homes`` for the two nodes, to be other disks."""
     with ExitStack() as stack:
         manager = stack.enter_context(key_manager_process(directory / "key-manager"))
-        servers = stack.enter_context(pair(settings))
-        asyncio.run(_schema(servers))
         leading = stack.enter_context(ways())
-        nursery = stack.enter_context(Nursery(preparation))
-        made = _Making(directory, servers, leading if cuttable else None, manager, nursery, environment or {})
+
+        def led(port: int) -> int:
+            return leading.add(f"standby {port}", ("127.0.0.1", port))[1]
+
+        servers = stack.enter_context(pair(settings, grounds=grounds, led=led if cuttable else None))
+        asyncio.run(_schema(servers))
+        nursery = stack.enter_context(Nursery())
+        made = _Making(
+            directory=directory,
+            homes=[home or directory for home in homes],
+            servers=servers,
+            ways=leading if cuttable else None,
+            manager=manager,
+            nursery=nursery,
+            environment=environment or {},
+        )
         nodes = made.nodes()
         root_key = manager.deployment.read("root-key", "create", "vmware")["identifier"]
         built = Rig(
@@ -122,11 +164,12 @@ async def _schema(servers: Pair) -> None:
         await connection.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Making:
     """What nodes are made of."""
 
     directory: Path
+    homes: Sequence[Path]
     servers: Pair
     ways: Ways | None
     manager: KeyManagerProcess
@@ -139,12 +182,12 @@ class _Making:
         api_key.touch(mode=0o600)
         api_key.write_text(self.manager.new_api_key("keyrack", "Manager"))
         url = self._led(f"{NODES[0]} key manager", (self.manager.address.host, self.manager.address.port))
-        first = Deployment(directory=self.directory / NODES[0]).initialise(
+        first = Deployment(directory=self.homes[0] / NODES[0]).initialise(
             *("--deployment", "cluster", "--key-manager", "key-protect", "--api-key-file", str(api_key)),
             *("--url", f"https://127.0.0.1:{url[1]}", "--iam-url", f"https://127.0.0.1:{url[1]}"),
             *("--kms-instance", self.manager.instance, "--ca-bundle", str(self.manager.address.authority)),
         )
-        second = first.copied(self.directory / NODES[1], {})
+        second = first.copied(self.homes[1] / NODES[1], {})
         other = self._led(f"{NODES[1]} key manager", (self.manager.address.host, self.manager.address.port))
         text = second.configuration.read_text().replace(f"https://127.0.0.1:{url[1]}", f"https://127.0.0.1:{other[1]}")
         second.configuration.write_text(text)
