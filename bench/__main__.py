@@ -1,5 +1,5 @@
 """``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: one that fails;
-``admin``: what administrators do."""
+``admin``: what administrators do; ``postgres``: the catalog in PostgreSQL, beside SQLite and pgbench."""
 
 import sys
 
@@ -12,6 +12,10 @@ match sys.argv[1:2]:
         from bench.admin import main as measure_administration
 
         measure_administration(sys.argv[2:])
+    case ["postgres"]:
+        from bench.postgres import main as measure_postgres
+
+        measure_postgres(sys.argv[2:])
     case ["outage"]:
         from bench.outage import main as measure_outage
 

@@ -119,11 +119,16 @@ def pykmip(kind: str, work: Path, pki: Path) -> Server:
     return Server("pykmip", kind, _launch(f"pykmip-{kind}", command, work, port, {}), port, ("1.2",))
 
 
-def keyrack(kind: str, work: Path, pki: Path, name: str = "keyrack") -> Server:
-    """Keyrack as ``keyrack init`` makes it: SQLite with synchronous=FULL, audit on, one process, one root key."""
+def keyrack(kind: str, work: Path, pki: Path, name: str = "keyrack", catalog: str = "") -> Server:
+    """Keyrack as ``keyrack init`` makes it: SQLite with synchronous=FULL, audit on, one process, one root key.
+
+    ``catalog`` is the URL of another catalog, which is ready.
+    """
     directory = work / f"{name}-{kind}"
     port = free_port()
     environment = {"KEYRACK_KMIP__HOST": "127.0.0.1", "KEYRACK_KMIP__PORT": str(port), "KEYRACK_LOG__LEVEL": "warning"}
+    if catalog:
+        environment["KEYRACK_CATALOG__URL"] = catalog
     program = [sys.executable, "-m", "keyrack"]
     option = ["--config", str(directory / "keyrack.toml")]
 

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from keyrack.spec.enumerations import Operation, ResultReason
 from keyrack.spec.tags import Tag
 from keyrack.testing.acts import Keeper, creates
 from keyrack.testing.canaries import in_memory
+from keyrack.testing.catalogs import executed
 from keyrack.testing.certificates import client
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
@@ -64,8 +63,7 @@ class Served:
 
     def read(self, statement: str) -> list[Any]:
         """Rows of the catalog, past everybody: a command for each look would take longer than what is waited for."""
-        with closing(sqlite3.connect(f"file:{self.deployment.directory / 'catalog.db'}?mode=ro", uri=True)) as catalog:
-            return catalog.execute(statement).fetchall()
+        return executed(self.deployment.catalog, statement)
 
     def found(self, column: str) -> Any:
         """What the last look at instance ``b`` has shown; ``None`` before there was one."""
@@ -136,8 +134,7 @@ def behind_its_back(deployment: Deployment, uid: str, act: Callable[[House, Call
     manager = open_key_manager(load(deployment.configuration), "embedded")
     assert isinstance(manager, EmbeddedKeyManager)
     try:
-        with sqlite3.connect(deployment.directory / "catalog.db") as catalog:
-            (row,) = catalog.execute("SELECT standard_key FROM object WHERE identifier = ?", (uid,)).fetchall()
+        (row,) = executed(deployment.catalog, "SELECT standard_key FROM object WHERE identifier = ?", uid)
         act(manager.house, Call(caller=KEYRACK, instance=manager.instance), row[0])
     finally:
         asyncio.run(manager.close())
@@ -321,6 +318,7 @@ def test_the_doctor_looks_at_a_configuration_that_does_not_load(tmp_path: Path) 
     assert "kmipp" in found["findings"][0]["told"]
 
 
+@pytest.mark.sqlite("its file is gone")
 def test_the_doctor_says_that_the_catalog_is_gone(tmp_path: Path) -> None:
     deployment = Deployment(directory=tmp_path / "k").initialise()
     (deployment.directory / "catalog.db").unlink()

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from keyrack.testing.catalogs import executed, over_postgres
 from keyrack.testing.certificates import Identity, client, server
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.process import Deployment, Served, serve
@@ -84,7 +84,7 @@ def test_init_makes_private_files_and_names_the_next_commands(tmp_path: Path) ->
     done = new.run("init", "--directory", str(directory), "--yes", "--name", "kms.example.com", configured=False)
 
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in directory.rglob("*")}
-    secret = ("catalog.db", "keystore", "keystore.key", "ca.key", "server.key", "keyrack.toml")
+    secret = {"catalog.db", "keystore", "keystore.key", "ca.key", "server.key", "keyrack.toml"}
     assert {modes[name] for name in secret} == {"0o600"}
     assert modes["tls"] == "0o700"
     assert "kms.example.com" in done.stdout
@@ -177,6 +177,7 @@ def test_status_is_unhealthy_when_nobody_listens(fresh: Deployment) -> None:
     assert "the server does not run; start it with 'keyrack serve'" in done.stdout
 
 
+@pytest.mark.sqlite("its file is gone")
 def test_status_is_unhealthy_without_its_catalog(fresh: Deployment) -> None:
     """And still looks at the rest."""
     (fresh.directory / "catalog.db").unlink()
@@ -323,14 +324,12 @@ def test_the_journal_is_found_sound_and_then_not(fresh: Deployment, tmp_path: Pa
         fresh.run("instance", "create", name)
     heads = tmp_path / "heads.json"
     heads.write_text(fresh.run("audit", "verify", "--json").stdout)
-    with sqlite3.connect(fresh.directory / "catalog.db") as database:
-        database.execute("DROP TRIGGER journal_is_not_shortened")
-        database.execute("DELETE FROM journal WHERE number = (SELECT max(number) FROM journal)")
+    executed(fresh.catalog, f"DROP TRIGGER journal_is_not_shortened{' ON journal' * over_postgres()}")
+    executed(fresh.catalog, "DELETE FROM journal WHERE number = (SELECT max(number) FROM journal)")
     alone = fresh.run("audit", "verify", check=False)
     against = fresh.run("audit", "verify", "--against", str(heads), check=False)
-    with sqlite3.connect(fresh.directory / "catalog.db") as database:
-        database.execute("DROP TRIGGER journal_is_not_changed")
-        database.execute("UPDATE journal SET text = replace(text, 'two', 'too')")
+    executed(fresh.catalog, f"DROP TRIGGER journal_is_not_changed{' ON journal' * over_postgres()}")
+    executed(fresh.catalog, "UPDATE journal SET text = replace(text, 'two', 'too')")
     edited = fresh.run("audit", "verify", check=False)
 
     assert (alone.returncode, against.returncode, edited.returncode) == (0, 1, 1)

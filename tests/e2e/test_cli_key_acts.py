@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.catalog import Unit
 from keyrack.shell.cli import run
 from keyrack.spec.enumerations import Operation, ResultReason
 from keyrack.spec.tags import Tag
 from keyrack.testing.acts import Keeper, creates
 from keyrack.testing.canaries import in_memory
+from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import material
 from keyrack.testing.process import Deployment
@@ -249,7 +249,7 @@ def test_what_needs_two_waits_for_the_second(site: Site, keyrack: Commands) -> N
 
 
 async def _under_dual_control(path: Path, name: str) -> None:
-    catalog = SqliteCatalog(path, "tests")
+    catalog = await catalog_at(path, "tests")
     (found,) = [each for each in await catalog.instances() if each.name == name]
     await catalog.commit(Unit(entries=(), instances=(replace(found, dual_control_at=1),)))
     await catalog.close()

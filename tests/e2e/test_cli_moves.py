@@ -2,12 +2,10 @@
 
 import json
 import signal
-import sqlite3
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from keyrack.spec.enumerations import Operation
 from keyrack.spec.tags import Tag
+from keyrack.testing.catalogs import executed
 from keyrack.testing.certificates import client
 from keyrack.testing.client import Client
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
@@ -116,8 +115,7 @@ class World:
         return done.stdout + done.stderr
 
     def rows(self, statement: str) -> list[Any]:
-        with closing(sqlite3.connect(f"file:{self.deployment.directory / 'catalog.db'}?mode=ro", uri=True)) as catalog:
-            return catalog.execute(statement).fetchall()
+        return executed(self.deployment.catalog, statement)
 
 
 @pytest.fixture

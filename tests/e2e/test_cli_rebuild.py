@@ -30,6 +30,8 @@ from keyrack.testing.process import Deployment
 from keyrack.testing.ttlv import Item, enumeration, integer, structure, text
 from keyrack.testing.vcenter import VCenter, esxi_host, virtual_machine
 
+pytestmark = pytest.mark.sqlite("a catalog is lost and made anew as a file")
+
 NO_WAITS = "\n[key_managers.embedded.waits]\nstate_change_seconds = 0\nrotate_seconds = 0\n"
 HOST, MACHINE = esxi_host("esxi-01.example.com"), virtual_machine("vm-01")
 

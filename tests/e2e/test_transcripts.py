@@ -30,6 +30,8 @@ from keyrack.testing.golden import Stage, Step, read, written
 from keyrack.testing.process import Deployment
 from keyrack.testing.vcenter import VCenter, esxi_host, virtual_machine
 
+pytestmark = pytest.mark.sqlite("the transcripts are of the usual catalog")
+
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 FILES = sorted(TRANSCRIPTS.glob("*.txt"))
 REFUSED_HERE = {

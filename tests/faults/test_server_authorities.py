@@ -6,7 +6,6 @@ idle, that begin anew all the time, and that try to resume an earlier session.
 
 import contextlib
 import socket
-import sqlite3
 import ssl
 import threading
 import time
@@ -21,6 +20,7 @@ from keyrack.adapters.catalogs import admission_queries
 from keyrack.shell.taken import serving
 from keyrack.spec.enumerations import Operation
 from keyrack.spec.tags import Tag
+from keyrack.testing.catalogs import executed
 from keyrack.testing.certificates import Identity, authority, client
 from keyrack.testing.client import Client, ConnectionEnded, Refused
 from keyrack.testing.process import Deployment, Served, serve
@@ -195,9 +195,8 @@ def test_the_catalog_alone_refuses_where_a_process_has_not_noticed(house: Served
     trust(deployment, root)
     with house.connect(identity=client(root)) as asking:
         uid = Writer(asking, "cluster", "slow").create().uid
-        with sqlite3.connect(deployment.directory / "catalog.db", timeout=5) as database:
-            instance = database.execute("SELECT identifier FROM instance").fetchone()[0]
-            database.execute(admission_queries.REMOVE_AUTHORITY, (instance, root.fingerprint))
+        ((instance,),) = executed(deployment.catalog, "SELECT identifier FROM instance")
+        executed(deployment.catalog, admission_queries.REMOVE_AUTHORITY, instance, root.fingerprint)
         began = time.monotonic()
         refused = False
         try:

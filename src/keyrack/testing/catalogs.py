@@ -11,17 +11,19 @@ import functools
 import itertools
 import os
 import shutil
+import sqlite3
 import subprocess
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog
-from keyrack.adapters.catalogs.postgres.connecting import Place
+from keyrack.adapters.catalogs.postgres.connecting import Place, connect
+from keyrack.adapters.catalogs.postgres.dialect import spelt
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.catalogs.whole import DatabaseCatalog
 from keyrack.ports.whole_catalog import WholeCatalog
-from keyrack.testing.postgres import SERVER, Cluster, cluster
+from keyrack.testing.postgres import ACCOUNT, SERVER, Cluster, cluster
 from keyrack.testing.postgres_catalogs import TEMPLATE, prepare
 
 SWITCH: Final = "KEYRACK_TEST_CATALOG"
@@ -51,9 +53,8 @@ def server() -> Cluster:
     made = running.__enter__()
     atexit.register(running.__exit__, None, None, None)
     # There may be a loop in this thread.
-    preparing = threading.Thread(target=lambda: asyncio.run(prepare(made)))
-    preparing.start()
-    preparing.join()
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(lambda: asyncio.run(prepare(made))).result()
     return made
 
 
@@ -91,6 +92,23 @@ async def rows(catalog: WholeCatalog, statement: str) -> list[tuple[Any, ...]]:
     """What a statement of a test's own reads in whichever database the catalog is."""
     assert isinstance(catalog, DatabaseCatalog)
     return [tuple(row) for row in await catalog._read(statement)]
+
+
+def executed(path: Path, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """What a statement answers, past every catalog, by whoever has the machine: the file's owner, or a superuser."""
+    if not over_postgres():
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
+            return database.execute(statement, parameters).fetchall()
+
+    async def execute() -> list[tuple[Any, ...]]:
+        connection = await connect(Place(server().url(ACCOUNT, _named[path]), "tests"))
+        try:
+            return [tuple(row) for row in await connection.fetch(spelt(statement), *parameters)]
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(lambda: asyncio.run(execute())).result()
 
 
 def pages(path: Path) -> bytes:

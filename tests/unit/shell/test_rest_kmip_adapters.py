@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.adapters.key_managers.registry import KeyManagers, name_for
 from keyrack.domain.instances import identifier_of
@@ -18,7 +19,6 @@ from keyrack.embedded.house import House as KeyHouse
 from keyrack.embedded.iam.rights import MATRIX, Right, Role
 from keyrack.embedded.keys import KeyState
 from keyrack.ports.catalog import Catalog
-from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.batch import Desk
 from keyrack.service.identity import Peer
 from keyrack.service.office import adapters as service
@@ -27,7 +27,6 @@ from keyrack.service.vault.envelope import Vault
 from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.spec.enumerations import ResultReason
 from keyrack.testing import house as kmip
-from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.certificates import Identity, client, issue
 from keyrack.testing.conversation import Client, activate, create, destroy, get
 from keyrack.testing.key_houses import INSTANCE, OTHER_INSTANCE, a_call, a_house, an_instance
@@ -47,7 +46,7 @@ class Place:
     address: Address
     server: kmip.House
     user: User
-    catalog: WholeCatalog
+    catalog: SqliteCatalog
     """The API's; of the API's own thread."""
 
     @property
@@ -78,7 +77,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     house = a_house(tmp_path)
     managers = KeyManagers({"embedded": EmbeddedKeyManager(house, INSTANCE)})
     manager, path = managers.embedded()["embedded"], tmp_path / "catalog.db"
-    ours, shared = await catalog_at(path, "key-manager-api"), await catalog_at(path, "kmip-0")
+    ours, shared = SqliteCatalog(path, "key-manager-api"), SqliteCatalog(path, "kmip-0")
     rooms = service.Rooms(catalog=ours, key_managers=managers, clock=lambda: int(house.clock() * 1000))
     premises = Premises(house=house, rooms=rooms, name_of=lambda instance: name_for("embedded", manager, instance))
     vault = Vault(managers, manager.integrity_root(), "deployment")
