@@ -8,6 +8,7 @@ from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.identity import refuse_foreign
 
 if TYPE_CHECKING:
     from keyrack.adapters.catalogs.postgres.connecting import Place
@@ -20,6 +21,11 @@ async def open_catalog(config: Config, chain: str) -> WholeCatalog:
     node's name stands before it. Raises :class:`ConfigError` and ``CatalogUnavailable``.
     """
     catalog = await _postgres(config, chain) if config.catalog_path is None else _sqlite(config.catalog_path, chain)
+    try:
+        await refuse_foreign(config, catalog)
+    except BaseException:
+        await catalog.close()
+        raise
     if any(sink.required for sink in config.journal.sinks.values()):
         # Who has no such sink does not wait for it to be loaded.
         from keyrack.shell.journal_room import gate_of  # noqa: PLC0415

@@ -18,6 +18,7 @@ from keyrack.shell.config import ADDRESS_FILE, Config
 from keyrack.shell.config_problems import ConfigError
 from keyrack.shell.duties import Duty, kept
 from keyrack.shell.fencing import Fence, fence_of
+from keyrack.shell.identity import NotAlone, belong, node_token, present
 from keyrack.shell.jobs import duties_of_node, jobs_of
 from keyrack.shell.kmip_server import bound
 from keyrack.shell.openers import AskPassphrase
@@ -80,13 +81,14 @@ def serve(
         once.ask_all(config)
         kmip = config.kmip
         ServerPair(config.path(kmip.certificate), config.path(kmip.key)).finish()
-        return run_workers(
-            lambda worker: _run(_Start(config, ready, once.answers, file), worker),
-            host=kmip.host,
-            port=kmip.port,
-            count=kmip.workers,
-            waits=config.catalog_path is not None,
-        )
+        with node_token(config) as token:
+            return run_workers(
+                lambda worker: _run(_Start(config, ready, once.answers, file, token), worker),
+                host=kmip.host,
+                port=kmip.port,
+                count=kmip.workers,
+                waits=config.catalog_path is not None,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class _Start:
     ready: Callable[[Ready], None]
     ask: AskPassphrase | None
     file: Path | None
+    token: str
+    """Of this node; see ``identity``."""
 
 
 def _run(start: _Start, worker: Worker) -> int:
@@ -107,13 +111,17 @@ def _run(start: _Start, worker: Worker) -> int:
         if worker.lifeline is None:
             raise
         log.error("worker %d cannot start: %s", worker.index, error)
-        return 1
+        return FOR_GOOD if isinstance(error, NotAlone) else 1
 
 
 async def _work(start: _Start, worker: Worker) -> int:
     first = worker.index == 0
     async with contextlib.AsyncExitStack() as stack:
         house = await stack.enter_async_context(open_house(start.config, start.ask, worker=worker.index))
+        await belong(start.config, house.catalog)
+        if first:
+            where = worker.listener.getsockname()[:2]
+            await stack.enter_async_context(present(start.config, house.catalog, start.token, where))
         fence = fence_of(start.config, house.catalog, house.server, house.look_again, f"kmip-{worker.index}")
         await stack.enter_async_context(_watching(house, chores=first, file=start.file, fence=fence))
         api = await stack.enter_async_context(_beside(house)) if first else None
