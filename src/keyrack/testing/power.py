@@ -82,13 +82,14 @@ class File:
             _apply(self.durable, self.pending.pop(0))
             self.synced += 1
 
-    def after_power_cut(self, chance: random.Random | None) -> bytes:
-        """What may be found: all that is durable, and by chance some sectors of the rest; without chance, nothing."""
+    def after_power_cut(self, chance: random.Random | None, share: float = 0.5) -> bytes:
+        """What may be found: all that is durable, and by chance some sectors of the rest, about a ``share`` of them;
+        without chance, none."""
         image = bytearray(self.durable)
         if chance is not None:
             parts = (part for call in self.pending for part in _sectors(call))
             for part in parts:
-                if chance.random() < 0.5:
+                if chance.random() < share:
                     _apply(image, part)
         return bytes(image)
 
@@ -101,11 +102,14 @@ class Disk:
     until: float = 0.0
     """Nothing is written before this time, in seconds since 1970: who was answered until then was promised it."""
 
-    def write(self, base: Path, copy: Path, chance: random.Random | None = None) -> None:
+    synced: bool = False
+    """Whether the call was a sync, or the next one is: the boundaries at which what is durable changes."""
+
+    def write(self, base: Path, copy: Path, chance: random.Random | None = None, share: float = 0.5) -> None:
         """Write what a power cut leaves below ``copy``, as it lay below ``base``."""
         for name, file in self.files.items():
             target = copy / Path(name).relative_to(base)
-            target.write_bytes(file.after_power_cut(chance))
+            target.write_bytes(file.after_power_cut(chance, share))
 
 
 def disks(trace: Path, base: Mapping[Path, bytes]) -> Iterator[Disk]:
@@ -120,7 +124,9 @@ def disks(trace: Path, base: Mapping[Path, bytes]) -> Iterator[Disk]:
             file.sync(call.covers)
         elif call.offset is not None or call.length is not None:
             file.pending.append(call)
-        disk.until = calls[number + 1].at if number + 1 < len(calls) else call.at
+        following = calls[number + 1] if number + 1 < len(calls) else call
+        disk.until = following.at
+        disk.synced = bool(call.covers or following.covers)
         yield disk
 
 
