@@ -43,7 +43,7 @@ GOOD: dict[str, Sequence[Event]] = {
         got(1),
         event(Kind.DESTROY, 2),
         not_got(3, Outcome.GONE),
-        event(Kind.LOCATE, 4),
+        event(Kind.LOCATE, 4, Outcome.GONE),
     ],
     "a Get that began before Destroy was acknowledged": [made(), event(Kind.DESTROY, 1), got(1.05, answered=9)],
     "a Destroy without an answer may have happened": [
@@ -79,7 +79,11 @@ GOOD: dict[str, Sequence[Event]] = {
 BAD: dict[str, tuple[Sequence[Event], str]] = {
     "lost": ([made(), not_got(1, Outcome.ABSENT)], "is lost: get at n1"),
     "lost on the other node alone": ([made(), got(1), not_got(2, Outcome.ABSENT, node="n2")], "is lost: get at n2"),
-    "not found by its name": ([made(), event(Kind.LOCATE, 1, Outcome.ABSENT)], "is lost: locate"),
+    "not found by its name": ([made(), event(Kind.LOCATE, 1, Outcome.GONE)], "lost or destroyed, says locate"),
+    "found after Destroy": (
+        [made(), event(Kind.DESTROY, 1), event(Kind.LOCATE, 2)],
+        "after it was known to be destroyed",
+    ),
     "lost before Destroy": ([made(), event(Kind.DESTROY, 1, Outcome.ABSENT)], "is lost: destroy"),
     "other bytes than were brought": ([made(digest=A), got(1, B)], "has several values"),
     "other bytes on another node": ([made(), got(1), got(2, B, node="n2")], "has several values"),

@@ -111,7 +111,8 @@ class Caller:
             if not answer.ok:
                 return _refused(Kind.LOCATE, answer)
             found = [each.string() for each in answer.payload.all(Tag.UNIQUE_IDENTIFIER)]
-            return _Told(Outcome.DONE if key.uid in found else Outcome.ABSENT, key.uid)
+            # Who is destroyed is not found by a name.
+            return _Told(Outcome.DONE if key.uid in found else Outcome.GONE, key.uid)
 
         return self._do(Kind.LOCATE, key.uid, ask).outcome
 

@@ -5,7 +5,7 @@ Of such a register no search among orders is needed: a history has an order that
 - every key that was acknowledged is there whenever somebody asks for it from then on;
 - every Get shows the same bytes, those that a client brought if one did;
 - nobody is told that a key is destroyed before anybody has asked for that;
-- and once anybody was told so, or Destroy was acknowledged, nobody who asks later is given it.
+- and once anybody was told so, or Destroy was acknowledged, nobody who asks later is given it, or finds it.
 
 A client that was shut out is given nothing after the bound, a time within which every node must have heard of it.
 """
@@ -80,10 +80,10 @@ def _ended(key: str, own: Sequence[Event]) -> Iterator[str]:
     wanted = min((each.invoked for each in ends), default=float("inf"))
     for each in told:
         if each.answered < wanted:
-            yield f"{key} is destroyed, says {each.node}, and nobody has asked for that"
+            yield f"{key} is lost or destroyed, says {each.kind} at {each.node}, and nobody has asked for that"
     known = min((each.answered for each in told), default=float("inf"))
     for each in own:
-        if each.kind is Kind.GET and each.outcome is Outcome.DONE and each.invoked > known:
+        if each.kind in _READS and each.outcome is Outcome.DONE and each.invoked > known:
             yield f"{key} was served by {each.node} {each.invoked - known:.3f} s after it was known to be destroyed"
 
 
@@ -122,5 +122,6 @@ def _says_destroyed(event: Event) -> bool:
     return event.outcome is Outcome.GONE or (event.kind is Kind.DESTROY and event.outcome in _DESTROYED)
 
 
+_READS: Final = frozenset({Kind.GET, Kind.LOCATE})
 _DESTROYED: Final = frozenset({Outcome.DONE, Outcome.REPEATED})
 _LAWS: Final[Sequence[Law]] = (_lost, _bytes, _ended)

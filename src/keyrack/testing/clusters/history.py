@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     GONE = "gone"
-    """The key is told to be destroyed."""
+    """The key is told to be destroyed, or is not found by its name, as what is destroyed is not."""
     ABSENT = "absent"
     """The key is told not to be there, and never to have been."""
     REPEATED = "repeated"

@@ -93,7 +93,7 @@ class Rig:
 
     @contextmanager
     def broken(self, preparation: tuple[Path, str]) -> Iterator[None]:
-        """Nodes that were broken on purpose (see ``nursery``) serve in the place of both, as long as the block lasts."""
+        """Nodes that were broken on purpose (see ``nursery``) serve in their place, as long as the block lasts."""
         honest = [each.nursery for each in self.nodes]
         self.stop()
         with Nursery(preparation) as nursery:
