@@ -76,7 +76,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Home:
         for name, context in home.contexts.items():
             with Client(address, context) as client:
                 writer = Writer(client, name, "before")
-                for flow in FLOWS * 2:
+                for flow in (*FLOWS, *FLOWS):
                     flow(writer)
                 home.promises += writer.promises
     finally:

@@ -17,7 +17,9 @@ from keyrack.service.office.administration import Administrator
 from keyrack.shell import pki
 from keyrack.shell.config import load
 from keyrack.shell.config_journal import JournalTable
+from keyrack.shell.config_rewriting import catalog_lines
 from keyrack.shell.first_person import enter_first_person
+from keyrack.shell.new_catalog import take_new
 
 SIGNING_KEY = JournalTable().signing_key
 """The file of the key that signs the journal's checkpoints."""
@@ -50,6 +52,9 @@ class Plan:
     api_port: int = 8443
     """Where the administration API listens."""
     api_enabled: bool = True
+    catalog_url: str = ""
+    """A prepared PostgreSQL database; empty: a SQLite file is made."""
+    catalog_password_file: Path | None = None
 
     @property
     def certified(self) -> list[str]:
@@ -108,7 +113,8 @@ def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -
         if isinstance(plan.opener, KeyFile):
             plan.opener.create()
         EmbeddedKeyManager.create(plan.directory / "keystore", plan.opener).house.close()
-    SqliteCatalog.create(plan.directory / "catalog.db")
+    if not plan.catalog_url:
+        SqliteCatalog.create(plan.directory / "catalog.db")
     load_or_make(plan.directory / SIGNING_KEY)
     tls = plan.directory / "tls"
     tls.mkdir(mode=0o700)
@@ -118,6 +124,9 @@ def _make(plan: Plan, now: datetime, server_key: Callable[[], pki.PrivateKey]) -
     server.write(tls / "server.pem", tls / "server.key", issuer=authority.certificate)
     pki.write_private(plan.config, configuration(plan).encode())
     link = None
+    if plan.catalog_url:
+        # Before the first row is there, and again by every node that starts.
+        asyncio.run(take_new(load(plan.config)))
     if plan.first_person is not None:
         link = asyncio.run(enter_first_person(load(plan.config), plan.first_person, plan.by))
     return Made(server, authority, link)
@@ -135,7 +144,14 @@ def configuration(plan: Plan) -> str:
         api_host=plan.api_host,
         api_port=plan.api_port,
         format=plan.log_format,
+        catalog=_catalog(plan),
     )
+
+
+def _catalog(plan: Plan) -> str:
+    if not plan.catalog_url:
+        return 'url = "sqlite:///catalog.db"'
+    return "\n".join(catalog_lines(plan.catalog_url, plan.catalog_password_file).values())
 
 
 _TEMPLATE = """\
@@ -152,7 +168,7 @@ certificate = "tls/server.pem"
 key = "tls/server.key"
 
 [catalog]
-url = "sqlite:///catalog.db"
+{catalog}
 
 {key_manager}
 

@@ -53,7 +53,7 @@ def prepare(
         raise WrongUse("--role-password-file goes with --create-role; ALTER ROLE changes the password of one that is")
     from keyrack.shell import databases
 
-    _check_url(url)
+    check_url(url, "--url", "OWNER")
     place = databases.owner_of(url, password_file)
     password = databases.password_of_role(role_password_file)
     prepared = _run(databases.prepare(place, role, create=create_role, password=password))
@@ -80,7 +80,7 @@ def upgrade(url: OwnerUrl, password_file: PasswordFile = None, json: screen.Json
     """
     from keyrack.shell import databases
 
-    _check_url(url)
+    check_url(url, "--url", "OWNER")
     prepared = _run(databases.upgrade(databases.owner_of(url, password_file)))
     if json:
         screen.as_json(_json(prepared))
@@ -132,17 +132,19 @@ def check(config: ConfigFile = None, json: screen.Json = False) -> None:
     raise typer.Exit(OK if well else UNHEALTHY)
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str, option: str, role: str) -> None:
+    """Raise :class:`WrongUse` for what is no URL of a database, and for one with a password in it."""
     from pydantic import ValidationError
 
     from keyrack.shell.config_catalog import POSTGRES, CatalogTable
 
+    instead = f"write postgresql://{role}@HOST/DATABASE"
     if not url.startswith(POSTGRES):
-        raise WrongUse("--url is postgresql://OWNER@HOST/DATABASE")
+        raise WrongUse(f"{option} names no PostgreSQL database; {instead}")
     try:
         CatalogTable(url=url)
     except ValidationError as error:
-        raise WrongUse(f"--url: {error.errors()[0]['msg']}; write postgresql://OWNER@HOST/DATABASE") from None
+        raise WrongUse(f"{option}: {error.errors()[0]['msg']}; {instead}") from None
     _driver()
 
 

@@ -53,6 +53,18 @@ def init(
         str, typer.Option(metavar="ADDRESS", help="Address that the administration API listens on.")
     ] = "127.0.0.1",
     api_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port.")] = 8443,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A prepared PostgreSQL database in the place of a SQLite file: postgresql://keyrack@HOST/DB.",
+            show_default=False,
+        ),
+    ] = None,
+    catalog_password_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the password of its role; else PGPASSFILE.", show_default=False),
+    ] = None,
     key_manager: Annotated[
         Literal["embedded", "key-protect", "hpcs"] | None,
         typer.Option(
@@ -146,6 +158,8 @@ def init(
         opener=keeping.opener if isinstance(keeping, Protection) else None,
         first_person=first.strip().lower(),
         by=operator(),
+        catalog_url=catalog or "",
+        catalog_password_file=catalog_password_file and catalog_password_file.expanduser().absolute(),
     )
     _check(plan)
     try:
@@ -235,6 +249,10 @@ def _check(plan: "Plan") -> None:
         raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")
     if plan.first_person is not None:
         check_name(plan.first_person)
+    if plan.catalog_url:
+        from keyrack.shell.cli.database import check_url
+
+        check_url(plan.catalog_url, "--catalog", "keyrack")
     for host in (plan.host, plan.api_host):
         _check_address(host)
     if plan.api_port and plan.api_port == plan.port:
@@ -296,7 +314,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     screen.pairs(
         [
             ("  configuration", plan.config),
-            ("  catalog", plan.directory / "catalog.db"),
+            ("  catalog", plan.catalog_url or plan.directory / "catalog.db"),
             keystore if here else ("  key manager", keeping.told),
             *([] if here else [("  integrity root", plan.directory / "integrity.key")]),
             ("  certificates", plan.directory / "tls"),

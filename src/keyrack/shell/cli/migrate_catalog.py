@@ -7,6 +7,7 @@ import typer
 
 from keyrack.shell.cli import screen
 from keyrack.shell.cli.consent import Yes, consent
+from keyrack.shell.cli.database import check_url
 from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.options import ConfigFile, administrator
 from keyrack.shell.cli.progress import watched
@@ -51,12 +52,16 @@ def migrate_catalog(
     While servers serve everything is copied and compared row by row; then SQLite is closed to every change, the rest is
     copied, and the configuration names the new place. Broken off anywhere, the same command goes on.
     """
-    from keyrack.shell.config import find
+    from keyrack.shell.config import find, load
+    from keyrack.shell.config_catalog import POSTGRES
 
     if abandon and dry_run:
         raise WrongUse("say either --abandon or --dry-run")
+    if not to.startswith(POSTGRES):
+        raise WrongUse("--to is postgresql://ROLE@HOST/DATABASE; the way back to SQLite is in docs/postgresql.md")
+    check_url(to, "--to", "keyrack")
     file = find(config)
-    loaded = _loaded(file, to, password_file)
+    loaded = load(file)
     if abandon:
         consent("give the move up", "Give the move up, and go on with SQLite?", yes=yes)
         _abandon(loaded, to, password_file, json=json)
@@ -72,22 +77,6 @@ def migrate_catalog(
         return
     _told(done)
     _next(file, changed, to, password_file, config)
-
-
-def _loaded(file: Path, to: str, password_file: Path | None) -> "Config":
-    """The configuration, in which the URL has been checked as if it stood there."""
-    from pydantic import ValidationError
-
-    from keyrack.shell.config import load
-    from keyrack.shell.config_catalog import POSTGRES, CatalogTable
-
-    if not to.startswith(POSTGRES):
-        raise WrongUse("--to is postgresql://ROLE@HOST/DATABASE; the way back to SQLite is in docs/postgresql.md")
-    try:
-        CatalogTable(url=to, password_file=password_file)
-    except ValidationError as error:
-        raise WrongUse(f"--to: {error.errors()[0]['msg']}; write postgresql://ROLE@HOST/DATABASE") from None
-    return load(file)
 
 
 def _order(loaded: "Config", to: str, password_file: Path | None, **reports: Any) -> "Order":
