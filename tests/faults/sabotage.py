@@ -20,7 +20,7 @@ from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.ports.catalog import Unit
 from keyrack.service.executor import ItemContext
 from keyrack.service.vault.envelope import Vault, context_of
-from keyrack.shell import vaulting
+from keyrack.shell import rolled_back, vaulting
 
 
 def answer_before_commit() -> None:
@@ -78,6 +78,15 @@ def purge_on_signal() -> None:
     vars(vaulting)["Vault"] = Purging
 
 
+def unnoticed() -> None:
+    """Nobody looks whether the catalog is older than what was kept beside it."""
+
+    async def look(self: rolled_back.Doubt) -> None:
+        return
+
+    rolled_back.Doubt.look = look  # type: ignore[method-assign]
+
+
 class Sabotage(Exception):
     """What a sabotaged handler fails with."""
 
@@ -103,7 +112,7 @@ def vars_of(value: object) -> dict[str, object]:
 
 SABOTAGES: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (answer_before_commit, row_before_key, unsynced, purge_on_signal, every_handler_raises)
+    for each in (answer_before_commit, row_before_key, unsynced, purge_on_signal, every_handler_raises, unnoticed)
 }
 
 if __name__ == "__main__":
