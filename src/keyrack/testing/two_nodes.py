@@ -3,7 +3,11 @@
 Lighter than :mod:`keyrack.testing.clusters`: one database server, the embedded key manager, and ways that can be cut.
 """
 
+import atexit
+import itertools
+import shutil
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +23,14 @@ from keyrack.testing.clusters.node import listens
 from keyrack.testing.clusters.way import State
 from keyrack.testing.clusters.ways import Ways
 from keyrack.testing.ledger import material
-from keyrack.testing.postgres import free_port
+from keyrack.testing.postgres import SERVER, Cluster, free_port
+from keyrack.testing.postgres_catalogs import TEMPLATE
 from keyrack.testing.process import Deployment
 from keyrack.testing.ttlv import Item, enumeration, integer, structure, text
 
 INSTANCE: Final = "vmware"
+_numbers = itertools.count(1)
+_models: dict[int, tuple[Deployment, Identity, str]] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +71,8 @@ class TwoNodes:
     b: NodeOfTwo
     identity: Identity
     context: ssl.SSLContext
+    database: str
+    """Its name."""
 
     @property
     def both(self) -> tuple[NodeOfTwo, NodeOfTwo]:
@@ -78,28 +87,25 @@ class TwoNodes:
 
 @contextmanager
 def two_nodes(
-    directory: Path, url: str, ways: Ways, environment: Mapping[str, str] | None = None
+    directory: Path, cluster: Cluster, ways: Ways, environment: Mapping[str, str] | None = None
 ) -> Iterator[TwoNodes]:
-    """Made, not started; ``url`` is the database's. Ended afterwards."""
-    _, _, place = url.partition("@")
-    host, _, port = place.partition("/")[0].partition(":")
-    given = {**(environment or {}), "KEYRACK_CATALOG__URL": url}
-    first = Deployment(directory=directory / "node-1", environment=given).initialise()
-    identity = client(first.authority, INSTANCE)
-    first.add_client(INSTANCE, identity, create=True)
+    """Made, not started, over a database of their own in ``cluster``. Ended afterwards, and the database removed."""
+    model, identity, template = _model(cluster)
+    database = cluster.database(f"nodes{next(_numbers)}", template)
     nodes = []
-    for number, deployment in enumerate((first, first.copied(directory / "node-2", given)), 1):
-        name = f"node-{number}"
-        way = ways.add(name, (host, int(port)))
-        own = free_port()
+    for number in (1, 2):
+        name, own = f"node-{number}", free_port()
+        way = ways.add(name, ("127.0.0.1", cluster.port))
+        deployment = model.copied(directory / name, {})
         deployment.environment = {
-            **given,
-            "KEYRACK_CATALOG__URL": url.replace(f"{host}:{port}", f"{way[0]}:{way[1]}"),
+            **(environment or {}),
+            "KEYRACK_CATALOG__URL": f"postgresql://{SERVER}@127.0.0.1:{way[1]}/{database}?sslmode=disable",
             "KEYRACK_DEPLOYMENT__NODE": name,
             "KEYRACK_KMIP__PORT": str(own),
         }
         nodes.append(NodeOfTwo(name=name, deployment=deployment, port=own, ways=ways))
-    made = TwoNodes(a=nodes[0], b=nodes[1], identity=identity, context=first.context(identity))
+    context = model.context(identity)
+    made = TwoNodes(a=nodes[0], b=nodes[1], identity=identity, context=context, database=database)
     try:
         yield made
     finally:
@@ -107,6 +113,25 @@ def two_nodes(
             each.become(State.OPEN)
         for each in made.both:
             each.deployment.stop()
+        cluster.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def _model(cluster: Cluster) -> tuple[Deployment, Identity, str]:
+    """A deployment with a client of one instance, made once for each server; and its database, to be copied."""
+    if cluster.port not in _models:
+        _models[cluster.port] = _made(cluster)
+    return _models[cluster.port]
+
+
+def _made(cluster: Cluster) -> tuple[Deployment, Identity, str]:
+    directory = Path(tempfile.mkdtemp(prefix="keyrack-two-nodes-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    database = cluster.database(f"two_nodes_{cluster.port}", TEMPLATE)
+    environment = {"KEYRACK_CATALOG__URL": cluster.url(SERVER, database)}
+    deployment = Deployment(directory=directory / "d", environment=environment).initialise()
+    identity = client(deployment.authority, INSTANCE)
+    deployment.add_client(INSTANCE, identity, create=True)
+    return deployment, identity, database
 
 
 def awaited(condition: Callable[[], bool], within: float) -> float:
