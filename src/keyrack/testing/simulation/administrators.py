@@ -1,4 +1,4 @@
-"""Administrators of the simulated world, over the real use cases of the office; and the customers of key managers."""
+"""Administrators of the simulated world, over the real use cases of the office."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -184,41 +184,3 @@ class Administrators:
             await approvals.agree(office, node.catalog, approval, acts(WINDOWS), confirmation=words)
 
         await self.do(agrees, "approval.agree", approval, agree)
-
-
-class Customers:
-    """Whoever looks after the key managers, and takes from Keyrack what it relies on."""
-
-    def __init__(self, world: World, random: Random) -> None:
-        """``random`` is theirs."""
-        self.world = world
-        self.random = random
-
-    def act(self) -> None:
-        """Do something in a key manager."""
-        house = self.random.choice([each for each in self.world.houses if each.roots])
-        now, root_key = self.world.loop.time(), self.random.choice(house.roots)
-        drawn = self.random.random()
-        if root_key in house.gone:
-            return
-        if house.denied_since(root_key) is not None:
-            if drawn < 0.3:
-                house.allow(root_key, now)
-                self.world.note(f"{house.name}: root key {short(root_key)} is enabled")
-        elif drawn < 0.2:
-            house.deny(root_key, now)
-            self.world.note(f"{house.name}: root key {short(root_key)} is disabled")
-        elif drawn < 0.23:
-            house.deny(root_key, now, for_good=True)
-            self.world.note(f"{house.name}: root key {short(root_key)} is deleted for good")
-        elif drawn < 0.5:
-            house.now(lambda inner: inner.rotate_root_key(root_key))
-            self.world.note(f"{house.name}: root key {short(root_key)} is rotated")
-        elif drawn < 0.75 and house.standard_keys:
-            key = self.random.choice(list(house.standard_keys.values()))
-            house.take(key, now)
-            self.world.note(f"{house.name}: standard key of {short(key.name.removeprefix('vmware_kmip_'))} is taken")
-        elif house.taken:
-            key = self.random.choice(house.taken)
-            house.give_back(key)
-            self.world.note(f"{house.name}: standard key of {short(key.name.removeprefix('vmware_kmip_'))} is back")

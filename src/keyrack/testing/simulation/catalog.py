@@ -60,11 +60,12 @@ async def for_ever() -> None:
 class NodeCatalog(SqliteCatalog):
     """The catalog as one node sees it."""
 
-    def __init__(self, path: Path, chain: str, road: Road | None) -> None:
-        """Without a ``road`` it is the database itself, where nothing goes wrong."""
+    def __init__(self, path: Path, chain: str, road: Road | None, clock: Callable[[], float]) -> None:
+        """Without a ``road`` it is the database itself, where nothing goes wrong; ``clock`` is the database's."""
         super().__init__(path, chain)
         self._road = road
         _without_threads(self)
+        _on_the_clock(self, clock)
 
     async def commit(self, unit: Unit) -> None:
         """As the road lets it."""
@@ -118,6 +119,13 @@ def _without_threads(catalog: SqliteCatalog) -> None:
     writer._checkpointer = None
     writer._orders.put(None)
     writer._thread.join()
+
+
+def _on_the_clock(catalog: SqliteCatalog, clock: Callable[[], float]) -> None:
+    """What triggers of the database write down is the world's time, too."""
+    connection = catalog._writer._connection
+    connection.execute("PRAGMA trusted_schema = ON")
+    connection.create_function("strftime", 2, lambda form, when: str(int(clock())))
 
 
 class _Always:

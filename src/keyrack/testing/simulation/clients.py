@@ -80,6 +80,11 @@ class Client:
         self.random = random
         self.name = f"{tenant.identifier}/{certificate.name}"
 
+    @property
+    def may(self) -> bool:
+        """Whether its certificate is in force."""
+        return self.certificate.fingerprint in self.world.replay.certificates
+
     async def ask(self, *items: Item, node: Node | None = None, undo: bool = False) -> Sequence[Answer] | None:
         """Send one message to a node; ``None`` where nobody answers."""
         world = self.world

@@ -186,17 +186,17 @@ def _located(world: World, ask: Ask, answer: Answer) -> None:
         if key is None or key.instance != ask.instance:
             world.fail(Broken("I3", f"{ask.told()} finds {short(uid)}, which is not its instance's"))
     for key in world.replay.keys.values():
-        if key.instance == ask.instance and key.created <= ask.floor and not key.is_gone and key.came_back <= ask.floor:
-            if key.uid not in found:
-                world.fail(Broken("I1", f"{ask.told()} does not find {short(key.uid)}"))
+        there = key.created <= ask.floor and not key.is_gone and key.came_back <= ask.floor
+        if key.instance == ask.instance and there and key.uid not in found:
+            world.fail(Broken("I1", f"{ask.told()} does not find {short(key.uid)}"))
 
 
 def _refused(world: World, ask: Ask, item: Item, answer: Answer) -> None:
     """A key that is there is not denied to be there."""
     in_force = world.replay.certificates.get(ask.fingerprint) == ask.instance
-    if answer.reason == ResultReason.AUTHENTICATION_NOT_SUCCESSFUL and in_force:
-        if world.replay.let_in.get(ask.fingerprint, 0) <= ask.floor:
-            world.fail(Broken("I1", f"{ask.told()} is refused, and its certificate is in force"))
+    all_along = in_force and world.replay.let_in.get(ask.fingerprint, 0) <= ask.floor
+    if answer.reason == ResultReason.AUTHENTICATION_NOT_SUCCESSFUL and all_along:
+        world.fail(Broken("I1", f"{ask.told()} is refused, and its certificate is in force"))
     key = world.replay.keys.get(item.uid or "")
     if key is None or key.instance != ask.instance or key.created > ask.floor:
         return

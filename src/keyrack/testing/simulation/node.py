@@ -28,12 +28,11 @@ from keyrack.service.vault.lease import Terms
 from keyrack.testing.simulation.catalog import NodeCatalog, Road
 from keyrack.testing.simulation.key_manager import KeyManagerRoad
 from keyrack.testing.simulation.loop import Process
+from keyrack.testing.simulation.replay import Broken
 
 if TYPE_CHECKING:
     from keyrack.testing.simulation.world import Somebody, World
 
-EPOCH: Final = 1_800_000_000.0
-"""What a clock that is right shows when the world begins, in seconds since 1970."""
 TERMS: Final = Terms(outage_grace=120)
 WINDOWS: Final = Windows(destroyed=900, purge=120)
 CARE_EVERY: Final = 60.0
@@ -79,7 +78,7 @@ class Node:
 
     def clock(self) -> float:
         """The time of day as it sees it, in seconds since 1970."""
-        return EPOCH + self.world.loop.time() + self.skew
+        return self.world.time_of_day() + self.skew
 
     def milliseconds(self) -> int:
         """The same, for administrators."""
@@ -91,7 +90,7 @@ class Node:
         self.lives += 1
         self.troubled_at = world.loop.time()
         self.process = Process(self.name)
-        self.catalog = NodeCatalog(self._path, f"{self.name}/kmip-0", self.road)
+        self.catalog = NodeCatalog(self._path, f"{self.name}/kmip-0", self.road, world.time_of_day)
         self.vault = Vault(
             self.managers,
             Secret(bytearray(b"integrity root" * 3)),
@@ -107,7 +106,7 @@ class Node:
         if self.leads:
             chores += [self._care, self._reconcile, self._purge]
         for chore in chores:
-            world.loop.begin(self.process, chore())
+            world.loop.begin(self.process, self._kept_up(self.process, chore))
 
     def crash(self) -> None:
         """Die."""
@@ -166,6 +165,13 @@ class Node:
             self.vault,
             randomness=self.world.randomness,
         )
+
+    async def _kept_up(self, process: Process, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await chore()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody does the chore any more
+            if process.alive:
+                self.world.fail(Broken("I0", f"{self.name}: {chore.__name__} ends: {error!r}"))
 
     async def _look(self) -> None:
         seals, endings = Seals(self.catalog, self.vault), Endings(self.catalog, self.vault)

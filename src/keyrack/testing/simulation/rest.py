@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from keyrack.adapters.catalogs.sqlite.at_once import at_once
-from keyrack.domain.instances import Storage
+from keyrack.domain.instances import ClientCertificate, Storage
 from keyrack.service.vault.standard_keys import PREFIX
 from keyrack.testing.simulation.administrators import Administrators
 from keyrack.testing.simulation.asks import short
@@ -61,6 +61,14 @@ async def check(world: World, random: Random) -> None:
     await _intents(world)
     for house in world.houses:
         _mapped(world, house)
+
+
+async def _let_in(world: World, tenant: Tenant, random: Random) -> ClientCertificate:
+    """Administrators have removed the last ones at once: one is added again."""
+    people = Administrators(world, random)
+    while not any(each.fingerprint in world.replay.certificates for each in tenant.certificates):
+        await people.certificate(world.people[0], tenant)
+    return next(each for each in tenant.certificates if each.fingerprint in world.replay.certificates)
 
 
 async def _fetched(world: World, client: Client, tenant: Tenant, key: Key) -> None:

@@ -10,11 +10,12 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
@@ -23,9 +24,10 @@ from keyrack.domain.errors import KmipError
 from keyrack.ports.catalog import CatalogUnavailable, Conflict
 from keyrack.ports.key_manager import KeyManagerFailed
 from keyrack.service.office.refusals import Refused
-from keyrack.testing.simulation.administrators import Administrators, Customers
+from keyrack.testing.simulation.administrators import Administrators
 from keyrack.testing.simulation.chance import stream
 from keyrack.testing.simulation.clients import Client
+from keyrack.testing.simulation.customers import Customers
 from keyrack.testing.simulation.faults import Faults
 from keyrack.testing.simulation.invariants import look, remembered
 from keyrack.testing.simulation.loop import Stuck
@@ -89,7 +91,8 @@ async def _story(world: World, steps: int) -> None:
         for certificate in tenant.certificates
     ]
     people = Administrators(world, stream(world.seed, "people"))
-    customers, faults = Customers(world, stream(world.seed, "customers")), Faults(world, stream(world.seed, "faults"))
+    customers = Customers(world, clients, stream(world.seed, "customers"))
+    faults = Faults(world, stream(world.seed, "faults"))
     begun: list[asyncio.Task[None]] = []
     await asyncio.sleep(1)
     for _ in range(steps):
@@ -98,11 +101,11 @@ async def _story(world: World, steps: int) -> None:
         faults.strike()
         drawn = random.random()
         if drawn < world.weather.customer:
-            customers.act()
+            begun.append(world.loop.begin(None, customers.act()))
         elif drawn < world.weather.customer + world.weather.administration:
             begun.append(world.loop.begin(None, people.act()))
         else:
-            begun.append(world.loop.begin(None, _asks(random.choice(clients), random.random())))
+            begun.append(world.loop.begin(None, _asks(_client(clients, random), random.random())))
         await asyncio.sleep(random.expovariate(random.choice((0.5, 3.0, 20.0))))
         if random.random() < 0.1:
             remembered(world)
@@ -113,6 +116,13 @@ async def _story(world: World, steps: int) -> None:
     if not world.broken:
         await check(world, random)
     look(world)
+
+
+def _client(clients: Sequence[Client], random: Random) -> Client:
+    """Mostly one that is let in."""
+    chosen = random.choice(clients)
+    meant = [each for each in clients if each.may]
+    return chosen if chosen.may or not meant or random.random() < 0.15 else random.choice(meant)
 
 
 async def _asks(client: Client, drawn: float) -> None:

@@ -20,10 +20,12 @@ from keyrack.testing.simulation.catalog import NodeCatalog
 from keyrack.testing.simulation.chance import Minting, stream
 from keyrack.testing.simulation.key_manager import House, house_of
 from keyrack.testing.simulation.loop import Process, SeededLoop
-from keyrack.testing.simulation.node import EPOCH, Node
+from keyrack.testing.simulation.node import Node
 from keyrack.testing.simulation.replay import Broken, Replay, Told
 from keyrack.testing.simulation.weather import Weather
 
+EPOCH: Final = 1_800_000_000.0
+"""What a clock that is right shows when the world begins, in seconds since 1970."""
 PEOPLE: Final = ("mara", "joe", "ines")
 CLIENTS: Final = 3
 """Certificates of each instance."""
@@ -76,7 +78,7 @@ class World:
         self.tenants: list[Tenant] = []
         self.houses: list[House] = []
         self.nodes: list[Node] = []
-        self.observer = NodeCatalog(path, "setup", None)
+        self.observer = NodeCatalog(path, "database", None, self.time_of_day)
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.replay = Replay(self.loop.time, self._compromises)
         self._path = path
@@ -141,6 +143,10 @@ class World:
         self.loop.run_until_complete(self.observer.commit(unit))
 
     # What happens.
+
+    def time_of_day(self) -> float:
+        """What a clock that is right shows, in seconds since 1970."""
+        return EPOCH + self.loop.time()
 
     def note(self, told: str) -> None:
         """Add a line to the trace."""
