@@ -14,13 +14,21 @@ from keyrack.shell.config_key_managers import Table
 SQLITE: Final = "sqlite:///"
 POSTGRES: Final = ("postgresql://", "postgres://")
 
+_SECRET: Final = {"password", "sslpassword"}
+"""Parts of a URL's query that no configuration holds."""
+
 
 def _catalog_url(url: str) -> str:
     if url.startswith(POSTGRES):
         return _without_secret(url)
     if not url.startswith(SQLITE) or len(url) == len(SQLITE):
-        raise PydanticCustomError("catalog_url", "it names neither a SQLite file nor a PostgreSQL database")
+        raise _mistake("it names neither a SQLite file nor a PostgreSQL database", secret="@" in url)
     return url
+
+
+def _mistake(told: str, *, secret: bool = False) -> PydanticCustomError:
+    """A ``secret`` URL is not repeated when it is told."""
+    return PydanticCustomError("catalog_url", "{told}", {"told": told, "secret": secret})
 
 
 def _without_secret(url: str) -> str:
@@ -28,13 +36,13 @@ def _without_secret(url: str) -> str:
         parts = urlsplit(url)
         # urlsplit reads one port; of several hosts each may have its own.
         login, _, _ = parts.netloc.rpartition("@")
-        secret = ":" in login or "password" in parse_qs(parts.query)
+        secret = ":" in login or not _SECRET.isdisjoint(parse_qs(parts.query))
     except ValueError:
-        raise PydanticCustomError("catalog_url", "it is no URL of a PostgreSQL database") from None
+        raise _mistake("it is no URL of a PostgreSQL database", secret=True) from None
     if secret:
-        raise PydanticCustomError("catalog_url", "it holds a password, and a configuration is no place for one")
+        raise _mistake("it holds a password, and a configuration is no place for one", secret=True)
     if not parts.path.strip("/"):
-        raise PydanticCustomError("catalog_url", "it names no database")
+        raise _mistake("it names no database")
     return url
 
 
