@@ -30,6 +30,8 @@ class NodesLog:
     """Whether the catalog cannot be reached."""
     lost_answers: int = 0
     """How many of the next appends are kept, and not answered."""
+    late: int = 0
+    """How many of the next appends are neither answered nor kept yet: they are on their way."""
     before_append: Callable[[], None] | None = None
     """What happens just before the next append: another node's change, a crash."""
     after_append: Callable[[], None] | None = None
@@ -46,6 +48,9 @@ class NodesLog:
         act, self.before_append = self.before_append, None
         if act is not None:
             act()
+        if self.late:
+            self.late -= 1
+            raise ChangeUnsettled("there was no answer")
         with self.shared.changed:
             last = max(self.shared.lines, default=None)
             if last is not None and revision <= last:

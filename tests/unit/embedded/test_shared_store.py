@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -341,7 +341,11 @@ def test_material_of_a_change_that_may_be_made_is_not_destroyed(nodes: Nodes, mo
         creation.create(nodes.one, a_call(), creation.NewKey(name="root", extractable=False))
     assert not destroyed
 
-    nodes.logs[0].cut, nodes.logs[0].after_append = False, crash
+    nodes.logs[0].cut, nodes.logs[0].lost_answers, nodes.logs[0].late = False, 0, 1
+    with pytest.raises(ChangeUnsettled):
+        creation.create(nodes.one, a_call(), creation.NewKey(name="root", extractable=False))
+    assert not destroyed
+    nodes.logs[0].after_append = crash
     with pytest.raises(Crash):
         creation.create(nodes.one, a_call(), creation.NewKey(name="root", extractable=False))
     assert not destroyed
@@ -499,6 +503,39 @@ def test_a_line_of_another_history_is_refused(nodes: Nodes, monkeypatch: pytest.
         nodes.one.database.follow()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"before": "0" * 64},
+        {"after": "0" * 64},
+        {"acts": ()},
+        {"acts": (("drop table", "keys"),)},
+        {"acts": (("put key",),)},
+        {"acts": (("put key", "{}"),)},
+        {"acts": (("remove key", "no-such-key"),)},
+        {"acts": (("note", "{}"),)},
+        {"form": 2},
+        {"revision": 1},
+    ],
+    ids=str,
+)
+def test_a_change_that_does_not_fit_is_not_made(
+    nodes: Nodes, fault: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a node of this keystore has written it: a newer one, or one with other records."""
+    stand_still(nodes, monkeypatch)
+    a_root_key(nodes.one)
+    last, before = max(nodes.shared.lines), state(nodes.two)
+    seal = ChangeSeal(nodes.one.keystore, "embedded")
+    change = replace(seal.read(Line(last, nodes.shared.lines[last])), **fault)  # type: ignore[arg-type]
+    nodes.shared.lines[last] = seal.write(change).text
+
+    with pytest.raises(KeystoreDiverged):
+        nodes.two.database.follow()
+    assert before == state(nodes.two)
+    nodes.two.database.verify()
+
+
 def test_a_line_that_is_played_again_does_nothing(nodes: Nodes) -> None:
     key = a_root_key(nodes.one)
     lifecycle.disable(nodes.one, a_call(), key.identifier)
@@ -552,14 +589,13 @@ def test_a_database_that_is_no_copy_does_not_join(tmp_path: Path, nodes: Nodes) 
     nodes.one.close()
     stranger = a_copy(nodes.directory / "one", tmp_path / "stranger")
     alone = opened_again(stranger)
-    alone.database._shared = False
-    a_root_key(alone)
+    with alone.database.unit(published=True) as unit:
+        unit.put_sealed_value("a name", b"a value")
     alone.close()
-    Database.accept(database_path(stranger / "keystore"), nodes.two.keystore)
     nodes.one = nodes.again(0)
     a_root_key(nodes.one)
 
-    with pytest.raises(KeystoreDiverged):
+    with pytest.raises(KeystoreDiverged, match="no copy of theirs"):
         opened_again(stranger, log=nodes.shared.of_a_node())
 
 
