@@ -6,6 +6,7 @@ only expands.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,11 +14,11 @@ from typing import Final
 
 import asyncpg
 
+from keyrack.adapters.catalogs.postgres.steps import LOCK, taken
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_\w+\.sql")
 _LEAST: Final = re.compile(r"^-- least reader: (\d+)$", re.MULTILINE)
-_LOCK: Final = "SELECT pg_advisory_xact_lock(1263684430, 1)"
 
 APPEND_ONLY: Final = ("journal", "journal_checkpoint", "journal_cut")
 """Tables in which servers may neither change nor remove a row."""
@@ -69,26 +70,28 @@ async def schema_of(connection: "asyncpg.Connection[asyncpg.Record]") -> Schema:
     return Schema(row["number"], row["least"]) if row else Schema(0, 0)
 
 
-async def migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
-    """Bring the schema to this program's, as its owner; the number of steps that were taken."""
+async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", known: Sequence[Migration] | None = None) -> int:
+    """Bring the schema to this program's, as its owner; the number of steps that were taken.
+
+    ``known`` are its steps. A new database gets all of them or none; one that is there gets them one by one, and nodes
+    serve meanwhile. Raises :class:`UnfitDatabase`.
+    """
+    known = migrations() if known is None else known
     async with connection.transaction():
-        await connection.execute(_LOCK)
+        await connection.execute(LOCK)
         held = await schema_of(connection)
-        known = migrations()
         if held.number > known[-1].number:
             raise UnfitDatabase(
                 f"the database has schema {held.number}, this Keyrack knows {known[-1].number}: use the newer one"
             )
-        steps = [each for each in known if each.number > held.number]
-        for each in steps:
-            await connection.execute(each.text)
         if held.number == 0:
+            for each in known:
+                await connection.execute(each.text)
             await connection.execute("CREATE TABLE keyrack_schema (number BIGINT NOT NULL, least BIGINT NOT NULL)")
-            await connection.execute("INSERT INTO keyrack_schema VALUES (0, 0)")
-        if steps:
-            least = max(held.least, *(each.least for each in steps))
-            await connection.execute("UPDATE keyrack_schema SET number = $1, least = $2", known[-1].number, least)
-    return len(steps)
+            least = max(each.least for each in known)
+            await connection.execute("INSERT INTO keyrack_schema VALUES ($1, $2)", known[-1].number, least)
+            return len(known)
+    return await taken(connection, [each for each in known if each.number > held.number])
 
 
 def check_role(role: str) -> None:
