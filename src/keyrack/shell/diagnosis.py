@@ -20,6 +20,7 @@ from keyrack.service.health.trial import trial
 from keyrack.service.office.administration import Administrator
 from keyrack.shell.config import Config
 from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.database_findings import look_at_database
 from keyrack.shell.inspection import Inspection, inspection, now
 from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
@@ -59,21 +60,26 @@ async def diagnose(config: Config, file: Path, administrator: Administrator) -> 
     """Look at everything that ``file`` configures; nothing is written, neither here nor in a key manager."""
     at = now()
     findings = [_configuration(config, file), *_outside(config, at), *await look_at_processes(config)]
+    findings += await look_at_database(config)
     try:
         async with inspection(config, administrator) as opened:
             health = await opened.health(at)
             instances = await opened.office.catalog.instances()
             failures = await mishaps(opened.office.catalog)
             names = {each.identifier: each.name for each in instances}
-            findings += [_room(config), *opened.closed]
+            findings += [*_room(config), *opened.closed]
             findings += [each async for each in _key_managers(opened, instances)]
             findings += [*health.findings, *(told(each, names, at) for each in failures)]
             return _sorted(findings, failures, health)
     except (CatalogUnavailable, ConfigError) as error:
-        findings.append(
-            Finding("catalog", Level.FAILED, str(error), "put the file back, or see whether its disk answers")
-        )
+        findings.append(Finding("catalog", Level.FAILED, str(error), _mending(config)))
     return _sorted(findings, (), None)
+
+
+def _mending(config: Config) -> str:
+    if config.catalog_path is None:
+        return "see with 'keyrack database check' what is in the way"
+    return "put the file back, or see whether its disk answers"
 
 
 def _sorted(findings: Sequence[Finding], failures: Sequence[Mishap], health: Health | None) -> Diagnosis:
@@ -94,15 +100,16 @@ def _outside(config: Config, at: int) -> Iterator[Finding]:
     yield look_at_certificate(config.path(config.kmip.certificate), at)
 
 
-def _room(config: Config) -> Finding:
+def _room(config: Config) -> Iterator[Finding]:
     path = config.catalog_path
     if path is None:
-        return Finding("disk", Level.OK, "the catalog is in PostgreSQL, which watches its own")
+        return
     free, size = shutil.disk_usage(path.parent).free, path.stat().st_size
     said = f"{path}, {size / 2**20:.1f} MiB; {free / 2**30:.1f} GiB are free there"
     if free < LEAST_ROOM:
-        return Finding("disk", Level.WARNING, said, "make room: when the disk is full every request is refused")
-    return Finding("disk", Level.OK, said)
+        yield Finding("disk", Level.WARNING, said, "make room: when the disk is full every request is refused")
+    else:
+        yield Finding("disk", Level.OK, said)
 
 
 async def _key_managers(opened: Inspection, instances: Sequence[Instance]) -> AsyncIterator[Finding]:

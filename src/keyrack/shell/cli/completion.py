@@ -1,11 +1,14 @@
 """``keyrack completion``: what a shell needs to complete commands, options and names of instances."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keyrack.shell.cli import screen
+
+if TYPE_CHECKING:
+    from keyrack.shell.config import Config
 
 
 class Shell(StrEnum):
@@ -46,9 +49,10 @@ def instance_names(context: typer.Context, incomplete: str) -> list[str]:
     from keyrack.shell.config import find, load
 
     try:
-        catalog = load(find(context.params.get("config"))).catalog_path
+        loaded = load(find(context.params.get("config")))
+        catalog = loaded.catalog_path
         if catalog is None:
-            return []
+            return [name for name in _names_in_postgres(loaded) if name.startswith(incomplete)]
         connection = sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=0.2)
         try:
             rows = connection.execute("SELECT name FROM instance ORDER BY name LIMIT 1000").fetchall()
@@ -57,3 +61,19 @@ def instance_names(context: typer.Context, incomplete: str) -> list[str]:
     except Exception:  # it is not the time to say what is wrong
         return []
     return [name for (name,) in rows if name.startswith(incomplete)]
+
+
+def _names_in_postgres(config: "Config") -> list[str]:
+    import asyncio
+
+    from keyrack.adapters.catalogs.postgres.connecting import connect
+    from keyrack.shell.catalogs import place_of
+
+    async def names() -> list[str]:
+        connection = await connect(place_of(config, f"{config.deployment.node}/completion"))
+        try:
+            return [row[0] for row in await connection.fetch("SELECT name FROM instance ORDER BY name LIMIT 1000")]
+        finally:
+            connection.terminate()
+
+    return asyncio.run(asyncio.wait_for(names(), 1))

@@ -46,6 +46,7 @@ async def _examine(config: "Config") -> "Health":
     from keyrack.ports.catalog import CatalogUnavailable
     from keyrack.service.health.health import Finding, Health, Level
     from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.database_findings import look_at_database
     from keyrack.shell.inspection import inspection, now
     from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
@@ -53,6 +54,7 @@ async def _examine(config: "Config") -> "Health":
     certificate = look_at_certificate(config.path(config.kmip.certificate), at)
     findings = [look_at_listener(config), *look_at_web(config), *look_at_api(config), certificate]
     findings += await look_at_processes(config)
+    findings += await look_at_database(config)
     try:
         async with inspection(config, administrator()) as opened:
             health = await opened.health(at)
