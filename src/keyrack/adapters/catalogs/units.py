@@ -1,6 +1,7 @@
 """One unit inside the open transaction: its checks first, then its writes, through the writer's connection."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from json import loads
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
@@ -128,6 +129,18 @@ class Versions:
 KNOWN_AT_MOST: Final = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """On what units stand that were decided already."""
+
+    generation: int
+    """The count of changes of authority, at which theirs was learnt."""
+    known: int
+    """The count of changes of objects at which all versions were learnt; -1: at none, and each has to be compared."""
+    seen: Mapping[str, tuple[str | None, int]]
+    """Instance, if it matters, and version of each object, by its identifier."""
+
+
 class Application:
     """Applies prepared units through one connection.
 
@@ -157,6 +170,28 @@ class Application:
         """What was learnt is no longer true, or was learnt in a transaction that has not happened."""
         self._authority.clear()
         self._generation = -1
+
+    def standing(self, units: Sequence[Prepared]) -> "Standing | None":
+        """What must still be so for these units to need no look of their own; ``None`` where one of them needs one.
+
+        They are units of records alone, whose authority was learnt.
+        """
+        if self._generation == -1:
+            return None
+        versions, known = self._versions, self._versions.count
+        seen: dict[str, tuple[str | None, int]] = {}
+        for unit in units:
+            more = unit.changes or unit.remembers or unit.unit.actor is not None or unit.unit.seen_instances
+            principal = unit.principal
+            if more or (principal is not None and self._authority.get(principal.fingerprint) != principal):
+                return None
+            instance = None if principal is None else principal.instance
+            for identifier, version in unit.seen.items():
+                if version == 0 or seen.setdefault(identifier, (instance, version)) != (instance, version):
+                    return None
+                if versions.held.get(identifier) != (instance, version):
+                    known = -1
+        return Standing(self._generation, known, seen)
 
     async def apply(self, unit: Prepared) -> None:
         """Check and write; a check that fails raises before anything of the unit is written."""

@@ -14,7 +14,7 @@ from keyrack.adapters.catalogs.indexing import UNIQUE_IDENTIFIER, index_name, in
 from keyrack.adapters.catalogs.journaling import HEADS, JournalReads
 from keyrack.adapters.catalogs.key_affairs import KeyReads
 from keyrack.adapters.catalogs.people import PeopleReads
-from keyrack.adapters.catalogs.reading import first
+from keyrack.adapters.catalogs.reading import Row, first
 from keyrack.adapters.catalogs.remembering import leftover_of, validation_of, wrapping_key_of
 from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.adapters.catalogs.units import Prepared, Versions
@@ -80,11 +80,13 @@ class DatabaseCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, Answe
     async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
         """One object; its attributes are parsed when somebody looks at them."""
         row = first(await self._fresh(queries.LOAD, (unique_identifier, instance)))
-        if row is None:
-            return None
+        return None if row is None else self._loaded(row)
+
+    def _loaded(self, row: Row) -> ManagedObject:
+        """The object of a row of ``queries.LOAD``, whose version is known from now on."""
         *columns, changes = row
         managed = managed_of(columns)
-        self._versions.learn(changes, unique_identifier, instance, managed.version)
+        self._versions.learn(changes, managed.unique_identifier, managed.instance, managed.version)
         return managed
 
     async def objects(self, instance: str, after: str = "", limit: int = 500) -> Sequence[ManagedObject]:

@@ -13,6 +13,7 @@ from keyrack.adapters.catalogs.postgres.connecting import Place, pool
 from keyrack.adapters.catalogs.postgres.dialect import bound, spelt
 from keyrack.adapters.catalogs.postgres.leading import Leading
 from keyrack.adapters.catalogs.postgres.listening import Listening
+from keyrack.adapters.catalogs.postgres.loading import Loading
 from keyrack.adapters.catalogs.postgres.refusals import LOST, unavailable
 from keyrack.adapters.catalogs.postgres.writer import Writer
 from keyrack.adapters.catalogs.queries import SETTLED
@@ -45,6 +46,7 @@ class PostgresCatalog(DatabaseCatalog):
         self._writer: Writer = Writer(place, chain, self._versions)
         self._listening = Listening(place)
         self._leading = Leading(place)
+        self._loading = Loading(self._fetched)
 
     @classmethod
     async def open(cls, place: Place, chain: str) -> Self:
@@ -57,6 +59,11 @@ class PostgresCatalog(DatabaseCatalog):
         except (*LOST, asyncpg.PostgresError) as error:
             told = str(error) or type(error).__name__
             raise CatalogUnavailable(f"PostgreSQL at {place.shown} cannot be reached: {told}") from error
+
+    async def load(self, instance: str, unique_identifier: str) -> ManagedObject | None:
+        """One object, read together with what others ask for."""
+        row = await self._loading.row(unique_identifier)
+        return self._loaded(row) if row is not None and row[1] == instance else None
 
     async def search(self, instance: str, candidates: Candidates) -> Sequence[ManagedObject]:
         """One snapshot, by a cursor."""

@@ -6,7 +6,7 @@ wait for the standby was cut short, may be kept or not: :class:`OutcomeUnknown`.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -41,6 +41,9 @@ _ADD_RECORDS: Final = """
     SELECT $1, sequence, text, hash FROM unnest($2::BIGINT[], $3::TEXT[], $4::BYTEA[])
         WITH ORDINALITY AS added (sequence, text, hash, place) ORDER BY place"""
 
+_ALONE: Final = "SELECT add_records($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+"""Records in one message, as a transaction of their own."""
+
 Job = tuple[Prepared, "asyncio.Future[None]", float]
 """A unit, who waits for it, and since when in the loop's time."""
 
@@ -62,6 +65,8 @@ class Writer:
         self._unsure = False
         self._sequence: int | None = None
         self._head = b""
+        self._end: tuple[int, bytes] | None = None
+        """Of the chain after this process's last commit; ``None`` where it has to be asked for."""
 
     def submit(self, unit: Prepared) -> "asyncio.Future[None]":
         """Put a unit into the next transaction; the future is done when it is durable, or holds why it is not."""
@@ -102,6 +107,9 @@ class Writer:
 
     async def _batch(self, jobs: Sequence[Job]) -> None:
         """One transaction; nobody of it is told a lie."""
+        end, self._end = self._end, None
+        if end is not None and await self._alone(jobs, *end):
+            return
         try:
             refused = await self._written(jobs)
         except Exception as error:  # noqa: BLE001 - whatever it is: who waits must hear of it, and not wait for ever
@@ -115,10 +123,38 @@ class Writer:
             await self._lose(error)
             self._fail(jobs, OutcomeUnknown(f"the commit has not come back: {error or type(error).__name__}"), error)
             return
+        self._kept(jobs, refused, None if self._sequence is None else (self._sequence, self._head))
+
+    async def _alone(self, jobs: Sequence[Job], sequence: int, head: bytes) -> bool:
+        """The same in one message, where there is nothing but records on what is known; ``False``: nothing was done."""
+        standing = self._application.standing([unit for unit, _, _ in jobs])
+        connection = self._connection
+        if standing is None or connection is None or connection.is_closed():
+            return False
+        texts = [text for unit, _, _ in jobs for text in unit.texts]
+        hashes = _chained(head, texts)
+        on = (standing.generation, standing.known, sequence, head)
+        seen = (list(standing.seen), *([each[n] for each in standing.seen.values()] for n in (0, 1)))
+        self._unsure = False
+        try:
+            done = await connection.fetchval(_ALONE, self._chain, *on, *seen, texts, hashes, timeout=ANSWER_WITHIN)
+        except Exception as error:  # noqa: BLE001 - as in a batch; what went out whole may have been kept
+            await self._lose(error)
+            refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, LOST)
+            told = f"the commit has not come back: {error or type(error).__name__}"
+            self._fail(jobs, unavailable(error, "commit") if refused else OutcomeUnknown(told), error)
+            return True
+        if done:
+            self._kept(jobs, {}, (sequence + len(texts), hashes[-1] if hashes else head))
+        return bool(done)
+
+    def _kept(self, jobs: Sequence[Job], refused: Mapping[int, Exception], end: tuple[int, bytes] | None) -> None:
+        """A commit has come back; ``end`` is the chain's by it."""
         if self._unsure:
             self._application.forget()
             self._fail(jobs, OutcomeUnknown("PostgreSQL did not wait for its standby"), None)
             return
+        self._end = end
         if self._failing:
             self._failing = False
             log.info("the catalog commits again")
@@ -184,14 +220,11 @@ class Writer:
         if sequence is None:
             # The chain is new, or everything of it was cut: then it goes on where it was.
             sequence, head = first(await self._execute(CUT_HEAD, (self._chain,))) or (0, self._genesis)
-        sequences, hashes = [], []
-        for text in texts:
-            sequence += 1
-            head = sha256(head + text.encode()).digest()
-            sequences.append(sequence)
-            hashes.append(head)
         if texts:
+            hashes = _chained(head, texts)
+            sequences = list(range(sequence + 1, sequence + len(texts) + 1))
             await self._connected.execute(_ADD_RECORDS, self._chain, sequences, texts, hashes, timeout=ANSWER_WITHIN)
+            self._sequence, self._head = sequences[-1], hashes[-1]
 
     async def _execute(self, statement: str, parameters: Sequence[Any] = (), /) -> Sequence[Row]:
         rows = await self._connected.fetch(spelt(statement), *bound(parameters), timeout=ANSWER_WITHIN)
@@ -249,6 +282,15 @@ class _Spoilt(Exception):
         super().__init__(position)
         self.position = position
         self.error = error
+
+
+def _chained(head: bytes, texts: Sequence[str]) -> list[bytes]:
+    """The hash of each text, from the one before it on."""
+    hashes = []
+    for text in texts:
+        head = sha256(head + text.encode()).digest()
+        hashes.append(head)
+    return hashes
 
 
 async def _ended(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -504,6 +504,32 @@ BEGIN
         + (SELECT last_value - (NOT is_called)::INTEGER FROM journal_number_seq));
 END $$;
 
+-- A whole transaction of records alone, in one message. What its units were decided on must still be so; otherwise, and
+-- where another process has gone on with the chain, nothing is written, and the answer is false.
+CREATE FUNCTION add_records(which TEXT, authority BIGINT, known BIGINT, behind BIGINT, head BYTEA, identifiers TEXT[],
+    instances TEXT[], versions BIGINT[], texts TEXT[], hashes BYTEA[]) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+DECLARE
+    counted RECORD;
+    ended RECORD;
+BEGIN
+    PERFORM begin_unit(which, false);
+    SELECT generation.number, generation.changes INTO counted FROM generation;
+    SELECT journal.sequence, journal.hash INTO ended FROM journal WHERE chain = which ORDER BY sequence DESC LIMIT 1;
+    IF counted.number <> authority OR (ended.sequence, ended.hash) IS DISTINCT FROM (behind, head) THEN
+        RETURN false;
+    END IF;
+    IF counted.changes <> known AND EXISTS (
+        SELECT 1 FROM unnest(identifiers, instances, versions) AS seen (identifier, instance, version)
+        LEFT JOIN object ON object.identifier = seen.identifier
+        WHERE object.version IS DISTINCT FROM seen.version OR object.instance <> seen.instance) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO journal (chain, sequence, text, hash)
+        SELECT which, behind + place, added.text, added.hash
+        FROM unnest(texts, hashes) WITH ORDINALITY AS added (text, hash, place) ORDER BY place;
+    RETURN true;
+END $$;
+
 -- Up to which number every record is there. The sequence is read first: a number up to it is of a transaction that has
 -- ended, or whose lock is seen now.
 CREATE FUNCTION settled_number() RETURNS BIGINT LANGUAGE plpgsql VOLATILE AS $$
