@@ -107,7 +107,9 @@ class Reading:
         self._file = file
         try:
             self.manifest = manifest.read(file.read(manifest.NAME).decode())
-        except (KeyError, UnicodeDecodeError, zipfile.BadZipFile, OSError) as error:
+        except BadBackup:
+            raise
+        except Exception as error:  # noqa: BLE001 - zlib's own is named nowhere
             raise BadBackup(f"{path} has no manifest that can be read: {error}") from None
 
     def flaws(self, count: Count = lambda size: None) -> list[str]:
@@ -177,7 +179,7 @@ def opened(path: Path) -> Iterator[Reading]:
 
 
 def those_of(directory: Path) -> list[Path]:
-    """Backups of a directory, oldest first, by their names."""
+    """Backups of a directory, in the order of their names: each deployment's oldest first."""
     if not directory.is_dir():
         return []
     return sorted(path for path in directory.iterdir() if path.name.endswith(ENDING) and path.name[0] != ".")

@@ -93,8 +93,10 @@ def _target(order: Order, at: int) -> Path:
     directory = config.path(config.backup.directory) if out is None else out
     if out is not None and not out.is_dir():
         return out.absolute()
-    names = (archive.name_of(config.deployment.id, at + late) for late in range(_ATTEMPTS))
-    return next(path for name in names if not (path := directory / name).exists())
+    names = [archive.name_of(config.deployment.id, at + late) for late in range(_ATTEMPTS)]
+    # Behind the last one, whatever the clock says: the order of names is that in which they go.
+    last = max((path.name for path in _ours(directory, config.deployment.id)), default="")
+    return directory / next((name for name in names if name > last), names[0])
 
 
 @contextmanager
@@ -229,12 +231,16 @@ def _read_back(order: Order, path: Path) -> Manifest:
 
 def _forget(made: Path, deployment: str, keep: int) -> list[Path]:
     """Remove the oldest of this deployment beyond so many; never the one that was made."""
-    begin = archive.name_of(deployment, 0).partition("1970")[0]
-    ours = [path for path in archive.those_of(made.parent) if path.name.startswith(begin) and path != made]
+    ours = [path for path in _ours(made.parent, deployment) if path != made]
     doomed = ours[: max(0, len(ours) + 1 - keep)]
     for path in doomed:
         path.unlink(missing_ok=True)
     return doomed
+
+
+def _ours(directory: Path, deployment: str) -> list[Path]:
+    begin = archive.name_of(deployment, 0).partition("1970")[0]
+    return [path for path in archive.those_of(directory) if path.name.startswith(begin)]
 
 
 def _pages(report: Report, done: int, total: int) -> None:
