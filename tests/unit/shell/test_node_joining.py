@@ -235,7 +235,7 @@ def test_a_catalog_of_another_deployment_is_refused(
     """The database behind the address was made anew for somebody else."""
     postgres.cluster.sql("UPDATE deployment SET identifier = 'another'", database=postgres.name)
 
-    assert "'another'" in join(second, invited, passphrase, code=1)
+    assert "'another'" in join(second, invited, passphrase, code=2)
     assert not second.directory.exists()
 
 
