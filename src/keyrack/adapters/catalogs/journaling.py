@@ -58,6 +58,24 @@ HEADS: Final = """
             (SELECT hash FROM journal WHERE journal.chain = named.chain ORDER BY sequence DESC LIMIT 1),
             (SELECT hash FROM journal_cut WHERE journal_cut.chain = named.chain ORDER BY through DESC LIMIT 1))
     FROM named ORDER BY chain"""
+HEADS_UP_TO: Final = """
+    WITH RECURSIVE given (number) AS (SELECT CAST(? AS BIGINT)),
+    written (chain) AS (
+        SELECT min(chain) FROM journal
+        UNION ALL SELECT (SELECT min(chain) FROM journal WHERE chain > written.chain) FROM written
+            WHERE written.chain IS NOT NULL),
+    named (chain) AS (SELECT chain FROM written WHERE chain IS NOT NULL UNION SELECT chain FROM journal_cut),
+    heads (chain, sequence, hash) AS (
+        SELECT chain,
+            coalesce((SELECT sequence FROM journal WHERE journal.chain = named.chain
+                    AND number <= (SELECT number FROM given) ORDER BY sequence DESC LIMIT 1),
+                (SELECT max(through) FROM journal_cut WHERE journal_cut.chain = named.chain)),
+            coalesce((SELECT hash FROM journal WHERE journal.chain = named.chain
+                    AND number <= (SELECT number FROM given) ORDER BY sequence DESC LIMIT 1),
+                (SELECT hash FROM journal_cut WHERE journal_cut.chain = named.chain ORDER BY through DESC LIMIT 1))
+        FROM named)
+    SELECT chain, sequence, hash FROM heads WHERE sequence IS NOT NULL ORDER BY chain"""
+"""As they were at a record: what came behind it is not settled yet, and a checkpoint may not speak of it."""
 OBJECTS: Final = "SELECT count(*) FROM object"
 DESTROYED: Final = "SELECT identifier FROM object WHERE state IN (5, 6) ORDER BY identifier"
 DOOMED: Final = """
@@ -180,7 +198,7 @@ async def _survey(execute: Execute, after: int) -> Survey:
             records += 1
             hashes.update(digest)
             after = number
-    heads = [Head(*row) for row in await execute(HEADS)]
+    heads = [Head(*row) for row in await execute(HEADS_UP_TO, (through,))]
     (keys,) = first(await execute(OBJECTS))
     destroyed, gone = 0, sha256()
     for (identifier,) in await execute(DESTROYED):
