@@ -38,6 +38,9 @@ REFUSED_HERE = {
     "keyrack instance adopt",
     "keyrack instance dual-control off",
     "keyrack key activate",
+    "keyrack node invite",
+    "keyrack node join",
+    "keyrack node refresh",
     "keyrack root-key move",
     "keyrack server-certificate replace",
 }
