@@ -22,8 +22,9 @@ SETTINGS: Final = {
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
     "lock_timeout": "1500",
-    # Who stops in the middle of a transaction, as a machine that hangs does, gives its locks up.
-    "idle_in_transaction_session_timeout": "3000",
+    # Who stops in the middle of a transaction, as a machine that hangs or is cut off does, gives its locks up before
+    # those who wait for them have to give up: a client would find no endpoint that takes its change.
+    "idle_in_transaction_session_timeout": "1000",
     "timezone": "UTC",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "1",
