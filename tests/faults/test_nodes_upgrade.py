@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,13 +69,13 @@ def test_an_upgrade_beside_nodes_that_serve_loses_nothing_and_ends_in_good_order
     two.a.start()
 
     assert 1 == as_owner(postgres_cluster, two.database, lambda connection: taken(connection, [CONTRACTS]))
-    for each in two.both:
-        process = each.deployment.process
+    for node in two.both:
+        process = node.deployment.process
         assert process is not None
         assert 78 == process.wait(10)
-        each.deployment.process = None
-        assert f"needs a Keyrack that knows {CONTRACTS.number}, and this one knows {NEWEST}" in each.logged()
-        assert '"event": "stopped"' in each.logged()
+        node.deployment.process = None
+        assert f"needs a Keyrack that knows {CONTRACTS.number}, and this one knows {NEWEST}" in node.logged()
+        assert '"event": "stopped"' in node.logged()
     with pytest.raises(DidNotStart, match="update this node"):
         two.a.start()
 
@@ -143,15 +142,18 @@ class Load:
 async def _expand_with_a_reader_in_the_way(connection: Any) -> int:
     """Somebody reads a table for two seconds, as a backup does."""
 
+    began = asyncio.Event()
+
     async def reading() -> None:
         other = await connect(Place(connection_url(connection), "reader"))
-        with suppress(asyncio.CancelledError):
-            async with other.transaction():
-                await other.execute("LOCK TABLE journal IN ACCESS SHARE MODE; SELECT pg_sleep(2)")
+        async with other.transaction():
+            await other.execute("LOCK TABLE journal IN ACCESS SHARE MODE")
+            began.set()
+            await asyncio.sleep(2)
         await other.close()
 
     reader = asyncio.create_task(reading())
-    await asyncio.sleep(0.3)
+    await began.wait()
     steps = await migrate(connection, (*migrations(), EXPANDS))
     await reader
     # As 'keyrack database upgrade' ends.

@@ -31,7 +31,9 @@ SILENT_AFTER: Final = 12.0
 """Seconds without one after which a node is held for dead; its name is free then."""
 LONG_AGO: Final = 60
 """Seconds after which nobody waits to see whether it lives; no two clocks that serve differ by so much."""
+BEGIN_WITHIN: Final = 10.0
 LEAVE_WITHIN: Final = 2.0
+"""Seconds in which a node says that it is there, and that it goes."""
 TOKEN_FILE: Final = "node.token"
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -56,12 +58,25 @@ async def refuse_foreign(config: Config, catalog: WholeCatalog) -> None:
         )
 
 
+async def _written(catalog: WholeCatalog, changes: ClusterChanges) -> None:
+    """Commit, and try again for a while: a database that has just failed over is no reason not to start."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + BEGIN_WITHIN
+    while True:
+        try:
+            return await catalog.commit(Unit(entries=(), cluster=changes))
+        except CatalogUnavailable:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(0.2)
+
+
 async def belong(config: Config, catalog: WholeCatalog) -> None:
     """Write down whose the catalog is, where it is nobody's yet; raises :class:`ConfigError` and
     ``CatalogUnavailable``."""
     if await catalog.deployment() is None:
         with contextlib.suppress(AlreadyThere):
-            await catalog.commit(Unit(entries=(), cluster=ClusterChanges(deployment=config.deployment.id)))
+            await _written(catalog, ClusterChanges(deployment=config.deployment.id))
     await refuse_foreign(config, catalog)
 
 
@@ -114,7 +129,7 @@ class Presence:
                 await self._await_silence(other)
             alone_since = other.seen_at
         try:
-            await self._beat(alone_since)
+            await _written(self._catalog, self._pulse(alone_since))
         except AlreadyThere:
             raise _not_alone(self._node, await self._other()) from None
 
@@ -139,9 +154,8 @@ class Presence:
             if now != other:
                 raise _not_alone(self._node, now)
 
-    async def _beat(self, alone_since: int) -> None:
-        pulse = replace(self._node, seen_at=int(time.time()))
-        await self._catalog.commit(Unit(entries=(), cluster=ClusterChanges(pulse=pulse, alone_since=alone_since)))
+    def _pulse(self, alone_since: int) -> ClusterChanges:
+        return ClusterChanges(pulse=replace(self._node, seen_at=int(time.time())), alone_since=alone_since)
 
     async def watch(self) -> None:
         """Show that it lives, for ever."""
@@ -149,7 +163,8 @@ class Presence:
             await asyncio.sleep(PULSE_EVERY)
             told = ""
             try:
-                await self._beat(int(time.time() - SILENT_AFTER))
+                pulse = self._pulse(int(time.time() - SILENT_AFTER))
+                await self._catalog.commit(Unit(entries=(), cluster=pulse))
             except CatalogUnavailable as error:
                 log.debug("no sign of life: %s", error)
             except AlreadyThere:
