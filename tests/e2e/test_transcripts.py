@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from keyrack.shell.unsealing import SOCKET
+from keyrack.testing.catalogs import server as server_of_tests
 from keyrack.testing.certificates import Identity, authority, client, client_context
 from keyrack.testing.cli_page import commands
 from keyrack.testing.client import Client
 from keyrack.testing.golden import Stage, Step, read, written
+from keyrack.testing.postgres import binaries
 from keyrack.testing.process import Deployment
 from keyrack.testing.vcenter import VCenter, esxi_host, virtual_machine
 
@@ -186,6 +188,14 @@ def _unlock(scene: Scene, words: Sequence[str]) -> None:
     path.write_text(re.sub(r"(?m)^unlock = .*$", lambda found: f"unlock = {' '.join(words)}", path.read_text()))
 
 
+def _postgres(scene: Scene, words: Sequence[str]) -> None:
+    """``postgres NAME``: an empty database on a server of this machine, whose port is the usual one meanwhile."""
+    running = server_of_tests()
+    running.sql(f'DROP DATABASE IF EXISTS "{words[0]}" WITH (FORCE)')
+    running.database(words[0])
+    os.environ["PGPORT"] = str(running.port)
+
+
 def _remove(scene: Scene, words: Sequence[str]) -> None:
     """``remove FILE``."""
     (scene.directory / words[0]).unlink()
@@ -202,6 +212,7 @@ ACTS: Mapping[str, Callable[[Scene, Sequence[str]], None]] = {
     "wait": _wait,
     "unlock": _unlock,
     "remove": _remove,
+    "postgres": _postgres,
     "stop": lambda scene, words: scene.stop(),
 }
 
@@ -232,6 +243,8 @@ def scene(tmp_path: Path, template: Path) -> Iterator[Scene]:
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_commands_print_what_the_transcript_tells(path: Path, scene: Scene, request: pytest.FixtureRequest) -> None:
     steps = read(path)
+    if binaries() is None and any(step.line.startswith("% postgres ") for step in steps):
+        pytest.skip("needs PostgreSQL")
     acts = {name: _bound(act, scene) for name, act in ACTS.items()}
     stage = Stage(scene.directory, acts, ENVIRONMENT, scene.begin)
     scene.knows = stage.name

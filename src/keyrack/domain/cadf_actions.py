@@ -168,6 +168,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         "backup",
         {"create": _N, "restore": _C, "agree": _C, "prove": _N},
     ),
+    "catalog": ("kmip/catalog", "catalog", {"move": _C}),
     "journal": (
         "kmip/journal",
         "journal",

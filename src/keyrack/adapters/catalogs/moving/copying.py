@@ -19,6 +19,7 @@ from keyrack.adapters.catalogs.moving.rows import (
     Key,
     Row,
     Table,
+    text_of,
 )
 from keyrack.adapters.catalogs.moving.source import AT_ONCE, Source
 from keyrack.adapters.catalogs.moving.target import Target, row_named
@@ -149,8 +150,10 @@ class Copying:
                     clashed = True
                 there = await self._target.rows(table, known.through, through)
                 self._compare(table, here, there, clashed=clashed, keeps=keeps)
-            known.here.add(here)
-            known.there.add(there)
+            text = text_of(here)
+            known.here.feed(len(here), text)
+            # What is the same is written as the same.
+            known.there.feed(len(there), text if here == there else text_of(there))
             if here:
                 known.through = table.key_of(here[-1])
             self._tell(len(here))
