@@ -117,14 +117,14 @@ class Administrators:
         uid = self._some(tenant, gone=False)
         if uid is None:
             return
-        verb = self.random.choice((key_acts.deactivate, key_acts.deactivate, key_acts.compromise, key_acts.restore))
-        kind = {key_acts.deactivate: "key.deactivate", key_acts.compromise: "key.compromise"}.get(
-            verb, "key.reactivate"
-        )
+        kind = self.random.choice(("key.deactivate", "key.deactivate", "key.compromise", "key.reactivate"))
 
         async def end(office: Administration, node: Node, words: str | None) -> None:
-            more = {} if verb is key_acts.restore else {"confirmation": words}
-            await verb(office, node.catalog, tenant.instance, [uid], **more)
+            if kind == "key.reactivate":
+                await key_acts.restore(office, node.catalog, tenant.instance, [uid])
+                return
+            verb = key_acts.deactivate if kind == "key.deactivate" else key_acts.compromise
+            await verb(office, node.catalog, tenant.instance, [uid], confirmation=words)
 
         await self.do(who, kind, uid, end)
 

@@ -2,11 +2,15 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Protocol
 
+from keyrack.adapters.catalogs.sqlite import catalog as opened
+from keyrack.adapters.catalogs.sqlite import writer as writing
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, Unit
 from keyrack.testing.simulation.weather import Fate, Weather, fate_of
@@ -64,7 +68,9 @@ class NodeCatalog(SqliteCatalog):
         """Without a ``road`` it is the database itself, where nothing goes wrong; ``clock`` is the database's."""
         super().__init__(path, chain)
         self._road = road
-        _without_threads(self)
+        # The loop itself waits for each commit, and nobody measures how long that takes.
+        self._writer._pace = _Always()  # type: ignore[assignment]
+        self._writer._checkpointer = None
         _on_the_clock(self, clock)
 
     async def commit(self, unit: Unit) -> None:
@@ -112,13 +118,26 @@ class NodeCatalog(SqliteCatalog):
             connection.close()
 
 
-def _without_threads(catalog: SqliteCatalog) -> None:
-    """The loop itself waits for each commit, and nobody measures how long that takes."""
-    writer = catalog._writer
-    writer._pace = _Always()  # type: ignore[assignment]
-    writer._checkpointer = None
-    writer._orders.put(None)
-    writer._thread.join()
+class _NoThread:
+    """In the place of the thread that waits for slow disks."""
+
+    def __init__(self, **_: object) -> None:
+        """There are no threads in the simulated world."""
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+
+@contextmanager
+def without_threads() -> Iterator[None]:
+    """Catalogs that are opened meanwhile have been prepared already, and have no thread."""
+    before = vars(opened)["prepare"], vars(writing)["threading"]
+    vars(opened)["prepare"] = lambda path: None
+    vars(writing)["threading"] = SimpleNamespace(Thread=_NoThread)
+    try:
+        yield
+    finally:
+        vars(opened)["prepare"], vars(writing)["threading"] = before
 
 
 def _on_the_clock(catalog: SqliteCatalog, clock: Callable[[], float]) -> None:

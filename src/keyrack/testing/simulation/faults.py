@@ -4,6 +4,8 @@ from random import Random
 from typing import Final
 
 from keyrack.testing.simulation.asks import short
+from keyrack.testing.simulation.catalog import Road
+from keyrack.testing.simulation.key_manager import KeyManagerRoad
 from keyrack.testing.simulation.node import Node
 from keyrack.testing.simulation.world import World
 
@@ -59,7 +61,8 @@ class Faults:
 
     def _cut(self) -> None:
         node = self._node()
-        roads = [(node.road, "the catalog"), *((road, name) for name, road in node.key_manager_roads.items())]
+        roads: list[tuple[Road | KeyManagerRoad, str]] = [(node.road, "the catalog")]
+        roads += [(road, name) for name, road in node.key_manager_roads.items()]
         road, where = self.random.choice(roads)
         if road.cut:
             return

@@ -129,22 +129,26 @@ class SeededLoop(asyncio.AbstractEventLoop):
         held, process.held = process.held or [], None
         self._ready += held
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         """Ready now."""
         turn = Turn(callback, args, context if context is not None else copy_context(), self._now)
         self._ready.append(turn)
         return turn
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         """Ready at a time."""
         turn = Turn(callback, args, context if context is not None else copy_context(), when)
         self._count += 1
         heapq.heappush(self._timers, (when, self._random(), self._count, turn))
         return turn
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
         """Ready after a while."""
@@ -166,7 +170,9 @@ class SeededLoop(asyncio.AbstractEventLoop):
         context.run(PROCESS.set, process)
         return self.create_task(coroutine, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> "asyncio.Future[Any]":
         """At once, here: there are no threads."""
         future = self.create_future()
         try:
@@ -184,7 +190,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with suppress(Exception), warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    coroutine.close()  # type: ignore[union-attr]
+                    coroutine.close()
         finally:
             asyncio._set_running_loop(None)
             self._tasks.clear()

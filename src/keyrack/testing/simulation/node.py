@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 TERMS: Final = Terms(outage_grace=120)
 WINDOWS: Final = Windows(destroyed=900, purge=120)
 CARE_EVERY: Final = 60.0
-LOOK_EVERY: Final = 1.0
-"""Seconds between two looks at what others have changed; a real node looks four times as often."""
+LOOK_EVERY: Final = 2.0
+"""Seconds between two looks at what others have changed; a real node looks eight times as often."""
 DEPLOYMENT: Final = "simulated"
 
 

@@ -12,11 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import keyrack.operations  # noqa: F401 - enters the verbs into the registry
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
@@ -25,6 +25,7 @@ from keyrack.ports.catalog import CatalogUnavailable, Conflict
 from keyrack.ports.key_manager import KeyManagerFailed
 from keyrack.service.office.refusals import Refused
 from keyrack.testing.simulation.administrators import Administrators
+from keyrack.testing.simulation.catalog import without_threads
 from keyrack.testing.simulation.chance import stream
 from keyrack.testing.simulation.clients import Client
 from keyrack.testing.simulation.customers import Customers
@@ -35,7 +36,7 @@ from keyrack.testing.simulation.replay import Broken
 from keyrack.testing.simulation.rest import check, heal
 from keyrack.testing.simulation.world import World
 
-STEPS: Final = 60
+STEPS: Final = 24
 """Steps of a run, unless somebody says otherwise."""
 EXPECTED: Final = (KmipError, CatalogUnavailable, Conflict, KeyManagerFailed, Refused)
 """What may stand in a log with a traceback, because something went wrong around the service and not in it."""
@@ -64,10 +65,11 @@ class Outcome:
         return f"{told}  # {self.broken[0]}" if self.broken else told
 
 
-def run(seed: int, steps: int = STEPS) -> Outcome:
-    """Play a seed."""
-    with _place() as path, _quiet() as log:
+def run(seed: int, steps: int = STEPS, **emphasis: Any) -> Outcome:
+    """Play a seed; ``emphasis`` takes the place of what the seed would have some faults be like (``weather``)."""
+    with _place() as path, without_threads(), _quiet() as log:
         world = World(seed, path)
+        world.weather = replace(world.weather, **emphasis)
         world.build()
         world.note(f"seed {seed}: {len(world.nodes)} nodes, {len(world.tenants)} instances; {world.weather.told()}")
         for node in world.nodes:

@@ -5,28 +5,35 @@ A sabotage takes out one protection, and nothing else; ``SABOTAGES`` says which,
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from keyrack.adapters.catalogs import units
+from keyrack.adapters.catalogs import queries, units
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.domain import access, lifecycle
+from keyrack.domain.errors import KmipError
 from keyrack.domain.instances import Instance
 from keyrack.domain.lifecycle import Event
 from keyrack.domain.objects import ManagedObject
+from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import CatalogUnavailable, Unit
 from keyrack.ports.key_manager import Wrapped
-from keyrack.service import undoing
+from keyrack.service import batch
 from keyrack.service.batch import Conversation
 from keyrack.service.care import existence, leftovers, reconcile
-from keyrack.service.office import approvals, key_acts
+from keyrack.service.care.purging import Purging
+from keyrack.service.office import approvals, key_steps
 from keyrack.service.vault import sealing, standard_keys
 from keyrack.service.vault.blob import Malformed, parse
 from keyrack.service.vault.envelope import Sealed, Vault
 from keyrack.service.vault.homes import Homes
-from keyrack.service.vault.lease import Lease, Terms
+from keyrack.service.vault.lease import Lease
+from keyrack.service.vault.single_flight import SingleFlight
 from keyrack.service.vault.wrapping import Wrapping
+from keyrack.spec.enumerations import State
+from keyrack.spec.types import Vanishing
+from keyrack.testing.simulation.weather import Fate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,8 @@ class Sabotage:
     breaks: Sequence[str]
     """Which invariants may be the first to be seen broken."""
     puts_in: Callable[["Patches"], None]
+    emphasis: Mapping[str, Any]
+    """What happens often while it is looked for: see ``weather``."""
 
 
 class Patches:
@@ -61,9 +70,9 @@ class Patches:
 SABOTAGES: Final[dict[str, Sabotage]] = {}
 
 
-def _breaks(*invariants: str) -> Callable[[Callable[[Patches], None]], Callable[[Patches], None]]:
+def _breaks(*invariants: str, **emphasis: Any) -> Callable[[Callable[[Patches], None]], Callable[[Patches], None]]:
     def enter(puts_in: Callable[[Patches], None]) -> Callable[[Patches], None]:
-        SABOTAGES[puts_in.__name__] = Sabotage(breaks=invariants, puts_in=puts_in)
+        SABOTAGES[puts_in.__name__] = Sabotage(breaks=invariants, puts_in=puts_in, emphasis=emphasis)
         return puts_in
 
     return enter
@@ -128,19 +137,17 @@ def authority_learnt_for_ever(patches: Patches) -> None:
 @_breaks("I5", "I8", "I9")
 def no_version_compare(patches: Patches) -> None:
     """What was seen is not compared with what is there."""
-    compare = vars(units.Application)["_compare"]
 
     async def found(self: Any, unit: Any) -> Any:
         rows = {}
         for row in unit.updated:
-            (held,) = await self._execute(units.queries.SEEN, (row.managed.unique_identifier,))
+            (held,) = await self._execute(queries.SEEN, (row.managed.unique_identifier,))
             rows[row.managed.unique_identifier] = (held[0], held[1], row.managed.version - 1, held[3])
             await self._execute("UPDATE object SET version = ? WHERE number = ?", (row.managed.version - 1, held[0]))
         return rows
 
     patches.put(units.Application, "_compare", found)
     patches.put(units.Application, "_check_seen", _nothing)
-    assert compare is not None
 
 
 @_breaks("I5")
@@ -157,13 +164,13 @@ def versions_remembered_for_ever(patches: Patches) -> None:
 # Wrapped keys.
 
 
-@_breaks("I1", "I10")
+@_breaks("I1", "I10", calls=((Fate.GARBLED, 0.1),))
 def no_read_back(patches: Patches) -> None:
     """What a key manager was given to keep is not read back."""
     patches.put(standard_keys, "_compare", _nothing)
 
 
-@_breaks("I1")
+@_breaks("I1", calls=((Fate.GARBLED, 0.1),))
 def no_trial_unwrap(patches: Patches) -> None:
     """What a key manager has wrapped is not unwrapped and compared."""
 
@@ -174,7 +181,7 @@ def no_trial_unwrap(patches: Patches) -> None:
     patches.put(Wrapping, "_verified_wrap", wrap)
 
 
-@_breaks("I2")
+@_breaks("I2", swap=0.2)
 def no_context(patches: Patches) -> None:
     """A wrapped key is opened for whatever object has it."""
 
@@ -188,7 +195,7 @@ def no_context(patches: Patches) -> None:
     real = patches.put(Vault, "_checked", checked)
 
 
-@_breaks("I2")
+@_breaks("I2", calls=((Fate.GARBLED, 0.1),))
 def no_check_of_what_is_unwrapped(patches: Patches) -> None:
     """Neither the hash of the context nor the key check value is looked at."""
     patches.put(sealing, "disclose", _disclosed)
@@ -200,8 +207,6 @@ def cache_by_identifier_alone(patches: Patches) -> None:
 
     async def join(self: Any, key: Any, start: Any) -> Any:
         return await real(self, key[0], start)
-
-    from keyrack.service.vault.single_flight import SingleFlight  # noqa: PLC0415
 
     real = patches.put(SingleFlight, "join", join)
 
@@ -218,20 +223,20 @@ def destroyed_is_served(patches: Patches) -> None:
     patches.put(access, "check_release", lambda managed, wrapped: None)
 
 
-@_breaks("I5", "I8")
+@_breaks("I5", "I8", administration=0.3)
 def destroyed_comes_back(patches: Patches) -> None:
     """Activate makes a destroyed key Active."""
     patches.put(
         lifecycle,
         "LIFECYCLE",
-        {**lifecycle.LIFECYCLE, (lifecycle.State.DESTROYED, Event.ACTIVATE): lifecycle.State.ACTIVE},
+        {**lifecycle.LIFECYCLE, (State.DESTROYED, Event.ACTIVATE): State.ACTIVE},
     )
 
 
 # Leases.
 
 
-@_breaks("I7")
+@_breaks("I7", customer=0.3)
 def denial_is_bridged(patches: Patches) -> None:
     """A refusal is taken for an outage: the lease goes on."""
     patches.put(Lease, "deny", lambda self: None)
@@ -246,7 +251,7 @@ def denial_is_bridged(patches: Patches) -> None:
     real = patches.put(Lease, "_renew", renew)
 
 
-@_breaks("I7")
+@_breaks("I7", customer=0.3)
 def lease_without_end(patches: Patches) -> None:
     """A proof counts for an hour."""
 
@@ -257,7 +262,7 @@ def lease_without_end(patches: Patches) -> None:
     real = patches.put(Lease, "proved", proved)
 
 
-@_breaks("I7")
+@_breaks("I7", customer=0.3)
 def outage_without_end(patches: Patches) -> None:
     """A key manager that does not answer is bridged for a day."""
 
@@ -269,17 +274,16 @@ def outage_without_end(patches: Patches) -> None:
             self._terms = terms
 
     real = patches.put(Lease, "_bridge", bridge)
-    assert Terms is not None
 
 
-@_breaks("I5", "I7")
+@_breaks("I5", "I7", customer=0.3)
 def withheld_is_served(patches: Patches) -> None:
     """What the key manager has lost is handed out from the catalog's copy."""
     patches.put(existence.Existence, "_withhold", _nothing)
     patches.put(Vault, "_assure_standard_key", _nothing)
 
 
-@_breaks("I1")
+@_breaks("I1", calls=((Fate.GARBLED, 0.1),))
 def listing_is_believed(patches: Patches) -> None:
     """What a listing misses counts as gone, without being asked for."""
 
@@ -309,19 +313,17 @@ def unknown_is_undone(patches: Patches) -> None:
     real = patches.put(Conversation, "_commit", commit)
 
 
-@_breaks("I9", "I10")
+@_breaks("I9", "I10", skew=0.5, leap=0.1, administration=0.3)
 def deleted_before_it_is_settled(patches: Patches) -> None:
     """The standard key of what comes to nothing is deleted while the reconciler may complete the object."""
 
     async def take_back(catalog: Any, vault: Vault, instance: Instance, managed: ManagedObject, entry: Any) -> None:
-        if await catalog.load(managed.instance, managed.unique_identifier) is None:
-            await vault.discard(instance, replace(managed, standard_key=await vault.stored(instance, managed)))
-            await catalog.commit(Unit(entries=(entry,), settled=(managed.unique_identifier,)))
-
-    from keyrack.service import batch  # noqa: PLC0415
+        with suppress(KmipError, CatalogUnavailable):
+            if await catalog.load(managed.instance, managed.unique_identifier) is None:
+                await vault.discard(instance, replace(managed, standard_key=await vault.stored(instance, managed)))
+                await catalog.commit(Unit(entries=(entry,), settled=(managed.unique_identifier,)))
 
     patches.put(batch, "take_back", take_back)
-    assert undoing.take_back is not take_back
 
 
 @_breaks("I10")
@@ -334,7 +336,7 @@ def nothing_is_reconciled(patches: Patches) -> None:
     patches.put(reconcile, "_complete", complete)
 
 
-@_breaks("I9")
+@_breaks("I9", customer=0.4)
 def used_leftovers_are_deleted(patches: Patches) -> None:
     """The old standard key is deleted before the switch to its successor."""
     patches.put(leftovers, "SETTLED", -1000)
@@ -357,17 +359,12 @@ def one_person_is_enough(patches: Patches) -> None:
 @_breaks("I9")
 def nobody_is_asked(patches: Patches) -> None:
     """Dual control is not looked at."""
-    from keyrack.service.office import key_steps  # noqa: PLC0415
-
     patches.put(key_steps, "agreed", _nothing)
-    assert key_acts is not None
 
 
 @_breaks("I9")
 def purged_at_once(patches: Patches) -> None:
     """The server purges what was destroyed a moment ago."""
-    from keyrack.service.care.purging import Purging  # noqa: PLC0415
-
     patches.put(Purging, "_is_due", lambda self, managed: True)
 
 
@@ -384,8 +381,5 @@ async def _quietly(work: Any) -> None:
 
 
 def _disclosed(plaintext: Any, blob: Any) -> Any:
-    from keyrack.domain.secret import Secret  # noqa: PLC0415
-    from keyrack.spec.types import Vanishing  # noqa: PLC0415
-
     with memoryview(plaintext.reveal()) as whole:
         return Secret(Vanishing(whole[: len(whole) - sealing.BOUND]))

@@ -62,7 +62,7 @@ class World:
         """``path``: a fresh catalog, which becomes this world's."""
         self.seed = seed
         self.random = stream(seed, "world")
-        self.loop = SeededLoop(stream(seed, "turns"))
+        self.loop = SeededLoop(stream(seed, "turns"))  # type: ignore[abstract] # What nobody here asks for is not there.
         self.randomness = Minting(stream(seed, "material"))
         self.weather = Weather.drawn(stream(seed, "weather"))
         self.trace: list[str] = []
