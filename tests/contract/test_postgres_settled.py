@@ -1,8 +1,14 @@
-"""What a checkpoint may speak of while a transaction of another node is still under way: what is settled, no more."""
+"""What a transaction of another node that is still under way means to this one: a checkpoint does not speak of what is
+not settled, and a change does not wait for who is gone.
+"""
+
+import asyncio
 
 import asyncpg
 import pytest
 
+from keyrack.adapters.catalogs.postgres.connecting import Place, connect
+from keyrack.domain.instances import Instance, InstanceStatus, Storage
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import Unit
 from keyrack.testing.postgres import binaries
@@ -41,3 +47,26 @@ async def test_heads_of_a_survey_are_those_of_its_last_record(postgres: Fresh) -
         await slow.close()
         await one.close()
         await two.close()
+
+
+async def test_a_change_outlasts_a_node_that_has_stopped_in_the_middle_of_its_own(postgres: Fresh) -> None:
+    """Cut off, or hung: it gives its locks up while those who wait for them still do."""
+    instance = Instance(
+        identifier="i",
+        name="i",
+        status=InstanceStatus.INSTALLED,
+        key_manager="kp",
+        root_key="r",
+        storage=Storage.CATALOG,
+        created_at=1,
+    )
+    catalog = await postgres.catalog("one")
+    hung = await connect(Place(postgres.url, "hung"))
+    try:
+        await catalog.commit(a_unit())
+        await hung.execute("BEGIN; SELECT begin_unit('hung', TRUE)")
+
+        await asyncio.wait_for(catalog.commit(Unit(instances=(instance,), entries=a_unit().entries)), 2)
+    finally:
+        hung.terminate()
+        await catalog.close()

@@ -20,6 +20,7 @@ STREAMING: Final = {
     "wal_level": "replica",
     "max_wal_senders": "8",
     "min_wal_size": "32MB",
+    "max_wal_size": "64MB",
     "synchronous_standby_names": "*",
     # A standby that is gone is noticed, one that hangs is not mistaken for one that is slow.
     "wal_receiver_timeout": "5s",
@@ -57,7 +58,7 @@ class Pair:
         self.a.make()
         # pg_rewind starts a server by its files alone, and wants this from them.
         with (self.a.data / "postgresql.conf").open("a") as file:
-            file.write("wal_log_hints = on\nwal_keep_size = '256MB'\n")
+            file.write("wal_log_hints = on\nwal_keep_size = '64MB'\n")
         self.a.settings = self.settings
         self.a.start()
         self.a.sql(
@@ -108,6 +109,14 @@ class Pair:
         else:
             self.rebuild()
 
+    def revive(self) -> None:
+        """Start again whichever server has given up, as a service manager does; return once the standby follows."""
+        for each in (self.primary, self.standby):
+            if each.process is not None and each.process.poll() is not None:
+                each.process = None
+                each.start()
+        self.await_standby()
+
     def await_standby(self, *, synchronous: bool = True) -> None:
         """Until it follows; raises :class:`TimeoutError`."""
         wanted = ("sync", "quorum") if synchronous else ("sync", "quorum", "async")
@@ -127,6 +136,15 @@ class Pair:
             if time.monotonic() > until:
                 raise TimeoutError("the standby stays behind")
             time.sleep(0.02)
+
+    def differences(self) -> list[str]:
+        """Tables of Keyrack's whose rows are not the same on the standby, once it has caught up."""
+        self.await_replayed()
+        tables = self.primary.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database="keyrack")
+        every = [f'SELECT \'{name}\', md5(string_agg(t::text, \'|\' ORDER BY t::text)) FROM "{name}" t'
+                 for name in tables.splitlines()]  # fmt: skip
+        told = [each.sql(*every, database="keyrack").splitlines() for each in (self.primary, self.standby)]
+        return sorted(set(told[0]) ^ set(told[1]))
 
     def stop(self) -> None:
         """Stop both, and remove their files."""

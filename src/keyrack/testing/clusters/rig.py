@@ -26,10 +26,11 @@ from keyrack.testing.process import Deployment
 
 INSTANCE: Final = "vmware"
 NODES: Final = ("node-1", "node-2")
-_QUICK: Final = {
-    # A node that is cut from its key manager shall know soon.
-    "KEYRACK_KEY_MANAGERS__IBM__ANSWER_SECONDS": "1",
-    "KEYRACK_KEY_MANAGERS__IBM__WRITE_SECONDS": "2",
+_PATIENT: Final = {
+    # Of a machine that does a hundred other things; a key manager that is cut off refuses at once.
+    "KEYRACK_KEY_MANAGERS__IBM__CONNECT_SECONDS": "3",
+    "KEYRACK_KEY_MANAGERS__IBM__ANSWER_SECONDS": "4",
+    "KEYRACK_KEY_MANAGERS__IBM__WRITE_SECONDS": "8",
 }
 
 
@@ -71,9 +72,9 @@ class Rig:
             self._contexts[name] = self.deployment.context(self._identities[name])
         self.deployment.add_client(instance, self._identities[name])
 
-    def bar(self, instance: str, name: str) -> None:
-        """Remove a client's certificate."""
-        self.deployment.run("cert", "remove", instance, self._identities[name].fingerprint, "--yes")
+    def fingerprint(self, name: str) -> str:
+        """Of the certificate of a client that was let in."""
+        return self._identities[name].fingerprint
 
     def context(self, name: str) -> ssl.SSLContext:
         """Of a client that was let in."""
@@ -201,7 +202,7 @@ class _Making:
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         configured(deployment, name, f"postgresql://{SERVER}@{hosts}/keyrack?sslmode=disable")
         port = free_port()
-        deployment.environment = {**_QUICK, **self.environment, "KEYRACK_KMIP__PORT": str(port)}
+        deployment.environment = {**_PATIENT, **self.environment, "KEYRACK_KMIP__PORT": str(port)}
         address = self._led(f"{name} clients", ("127.0.0.1", port))
         return Node(name=name, deployment=deployment, nursery=self.nursery, port=port, address=address)
 
