@@ -85,6 +85,7 @@ def test_a_step_that_finds_no_moment_is_not_taken_and_says_so(postgres_cluster: 
 
     async def in_vain(connection: Any) -> int:
         other = await connect(Place(postgres_cluster.url(OWNER, two.database), "reader"))
+        await other.execute("SET idle_in_transaction_session_timeout = 0")
         async with other.transaction():
             await other.execute("LOCK TABLE object IN ACCESS SHARE MODE")
             with pytest.raises(UnfitDatabase, match="has found no moment in 1 s"):
@@ -146,6 +147,7 @@ async def _expand_with_a_reader_in_the_way(connection: Any) -> int:
 
     async def reading() -> None:
         other = await connect(Place(connection_url(connection), "reader"))
+        await other.execute("SET idle_in_transaction_session_timeout = 0")
         async with other.transaction():
             await other.execute("LOCK TABLE journal IN ACCESS SHARE MODE")
             began.set()

@@ -354,6 +354,17 @@ async def test_a_catalog_that_takes_no_commit_is_not_ready(tmp_path: Path) -> No
         assert reasons([seen], seen.at, 15) == ["the catalog takes no commit"]
 
 
+async def test_a_closed_door_is_told_at_once_and_no_commit_is_waited_for(tmp_path: Path) -> None:
+    async with open_face(tmp_path) as face:
+        doors = [True]
+        looked = WorkerCondition(0, face.catalog, {"embedded": MemoryKeyManager()}, lambda: doors[0])
+        assert (await looked.look()).listening
+        doors[0] = False
+        await face.catalog.close()
+        seen = await looked.look()
+        assert (seen.listening, seen.committing) == (False, False)
+
+
 def test_no_process_and_one_that_does_not_listen() -> None:
     silent: Sequence[Any] = [WorkerHealth(worker=0, listening=False, committing=False, at=0)]
     assert reasons([], 0, 15) == ["no serving process is there"]

@@ -53,7 +53,9 @@ class WorkerCondition:
         self._trials: dict[Home, Trial] = {}
 
     async def look(self) -> WorkerHealth:
-        """What is so, or was a few seconds ago."""
+        """What is so, or was a few seconds ago; that the door is closed is told at once."""
+        if not self._listening():
+            return WorkerHealth(worker=self._worker, listening=False, committing=False, at=int(time.time()))
         async with self._looking:
             if self._seen is None or time.monotonic() >= self._until:
                 self._seen = await self._look()

@@ -75,4 +75,6 @@ async def _once(connection: "asyncpg.Connection[asyncpg.Record]", step: "Migrati
         await connection.execute(
             "UPDATE keyrack_schema SET number = $1, least = greatest(least, $2)", step.number, step.least
         )
+        # The commit itself waits for the standby as long as it takes.
+        await connection.execute(_LIMITS, f"{WAITS * 1000:.0f}", "0")
     return True
