@@ -154,6 +154,7 @@ def test_it_moves_while_clients_ask_and_nothing_acknowledged_is_lost(home: Home,
     assert [] == patients.problems
     assert asked > 0
     assert patients.refused["Create"] > 0
+    assert patients.refused["Get"] > 0
     assert f'url = "{url}"' in home.deployment.configuration.read_text()
     assert "sqlite:///" in Path(told["configuration_kept"]).read_text()
 
@@ -239,6 +240,8 @@ def test_said_again_after_its_end_it_changes_nothing_and_still_writes_the_config
     again = json.loads(home.deployment.run("migrate-catalog", "--to", postgres.url, "--yes", "--json").stdout)
 
     assert again["before"]
+    told = "SELECT count(*) FROM journal WHERE text LIKE '%catalog.move%'"
+    assert postgres.cluster.sql(told, database=postgres.name) == "1"
     assert postgres.url in home.deployment.configuration.read_text()
 
 

@@ -32,6 +32,7 @@ from keyrack.adapters.catalogs.sqlite.moved import Moved, freeze, thaw
 from keyrack.adapters.catalogs.sqlite.opening import connect
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import CatalogUnavailable, Unit
+from keyrack.ports.journal import JournalQuery
 from keyrack.service.journal.verification import Evidence, proved
 from keyrack.service.moves.walk import Progress, Report, silently
 from keyrack.service.office.administration import Administrator
@@ -148,6 +149,7 @@ async def abandon(order: Order) -> None:
 async def _moved(order: Order, source: Source, target: Target) -> Done:
     token = await _begun(order, source, target)
     if token == _OVER:
+        await _tell(order)
         return Done(tables={}, before=True)
     frozen = source.moved()
     if not token:
@@ -251,7 +253,7 @@ async def _proved(order: Order) -> tuple[int, int]:
 
 
 async def _tell(order: Order) -> None:
-    """The first record in the new place."""
+    """The first record in the new place, where it is not there yet."""
     chain = f"{order.config.deployment.node}/administration"
     catalog = await PostgresCatalog.open(order.place, chain)
     who = order.administrator
@@ -264,7 +266,8 @@ async def _tell(order: Order) -> None:
         detail={"from": "SQLite", "to": order.place.shown[:200]},
     )
     try:
-        await catalog.commit(Unit(entries=(entry,)))
+        if not (await catalog.find(JournalQuery(actions=(ACTION,)), limit=1)).records:
+            await catalog.commit(Unit(entries=(entry,)))
     finally:
         await catalog.close()
 
