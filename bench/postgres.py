@@ -8,6 +8,7 @@ turns on one server, without a standby and with a synchronous one, all of it on 
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import statistics
@@ -61,6 +62,7 @@ def options(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=500)
     parser.add_argument("--who", default="", help="parts of the names of those to measure")
     parser.add_argument("--connections", default=",".join(map(str, CONNECTIONS)))
+    parser.add_argument("--directory", type=Path, help="where all data lies; the disk's, without it")
     parser.add_argument("--publish", action="store_true")
     return parser.parse_args(given)
 
@@ -119,10 +121,11 @@ def measured(number: int, what: str, server: Server, pki: Path, *, connections: 
 
 
 @contextmanager
-def standby_of(primary: Cluster) -> Iterator[Cluster]:
+def standby_of(primary: Cluster, ground: Path | None) -> Iterator[Cluster]:
     """A standby for whose disk each commit waits."""
-    directory = Path(tempfile.mkdtemp(prefix="keyrack-standby-"))
-    shutil.chown(directory, ACCOUNT) if Path("/proc/self").owner() == "root" else None
+    directory = Path(tempfile.mkdtemp(prefix="keyrack-standby-", dir=ground))
+    if os.geteuid() == 0:
+        shutil.chown(directory, ACCOUNT)
     made = Cluster(directory, servers.free_port(), AS_SERVED)
     try:
         run_program("pg_basebackup", "-D", str(made.data), "-R", "-X", "stream", "-c", "fast", "-d", _plain(primary))
@@ -158,10 +161,10 @@ class Bench:
         for name in ("PostgreSQL", "PostgreSQL with a standby"):
             if not (self.wants(name) or self.wants(f"pgbench, {name}")):
                 continue
-            place = self.stack.enter_context(cluster(AS_SERVED))
+            place = self.stack.enter_context(cluster(AS_SERVED, self.given.directory))
             asyncio.run(prepare(place))
             if name != "PostgreSQL":
-                self.stack.enter_context(standby_of(place))
+                self.stack.enter_context(standby_of(place, self.given.directory))
             if self.wants(f"pgbench, {name}"):
                 self.peers.append(Peer(f"pgbench, {name}", place, self.work))
             self._serve(name, place.url(SERVER, TEMPLATE))
@@ -220,7 +223,7 @@ def main(arguments: list[str]) -> None:
     servers.build()
     servers.BUILD.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        work = Path(tempfile.mkdtemp(prefix="keyrack-bench-"))
+        work = Path(tempfile.mkdtemp(prefix="keyrack-bench-", dir=given.directory))
         work.chmod(0o755)
         stack.callback(shutil.rmtree, work, True)
         bench = Bench(given, work, stack)

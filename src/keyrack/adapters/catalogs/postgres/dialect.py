@@ -15,8 +15,8 @@ _AS_IT_IS: Final = {
 _SPELT: Final = (
     # A word of the standard's, and the name of a table.
     (re.compile(r"\bfetch\b"), '"fetch"'),
-    (re.compile(r"json_extract\((\w+), '\$\.at'\)"), r"(\1::json ->> 'at')::BIGINT"),
-    (re.compile(r"json_extract\((\w+), '\$\.(\w+)'\)"), r"(\1::json ->> '\2')"),
+    (re.compile(r"json_extract\((\w+), '\$\.at'\)"), r"(legible(\1) ->> 'at')::BIGINT"),
+    (re.compile(r"json_extract\((\w+), '\$\.(\w+)'\)"), r"(legible(\1) ->> '\2')"),
     (re.compile(r"\binstr\("), "strpos("),
     (re.compile(r"\bLIKE\b"), "ILIKE"),
     # Of two values; of one column it is an aggregate in both.

@@ -504,6 +504,12 @@ BEGIN
         + (SELECT last_value - (NOT is_called)::INTEGER FROM journal_number_seq));
 END $$;
 
+-- A record as JSON, also where somebody has sent a zero character, or half of one, which PostgreSQL's JSON has not.
+CREATE FUNCTION legible(text TEXT) RETURNS JSON LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN strpos(text, '\u') = 0 THEN text::json
+        ELSE regexp_replace(text, '\\u(0000|d[89a-f][0-9a-f]{2})', '\\ufffd', 'g')::json END
+$$;
+
 -- A whole transaction of records alone, in one message. What its units were decided on must still be so; otherwise, and
 -- where another process has gone on with the chain, nothing is written, and the answer is false.
 CREATE FUNCTION add_records(which TEXT, authority BIGINT, known BIGINT, behind BIGINT, head BYTEA, identifiers TEXT[],
