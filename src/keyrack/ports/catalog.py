@@ -193,8 +193,8 @@ class Unit:
     """Instances that must have no object that could ever be opened again, no intent, no certificate and no trusted
     authority; else :class:`Conflict`, :class:`StillHangs`. One that is removed so leaves its leftovers for deletion."""
     reachable: Sequence[str] = ()
-    """Instances that must have a certificate or an authority left; else :class:`LastWayIn`: two who take away one of the
-    last two at the same time are not both right that it was not the last one."""
+    """Instances that must have a certificate or an authority left; else :class:`LastWayIn`: of two who take away one of
+    the last two at the same time, one was wrong that it was not the last one."""
     wrapping_keys: Sequence[WrappingKey] = ()
     """Wrapping keys to insert (version 1; a second one of an instance raises :class:`AlreadyThere`), or to change: the
     version after the stored one of the same identifier, else :class:`Conflict`."""

@@ -214,8 +214,7 @@ class Application:
 
     async def _change(self, unit: Prepared) -> None:
         """Compare, then write what changes objects, instances and certificates."""
-        if self._rollback and not unit.unit.recovers and unit.rooms != [cluster]:
-            raise RollbackMode("the catalog was restored from a copy and is read-only: see 'keyrack backup agree'")
+        self._refuse_rolled_back(unit)
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = await self._compare(unit)
@@ -241,6 +240,10 @@ class Application:
             self.forget()
         for room in unit.rooms:
             await room.write(self._execute, unit.unit)
+
+    def _refuse_rolled_back(self, unit: Prepared) -> None:
+        if self._rollback and not unit.unit.recovers and unit.rooms != [cluster]:
+            raise RollbackMode("the catalog was restored from a copy and is read-only: see 'keyrack backup agree'")
 
     async def _authorise(self, principal: Principal) -> None:
         if principal.authority is None:
