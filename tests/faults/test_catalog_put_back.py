@@ -17,11 +17,14 @@ import pytest
 
 from keyrack.spec.enumerations import CryptographicAlgorithm, ObjectType, Operation
 from keyrack.spec.tags import Tag
+from keyrack.testing.catalogs import over_postgres
 from keyrack.testing.certificates import Identity, client
 from keyrack.testing.client import Client, Refused
 from keyrack.testing.ledger import material
 from keyrack.testing.process import Deployment
 from keyrack.testing.ttlv import Item, enumeration, integer, structure, text
+
+pytestmark = pytest.mark.skipif(over_postgres(), reason="PostgreSQL has backups of its own: docs/backup.md")
 
 SABOTAGE = Path(__file__).parent / "sabotage.py"
 KEPT_WITHIN = 5.0

@@ -45,7 +45,7 @@ def evidence_of(config: Config, more: Sequence[Path] = ()) -> Evidence:
                     yield from file
         yield from changes.lines()
 
-    return Evidence(exported=exported_of(config).last(), changes=changes.last(), lines=lines)
+    return Evidence(exported=exported_of(config).last(), changes=changes.last_record(), lines=lines)
 
 
 async def notary_for(config: Config, catalog: WholeCatalog) -> tuple[Notary, SigningKey | None]:

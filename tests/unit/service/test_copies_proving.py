@@ -13,8 +13,11 @@ from keyrack.ports.catalog import Catalog, Unit
 from keyrack.ports.cluster import PROOF
 from keyrack.service.copies.proving import BackupProved, Proved, Proving
 from keyrack.service.vault.envelope import Vault
+from keyrack.testing.catalogs import over_postgres
 from keyrack.testing.conversation import destroy
 from keyrack.testing.offices import Offices, open_offices
+
+pytestmark = pytest.mark.skipif(over_postgres(), reason="PostgreSQL has backups of its own: docs/backup.md")
 
 
 def vault_for(offices: Offices) -> Callable[[Catalog], Vault]:

@@ -11,13 +11,14 @@ from keyrack.domain.cadf import Place
 from keyrack.domain.journal import Entry
 from keyrack.domain.journal_chain import canonical
 from keyrack.domain.lifecycle import DESTROYED_STATES
+from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import NotAuthorised, RollbackMode, Unit
 from keyrack.ports.cluster import ClusterChanges
 from keyrack.ports.journal import JournalRecord
 from keyrack.service.journal.changes import Following, changes_of
 from keyrack.service.recovery.applying import Applying
-from keyrack.service.recovery.later import Later, later
-from keyrack.service.recovery.rollback import Evidence, begin, older, settle, through_of
+from keyrack.service.recovery.later import Later, kept_of, later
+from keyrack.service.recovery.rollback import Evidence, begin, end_of, older, settle
 from keyrack.spec.enumerations import State
 from keyrack.testing.conversation import activate, destroy
 from keyrack.testing.offices import Offices, open_offices
@@ -64,7 +65,7 @@ def test_records_of_every_form_tell_the_same(form: object) -> None:
     ]
     lines = [form(number, told) for number, told in enumerate(acts, 1)]  # type: ignore[operator]
 
-    found = later(["nonsense", *lines, *lines, '{"checkpoint": "x"}'], 0)
+    found = later(kept_of(["nonsense", *lines, *lines, '{"checkpoint": "x"}']), 0)
 
     assert set(found.made) == {"k1", "k2"}
     assert set(found.destroyed) == {"k2", "k5"}
@@ -78,7 +79,7 @@ def test_what_the_copy_has_and_what_was_given_up_does_not_count() -> None:
     lines = [raw(1, entry("Destroy", "in the copy")), raw(5, entry("Destroy", "given up"))]
     lines += [json.dumps({"given_up": {"through": 3, "by": "x", "at": 1}}), raw(4, entry("Destroy", "of today"))]
 
-    assert set(later(lines, 2).destroyed) == {"of today"}
+    assert set(later(kept_of(lines), 2).destroyed) == {"of today"}
 
 
 def test_changes_survive_a_torn_line_and_a_full_file(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_changes_survive_a_torn_line_and_a_full_file(tmp_path: Path) -> None:
         torn.write('{"number": 99, "rec')
     assert file.last() == 1
     file.append([record(2, entry("Create", "k2"))])
-    assert [set(later(file.lines(), 0).made)] == [{"k1", "k2"}]
+    assert [set(later(kept_of(file.lines()), 0).made)] == [{"k1", "k2"}]
 
     for number in range(3, 6):
         file.append([record(number, entry("Create", f"k{number}"))])
@@ -97,7 +98,7 @@ def test_changes_survive_a_torn_line_and_a_full_file(tmp_path: Path) -> None:
     assert file.last() == 5
     file.give_up(3, "somebody", 1)
     assert file.last() == 3
-    assert "k4" not in later(file.lines(), 0).made
+    assert "k4" not in later(kept_of(file.lines()), 0).made
     assert file.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -106,6 +107,12 @@ def test_only_what_changes_something_is_kept() -> None:
     records.append(record(9, entry("Destroy", "x", outcome="Permission Denied")))
 
     assert [each.number for each in changes_of(records)] == [3, 4]
+
+
+async def loaded(offices: Offices, uid: str) -> ManagedObject:
+    found = await offices.catalog.load(offices.instance.identifier, uid)
+    assert found is not None
+    return found
 
 
 async def applied(offices: Offices, found: Later) -> dict[str, int]:
@@ -145,11 +152,11 @@ async def test_what_was_taken_away_later_is_taken_away_again_once(tmp_path: Path
         acts += [entry("certificate.remove", pinned.fingerprint, instance=instance, at=at)]
         acts += [entry("instance.seal", instance, instance=instance, at=at)]
         acts += [entry("Destroy", "not here", instance=instance), entry("Destroy", stays, instance="another")]
-        found = later([raw(10_000 + n, told) for n, told in enumerate(acts)], 0)
+        found = later(kept_of(raw(10_000 + n, told) for n, told in enumerate(acts)), 0)
 
         first, second = await applied(offices, found), await applied(offices, found)
 
-        states = {uid: await offices.catalog.load(instance, uid) for uid in (gone, purged, stays)}
+        states = {uid: await loaded(offices, uid) for uid in (gone, purged, stays)}
         assert first == {
             "keys destroyed": 2,
             "keys purged": 1,
@@ -157,12 +164,9 @@ async def test_what_was_taken_away_later_is_taken_away_again_once(tmp_path: Path
             "instances sealed": 1,
         }
         assert second == {}
-        assert states[gone] is not None
         assert states[gone].state in DESTROYED_STATES
         assert states[gone].sealed is not None  # As it was destroyed: softly.
-        assert states[purged] is not None
         assert states[purged].sealed is None
-        assert states[stays] is not None
         assert states[stays].state is State.ACTIVE
         with pytest.raises(NotAuthorised):
             await offices.catalog.authorise(pinned.fingerprint)
@@ -175,7 +179,7 @@ async def test_a_certificate_that_was_let_in_again_since_stays(tmp_path: Path) -
         told = entry("certificate.remove", pinned.fingerprint, instance=instance, at=(pinned.added_at - 1) * 1000)
         await roll_back(offices)
 
-        assert await applied(offices, later([raw(10_000, told)], 0)) == {}
+        assert await applied(offices, later(kept_of([raw(10_000, told)]), 0)) == {}
 
 
 async def test_later_is_what_stands_behind_the_copy(tmp_path: Path) -> None:
@@ -188,22 +192,27 @@ async def test_later_is_what_stands_behind_the_copy(tmp_path: Path) -> None:
         rollback = await offices.catalog.rollback()
         assert rollback is not None
 
-        assert await through_of(offices.catalog, rollback) == end
-        lines = [raw(end + 2, entry("Destroy", key, instance=offices.instance.identifier))]
-        evidence = Evidence(exported=None, changes=end + 2, lines=lambda: lines)
+        assert await end_of(offices.catalog, rollback) == end
+        # Numbers that the mode's own records have by now.
+        lines = [raw(end + 1, entry("Destroy", key, instance=offices.instance.identifier))]
+        evidence = Evidence(exported=None, changes=(end + 1, bytes(32)), lines=lambda: lines)
         settled = await settle(offices.catalog, rollback, evidence, by="keyrack", clock=lambda: offices.now * 1000)
-        assert (settled.through, settled.applied.destroyed, settled.doubt) == (end, 1, "")
+        assert (settled.through, settled.applied.destroyed, settled.doubt) == (0, 1, "")
 
 
 async def test_a_catalog_that_ends_before_what_was_kept_is_older(tmp_path: Path) -> None:
     async with open_offices(tmp_path) as offices:
         await offices.key()
-        end = await offices.catalog.journal_end()
+        (*_, last) = await offices.catalog.journal(0, 1000)
 
-        same = await older(offices.catalog, Evidence(None, end, lambda: ()))
-        less = await older(offices.catalog, Evidence(None, end + 1, lambda: ()))
+        same = await older(offices.catalog, Evidence(None, (last.number, last.hash), lambda: ()))
+        less = await older(offices.catalog, Evidence(None, (last.number + 1, last.hash), lambda: ()))
+        other = await older(offices.catalog, Evidence(None, (last.number, bytes(32)), lambda: ()))
+        given_up = await older(offices.catalog, Evidence(None, (last.number + 9, b""), lambda: ()))
 
-        assert (same, "ends at" in less) == ("", True)
+        assert (same, given_up) == ("", "")
+        assert "does not have that one" in less
+        assert "does not have that one" in other
 
 
 async def test_while_it_is_rolled_back_nothing_is_added_to_what_was_kept(tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ from keyrack.shell.backups.making import Order
 from keyrack.shell.backups.manifest import BadBackup
 from keyrack.shell.config import Config, load
 from keyrack.shell.office import open_office
+from keyrack.testing.catalogs import over_postgres
 from keyrack.testing.process import _model
+
+pytestmark = pytest.mark.skipif(over_postgres(), reason="PostgreSQL has backups of its own: docs/backup.md")
 
 ME = Administrator("local-user-test")
 

@@ -64,10 +64,14 @@ class ChangesFile:
 
     def last(self) -> int:
         """The number of the last record that counts; 0 where there is none. Raises ``OSError``."""
+        return self.last_record()[0]
+
+    def last_record(self) -> tuple[int, bytes]:
+        """The same with the record's hash, which is empty where the records behind it were given up."""
         for path in (self.path, self.before):
             if (found := _last_of(path)) is not None:
                 return found
-        return 0
+        return 0, b""
 
     def lines(self) -> Iterator[str]:
         """Every line, oldest first. Raises ``OSError``."""
@@ -77,7 +81,7 @@ class ChangesFile:
                     yield from file
 
 
-def _last_of(path: Path) -> int | None:
+def _last_of(path: Path) -> tuple[int, bytes] | None:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -86,7 +90,7 @@ def _last_of(path: Path) -> int | None:
                 file.seek(size - length)
                 lines = file.read(length).decode("utf-8", errors="replace").splitlines()
                 for line in reversed(lines if length == size else lines[1:]):
-                    if (found := _number_of(line)) is not None:
+                    if (found := _place_of(line)) is not None:
                         return found
                 if length == size:
                     return None
@@ -95,10 +99,12 @@ def _last_of(path: Path) -> int | None:
         return None
 
 
-def _number_of(line: str) -> int | None:
+def _place_of(line: str) -> tuple[int, bytes] | None:
     try:
         told = json.loads(line)
-        return int(told["given_up"]["through"] if "given_up" in told else told["number"])
+        if "given_up" in told:
+            return int(told["given_up"]["through"]), b""
+        return int(told["number"]), bytes.fromhex(told["hash"])
     except (ValueError, KeyError, TypeError):
         return None
 

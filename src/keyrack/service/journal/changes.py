@@ -7,6 +7,7 @@ certificates removed. Each line is a record of the journal, whole; what only rea
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from keyrack.domain.journal import Entry
@@ -72,7 +73,17 @@ class Following:
         self._told = ""
 
     async def watch(self) -> None:
-        """For ever; while the catalog is rolled back nothing is added, because what is there is what it lacks."""
+        """For ever, and once more when it is ended; while the catalog is rolled back nothing is added, because what is
+        there is what it lacks."""
+        try:
+            await self._watch()
+        except asyncio.CancelledError:
+            with suppress(CatalogUnavailable, OSError):
+                while await self.round():
+                    pass
+            raise
+
+    async def _watch(self) -> None:
         while True:
             moved = False
             try:

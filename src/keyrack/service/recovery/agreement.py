@@ -59,7 +59,7 @@ class Account:
     rollback: Rollback
     settled: Settled
     through: int
-    """Number of the last record of the copy."""
+    """Number of the last change that is in the copy as well."""
     rebuilt: Rebuilt = field(default_factory=Rebuilt)
     lost_keys: Sequence[tuple[str, Happened]] = ()
     """Unique Identifiers of keys that were made and are nowhere any more."""
@@ -180,7 +180,7 @@ async def _unknown(catalog: WholeCatalog, evidence: Evidence, account: Account) 
     if exported is None:
         return [NOTHING_KEPT]
     told = [UNNAMED] if account.settled.doubt else []
-    if not (evidence.changes or later.acts) and await missing_since(catalog, exported):
+    if not (evidence.changes[0] or later.acts) and await missing_since(catalog, exported):
         told.append(UNTOLD)
     elif uncounted := await _uncounted(catalog, exported.statement, account):
         told.append(f"{uncounted} more keys than any record names were there when the last checkpoint was signed")

@@ -1,7 +1,7 @@
 """What came after a copy of the catalog was made, as records of the journal that were kept elsewhere tell."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -44,6 +44,8 @@ class Happened:
 
     number: int
     entry: Entry
+    hash: bytes = b""
+    """What the journal's chain has made of it: the same number with another hash is another record."""
 
     @property
     def at(self) -> int:
@@ -132,8 +134,8 @@ class Later:
         self.lost.append(one)
 
 
-def later(lines: Iterable[str], through: int) -> Later:
-    """What the lines of kept journals tell of records behind number ``through``; each record counts once.
+def kept_of(lines: Iterable[str]) -> Sequence[Happened]:
+    """The changes that lines of kept journals tell of, in the order of their numbers, each once.
 
     They may come from several files, in any form that Keyrack writes: ``changes.jsonl``, a sink's JSON lines, an
     export of the journal.
@@ -142,11 +144,17 @@ def later(lines: Iterable[str], through: int) -> Later:
     for told in _read(lines):
         if isinstance(told, int):
             kept = {number: each for number, each in kept.items() if number <= told}
-        elif told.number > through:
+        else:
             kept[told.number] = told
+    return [kept[number] for number in sorted(kept)]
+
+
+def later(kept: Iterable[Happened], through: int) -> Later:
+    """What changes behind the one of number ``through`` come to."""
     found = Later()
-    for number in sorted(kept):
-        found.add(kept[number])
+    for each in kept:
+        if each.number > through:
+            found.add(each)
     return found
 
 
@@ -161,7 +169,7 @@ def _read(lines: Iterable[str]) -> Iterator[Happened | int]:
             place = told if "record" in told else told["journal"]
             entry = read(place["record"]) if "record" in place else _of_event(told, place["action"])
             if is_change(entry):
-                yield Happened(int(place["number"]), entry)
+                yield Happened(int(place["number"]), entry, bytes.fromhex(place.get("hash", "")))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
 

@@ -5,7 +5,7 @@ because it was done after the copy. Keys are handed out as long as nobody has re
 are missing that no record names, any key may be one of them, and none is.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -21,7 +21,7 @@ from keyrack.service.journal.naming import entry_of
 from keyrack.service.journal.notary import missing_since
 from keyrack.service.journal.signatures import is_signed
 from keyrack.service.recovery.applying import Applied, Applying, gone_of
-from keyrack.service.recovery.later import Later, later
+from keyrack.service.recovery.later import Happened, Later, kept_of, later
 
 RESTORED: Final = "backup.restore"
 """The act that begins it; its detail ``through`` tells where the copy's journal ends."""
@@ -41,8 +41,8 @@ class Evidence:
 
     exported: SignedCheckpoint | None
     """The last checkpoint that was exported."""
-    changes: int
-    """The number of the last change that was kept; 0: none."""
+    changes: tuple[int, bytes]
+    """Number and hash of the last change that was kept; 0: none. No hash: all behind the number was given up."""
     lines: Callable[[], Iterable[str]]
     """Lines of every journal that was kept."""
 
@@ -52,7 +52,7 @@ class Settled:
     """How a catalog in rollback mode stands."""
 
     through: int
-    """Number of the last record of the copy."""
+    """Number of the last change that is in the copy as well."""
     later: Later
     applied: Applied
     doubt: str = ""
@@ -67,10 +67,40 @@ async def older(catalog: WholeCatalog, evidence: Evidence) -> str:
         last = await catalog.last_checkpoint()
         if (last is None or last.hash != exported.hash) and (missing := await missing_since(catalog, exported)):
             return missing
-    end = await catalog.journal_end()
-    if evidence.changes > end:
-        return f"changes were kept up to record {evidence.changes}, and its journal ends at {end}"
+    number, digest = evidence.changes
+    if digest and not await _has(catalog, number, digest):
+        return f"changes were kept up to record {number}, and its journal does not have that one"
     return ""
+
+
+async def _has(catalog: WholeCatalog, number: int, digest: bytes) -> bool:
+    """Whether the journal has this very record, or had it before its retention ended.
+
+    Numbers alone would not tell: those of a database that was restored may leap, and be given again.
+    """
+    found = await catalog.journal(number - 1, 1)
+    if found and (found[0].number, found[0].hash) == (number, digest):
+        return True
+    cut = max((each.checkpoint for each in await catalog.cuts()), default=0)
+    signed = await catalog.checkpoints(cut - 1, 1) if cut else ()
+    return bool(signed) and number <= signed[0].statement.through
+
+
+async def fork_of(catalog: WholeCatalog, kept: Sequence[Happened]) -> int | None:
+    """The number of the last change that was kept and that the catalog has; ``None`` where none was kept.
+
+    What comes behind it was kept and the catalog lacks it: of a history that goes on, each beginning is in it.
+    """
+    if not kept:
+        return None
+    low, high = 0, len(kept)
+    while low < high:
+        middle = (low + high) // 2
+        if await _has(catalog, kept[middle].number, kept[middle].hash):
+            low = middle + 1
+        else:
+            high = middle
+    return kept[low - 1].number if low else 0
 
 
 def _statement(exported: SignedCheckpoint | None) -> Statement | None:
@@ -100,8 +130,8 @@ async def begin(catalog: WholeCatalog, why: str, *, by: str, clock: Callable[[],
     return True
 
 
-async def through_of(catalog: WholeCatalog, rollback: Rollback) -> int:
-    """Where the journal of the copy ends: behind it stand this mode's own records; elsewhere, what the copy lacks."""
+async def end_of(catalog: WholeCatalog, rollback: Rollback) -> int:
+    """Where the journal of the copy ended when it was noticed; behind it stand this mode's own records."""
     found = await catalog.find(JournalQuery(actions=(RESTORED,), since=(rollback.at - _SLACK) * 1000), limit=20)
     # Two processes that have noticed it at once have both written it down: the earlier one counts.
     ends = [entry_of(each).detail.get("through") for each in found.records]
@@ -112,8 +142,10 @@ async def settle(
     catalog: WholeCatalog, rollback: Rollback, evidence: Evidence, *, by: str, clock: Callable[[], int]
 ) -> Settled:
     """Do again what is known, and find out whether it is all; raises ``CatalogUnavailable`` and ``OSError``."""
-    through = await through_of(catalog, rollback)
-    found = later(evidence.lines(), through)
+    kept = kept_of(evidence.lines())
+    fork = await fork_of(catalog, kept)
+    through = await end_of(catalog, rollback) if fork is None else fork
+    found = later(kept, through)
     applied = await Applying(catalog, found, clock=clock, initiator=by).run()
     statement = _statement(evidence.exported)
     complete = statement is None or await accounts_for(catalog, found, statement)
