@@ -71,6 +71,7 @@ def passphrase(tmp_path: Path) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """As dear as the least that is allowed, and nobody at a terminal."""
     monkeypatch.setattr("keyrack.embedded.root_keys.unlock.MEMORY", LEAST_MEMORY)
+    monkeypatch.setattr("keyrack.shell.inviting._server_key", lambda: pki.make_key("ec-p256"))
     prepare = Passphrase.prepare
     monkeypatch.setattr(Passphrase, "prepare", lambda self: {**prepare(self), "memory_kib": LEAST_MEMORY})
     monkeypatch.setattr(sys, "stdin", io.StringIO())
