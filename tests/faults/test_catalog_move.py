@@ -210,6 +210,7 @@ def test_it_goes_on_wherever_it_was_killed(home: Home, postgres: Fresh, point: i
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_it_goes_on_from_every_point(origin: Home, tmp_path: Path, postgres: Fresh) -> None:
     point, killed = 0, True
     while killed:
@@ -217,8 +218,9 @@ def test_it_goes_on_from_every_point(origin: Home, tmp_path: Path, postgres: Fre
         copy = origin.copied(tmp_path / "copy")
         fresh = Fresh(postgres.cluster)
         killed = check_kill(copy, fresh, point)
-        assert [] == copy.broken(serve_from(copy, fresh.url))
-        copy.deployment.stop()
+        if point % 10 == 0 or not killed:
+            assert [] == copy.broken(serve_from(copy, fresh.url))
+            copy.deployment.stop()
         fresh.drop()
         shutil.rmtree(copy.deployment.directory)
     assert point > len(POINTS)

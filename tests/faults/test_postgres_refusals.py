@@ -159,6 +159,14 @@ async def test_a_wrong_password_is_refused_and_not_shown(ground: Ground, fresh: 
     await check(Place(url, "test", PASSWORD))
 
 
+async def test_a_password_file_that_is_of_no_use_is_named(fresh: Fresh, tmp_path: Path) -> None:
+    for path, told in ((tmp_path / "absent", "No such file.*absent"), (tmp_path / "empty", "has no line of text")):
+        if path.name == "empty":
+            path.touch()
+        with pytest.raises(UnfitDatabase, match=f"the file with the database's password.*{told}"):
+            await check(Place(fresh.url, "test", password_in(path)))
+
+
 @pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
 async def test_a_server_that_a_power_cut_spoils_is_refused(ground: Ground, fresh: Fresh, name: str) -> None:
     with ground.setting(name, "off"):

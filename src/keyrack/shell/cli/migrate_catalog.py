@@ -60,6 +60,7 @@ def migrate_catalog(
     if not to.startswith(POSTGRES):
         raise WrongUse("--to is postgresql://ROLE@HOST/DATABASE; the way back to SQLite is in docs/postgresql.md")
     check_url(to, "--to", "keyrack")
+    password_file = password_file and password_file.expanduser().absolute()
     file = find(config)
     loaded = load(file)
     if abandon:

@@ -90,6 +90,12 @@ async def _asked(place: Place, standby: Standby, *, moves: bool) -> AsyncIterato
 
 async def connected(place: Place) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection; raises :class:`UnfitDatabase` and ``CatalogUnavailable``, which say what to correct."""
+    if callable(place.password):
+        try:
+            place.password()
+        except (OSError, ValueError, IndexError) as error:
+            why = str(error) if isinstance(error, OSError) else "it has no line of text"
+            raise UnfitDatabase(f"the file with the database's password cannot be used: {why}; correct it") from None
     try:
         return await connect(place)
     except asyncpg.InvalidAuthorizationSpecificationError as error:
