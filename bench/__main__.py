@@ -1,5 +1,6 @@
 """``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: one that fails;
-``admin``: what administrators do; ``postgres``: the catalog in PostgreSQL, beside SQLite and pgbench."""
+``admin``: what administrators do; ``postgres``: the catalog in PostgreSQL, beside SQLite and pgbench;
+``capacity``: how a site grows."""
 
 import sys
 
@@ -16,6 +17,10 @@ match sys.argv[1:2]:
         from bench.postgres import main as measure_postgres
 
         measure_postgres(sys.argv[2:])
+    case ["capacity"]:
+        from bench.capacity import main as measure_capacity
+
+        measure_capacity(sys.argv[2:])
     case ["outage"]:
         from bench.outage import main as measure_outage
 

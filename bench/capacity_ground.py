@@ -188,7 +188,8 @@ def _fill_sqlite(ground: Ground, keys: int, records: int) -> None:
             words,
         )
         (words["told"],) = database.execute("SELECT count(*) FROM told").fetchone()
-        database.execute(f"{numbers} {_objects(held, made, name, ':last + n', ':source', 'c')}", words)
+        copies = _objects(held, made, name, number=":last + n", source=":source", numbers="c")
+        database.execute(f"{numbers} {copies}", words)
         database.execute(
             f"{numbers} INSERT INTO attribute SELECT instance, name, {_value(made, name)}, :last + n"
             " FROM c CROSS JOIN sample",
@@ -203,7 +204,7 @@ def _fill_sqlite(ground: Ground, keys: int, records: int) -> None:
         )
 
 
-def _objects(held: Specimen, made: str, name: str, number: str, source: str, numbers: str) -> str:
+def _objects(held: Specimen, made: str, name: str, *, number: str, source: str, numbers: str) -> str:
     """The statement that copies the row of ``object``, once for each n of ``numbers``."""
     machine = held.machine
     quoted = f"'\"{machine['x-Name']}\"', '\"' || {name} || '\"'"
@@ -236,7 +237,8 @@ async def _fill_postgres(ground: Ground, keys: int, records: int) -> None:
         async with connection.transaction():
             # One row would be written a million times in one transaction.
             await connection.execute("ALTER TABLE object DISABLE TRIGGER object_lives")
-            await connection.execute(_objects(held, made, name, f"{last} + n", str(source), numbers))
+            copies = _objects(held, made, name, number=f"{last} + n", source=str(source), numbers=numbers)
+            await connection.execute(copies)
             await connection.execute("ALTER TABLE object ENABLE TRIGGER object_lives")
             await connection.execute("UPDATE living SET objects = (SELECT count(*) FROM object)")
         await connection.execute(
@@ -269,13 +271,14 @@ def grounds(kind: str, held: Specimen, work: Path) -> Iterator[Ground]:
         yield Ground(kind, held, copy, str(copy.directory / "catalog.db"))
         return
     # As a server runs it: a commit that is measured is on disk.
-    with cluster({"shared_buffers": "512MB", "max_connections": "100"}) as made:
+    with cluster(SETTINGS) as made:
         asyncio.run(prepare(made))
         asyncio.run(_carry(held.deployment.directory / "catalog.db", made))
         environment = {**held.deployment.environment, "KEYRACK_CATALOG__URL": made.url()}
         yield Ground(kind, held, held.deployment.copied(work / kind, environment), made.url(), cluster=made)
 
 
+SETTINGS = {"shared_buffers": "1GB", "max_connections": "100", "max_wal_size": "16GB", "checkpoint_timeout": "1h"}
 CARRIED = ("instance", "certificate", "admission", "object", "attribute", "validation", "journal", "journal_checkpoint")
 
 

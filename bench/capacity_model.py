@@ -124,7 +124,7 @@ MIXED: float = 0.69
 
 
 def sqlite(shape: Shape) -> Bytes:
-    """Pages of 4,096 bytes. Rows lie whole in them, in their order; trees of entries in any order are two thirds full."""
+    """Pages of 4,096 bytes. Rows lie whole in them, in order; trees of entries in any order are two thirds full."""
     page = 4088
 
     def rows(payload: float) -> float:
@@ -137,7 +137,7 @@ def sqlite(shape: Shape) -> Bytes:
 
 def postgres(shape: Shape) -> Bytes:
     """Pages of 8,192 bytes, rows with a head of 28 bytes, indexes of aligned entries. A row over 2,032 bytes has its
-    longest columns compressed, to about 60 %. Attributes come in order in many places of one tree: its pages are half full.
+    longest columns compressed, to about 60 %. Attributes come in many places of one tree, whose pages are half full.
     """
     page, ordered, places = 8168, 0.9, 0.55
 
@@ -217,7 +217,7 @@ class Model:
         return self.keys(site, 1) - self.keys(site, 0)
 
     def fetched_each_year(self, site: Site) -> int:
-        """Keys that are fetched by hosts that boot: each its own, those of its machines, and of vSAN the cluster's two."""
+        """Keys that are fetched by hosts that boot: its own, those of its machines, and of vSAN the cluster's two."""
         shares = site.machines / site.hosts + 1 + (2 if site.vsan_clusters else 0)
         return round(site.hosts * site.reboots * shares)
 
@@ -262,7 +262,7 @@ class Model:
         return Storm(connections, gets, distinct, seconds, connections / seconds if seconds else math.inf)
 
     def calls(self, site: Site, years: float) -> Calls:
-        """With every fetch cold, which is the most there can be, and each process proving each root key twice a minute."""
+        """The most there can be: every fetch cold, and two proofs a minute by each process for each root key."""
         processes = site.endpoints * site.workers
         looks = site.root_keys * YEAR / 60 * (1 + 2 * processes)
         made, keys = self.made_each_year(site), self.keys(site, years)
