@@ -14,7 +14,7 @@ from keyrack.spec.enumerations import BatchErrorContinuationOption, Operation, S
 from keyrack.spec.tags import Tag
 from keyrack.testing.client import Ask, Client
 from keyrack.testing.clusters.caller import Caller, Known, got
-from keyrack.testing.clusters.checking import problems
+from keyrack.testing.clusters.checking import Span, failures, problems
 from keyrack.testing.clusters.history import Event, History, Kind, Outcome
 from keyrack.testing.clusters.rig import INSTANCE, Rig
 from keyrack.testing.ledger import Promise, broken
@@ -51,6 +51,7 @@ class Load:
     def __init__(self, rig: Rig, clients: Sequence[str] = CLIENTS, *, pause: float = 0.01, seed: int = 0) -> None:
         """The clients were let in; ``pause`` are the seconds between two operations of one."""
         self.rig = rig
+        self.clients = clients
         self.history = History()
         self.keys = Keys()
         self.pause = pause
@@ -147,15 +148,22 @@ _ACTS: Final[Sequence[_Act]] = (_make, _fetch, _find, _bury)
 _WEIGHTS: Final = (30, 55, 8, 7)
 
 
-def judged(load: Load, client: str = CLIENTS[0]) -> list[str]:
+def judged(load: Load) -> list[str]:
     """Ask every node for every key that was acknowledged; a sentence for each promise that is broken, now or before."""
     acknowledged = [each for each in load.history if each.kind is Kind.CREATE and each.outcome is Outcome.DONE]
     found = list(load.problems)
     for node in load.rig.nodes:
-        with Client(node.address, load.rig.context(client), timeout=60) as asking:
+        with Client(node.address, load.rig.context(load.clients[0]), timeout=60) as asking:
             _fetch_all(asking, node.name, [each.key for each in acknowledged], load.history)
             found += [f"{node.name}: {told}" for told in broken(asking, _promises(load.history))]
     return [*found, *problems(load.history)]
+
+
+def verdict(load: Load, excused: Sequence[Span] = ()) -> list[str]:
+    """End the load; what :func:`judged` finds, and who was left without after a retry but in the excused times."""
+    load.stop()
+    left = [f"{each.client} {each.kind} {each.node} {each.told}" for each in failures(load.history, excused)]
+    return [*judged(load), *left]
 
 
 def _fetch_all(client: Client, node: str, uids: Sequence[str], history: History) -> None:
