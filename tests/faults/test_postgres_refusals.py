@@ -5,14 +5,8 @@ through once the setting is right.
 """
 
 import asyncio
-import contextlib
-import os
 import shutil
-import socket
-import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,88 +19,25 @@ from keyrack.adapters.catalogs.postgres.opening import CHECKS, Asked, check, loo
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell import databases
-from keyrack.testing.certificates import Identity, authority, client, server
+from keyrack.testing.certificates import authority, client
 from keyrack.testing.golden import ran
-from keyrack.testing.postgres import ACCOUNT, OWNER, SERVER, Cluster, binaries, cluster, run
-from keyrack.testing.postgres_catalogs import Fresh, prepare
+from keyrack.testing.postgres import ACCOUNT, OWNER, SERVER, binaries
+from keyrack.testing.postgres_catalogs import Fresh
+from keyrack.testing.postgres_grounds import ADDRESS, BY_CERTIFICATE, SCRAM, Ground, ground_in, pooler, standby_of
 from keyrack.testing.process import deployed
 
 pytestmark = pytest.mark.skipif(binaries() is None, reason="needs PostgreSQL")
 
 PASSWORD = "Str3ng-geheim"
-SCRAM, BY_CERTIFICATE = "by_password", "by_certificate"
 
 
-def outer_address() -> str | None:
-    """An address of this machine that is not loopback; nothing is sent to find it."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))
-            found = str(probe.getsockname()[0])
-    except OSError:
-        return None
-    return None if found.startswith("127.") else found
-
-
-ADDRESS = outer_address()
 over_network = pytest.mark.skipif(ADDRESS is None, reason="needs an address that is not loopback")
-
-
-@dataclass(slots=True)
-class Ground:
-    """A server with TLS, whose data are safe, and whose settings a test may change."""
-
-    cluster: Cluster
-    root: Identity
-    directory: Path
-
-    def network(self, role: str, database: str, rest: str) -> str:
-        return f"postgresql://{role}@{ADDRESS}:{self.cluster.port}/{database}?{rest}"
-
-    @contextlib.contextmanager
-    def setting(self, name: str, value: str) -> Iterator[None]:
-        self.cluster.sql(f"ALTER SYSTEM SET {name} = {value}", "SELECT pg_reload_conf()")
-        try:
-            self._await(name, value)
-            yield
-        finally:
-            self.cluster.sql(f"ALTER SYSTEM RESET {name}", "SELECT pg_reload_conf()", "SELECT pg_sleep(0.1)")
-
-    def _await(self, name: str, value: str) -> None:
-        for _ in range(100):
-            if self.cluster.sql(f"SHOW {name}") == value.strip("'"):
-                return
-        raise AssertionError(f"{name} has not become {value}")
 
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    directory = tmp_path_factory.mktemp("tls")
-    root = authority()
-    (directory / "ca.pem").write_bytes(root.pem)
-    with cluster({"shared_buffers": "32MB"}) as running:
-        asyncio.run(prepare(running))
-        running.stop()
-        pair = server(root, ["127.0.0.1", ADDRESS or "localhost"])
-        for name, content in (("server.crt", pair.pem), ("server.key", pair.key_pem), ("root.crt", root.pem)):
-            path = running.data / name
-            path.write_bytes(content)
-            path.chmod(0o600)
-            if os.geteuid() == 0:
-                shutil.chown(path, ACCOUNT)
-        hba = [
-            f"hostssl all {SCRAM} all scram-sha-256",
-            f"hostssl all {BY_CERTIFICATE} all cert",
-            f"host all {SCRAM},{BY_CERTIFICATE},stranger all reject",
-            "host all,replication all all trust",
-        ]
-        (running.data / "pg_hba.conf").write_text("\n".join(hba) + "\n")
-        running.settings = {
-            "shared_buffers": "32MB", "ssl": "on", "ssl_ca_file": "root.crt",
-            "listen_addresses": ",".join(filter(None, ("127.0.0.1", ADDRESS))),
-        }  # fmt: skip
-        running.start()
-        yield Ground(running, root, directory)
+    with ground_in(tmp_path_factory.mktemp("tls")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -190,41 +121,6 @@ async def test_a_setting_that_is_forced_is_refused(ground: Ground, fresh: Fresh,
         url = fresh.url.replace(f":{ground.cluster.port}/", f":{port}/")
         with pytest.raises(UnfitDatabase, match=told):
             await check(Place(url, "test"))
-
-
-@asynccontextmanager
-async def pooler(port: int) -> AsyncIterator[int]:
-    """Passes connections on as poolers do, without what the client wanted to be set."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reading: asyncio.StreamReader, writing: asyncio.StreamWriter) -> None:
-        (length,) = struct.unpack("!I", await reading.readexactly(4))
-        words = (await reading.readexactly(length - 4))[4:].split(b"\0")
-        kept = [word for pair in zip(words[::2], words[1::2], strict=False) if pair[0] in KEPT for word in pair]
-        message = struct.pack("!I", 196608) + b"".join(word + b"\0" for word in kept) + b"\0"
-        server_reading, server_writing = await asyncio.open_connection("127.0.0.1", port)
-        server_writing.write(struct.pack("!I", len(message) + 4) + message)
-        for each in (passed(reading, server_writing), passed(server_reading, writing)):
-            tasks.add(asyncio.create_task(each))
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-KEPT = (b"user", b"database", b"client_encoding")
-
-
-async def passed(reading: asyncio.StreamReader, writing: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while some := await reading.read(65536):
-            writing.write(some)
-    writing.close()
 
 
 async def test_a_role_that_could_change_the_journal_is_refused(fresh: Fresh) -> None:
@@ -394,9 +290,9 @@ async def test_tls_with_a_password_and_with_a_client_certificate_work(ground: Gr
         await check(Place(f"postgresql://{BY_CERTIFICATE}@{base}", "test"))
 
 
-async def test_of_several_hosts_the_one_that_takes_writes_is_used(ground: Ground, fresh: Fresh, tmp_path: Path) -> None:
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(ground: Ground, fresh: Fresh) -> None:
     """The first is not there, the second is a standby."""
-    standby = await asyncio.to_thread(_standby, ground, tmp_path)
+    standby = await asyncio.to_thread(standby_of, ground)
     try:
         hosts = f"127.0.0.1:1,127.0.0.1:{standby.port},127.0.0.1:{ground.cluster.port}"
         url = f"postgresql://{SERVER}@{hosts}/{fresh.name}?sslmode=disable"
@@ -454,17 +350,3 @@ async def _roles(ground: Ground, fresh: Fresh) -> None:
     place = Place(ground.cluster.url(ACCOUNT, fresh.name), "test")
     await databases.prepare(place, SCRAM, create=True, password=PASSWORD)
     await databases.prepare(place, BY_CERTIFICATE, create=True)
-
-
-def _standby(ground: Ground, tmp_path: Path) -> Cluster:
-    directory = Path(f"{ground.cluster.directory}-standby")
-    directory.mkdir(mode=0o755)
-    if os.geteuid() == 0:
-        shutil.chown(directory, ACCOUNT)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        made = Cluster(directory, probe.getsockname()[1], {"shared_buffers": "32MB"})
-    port = str(ground.cluster.port)
-    run("pg_basebackup", "-D", str(made.data), "-h", "127.0.0.1", "-p", port, "-U", ACCOUNT, "-R", "-c", "fast")
-    made.start()
-    return made
