@@ -23,6 +23,7 @@ from keyrack.domain.cadf_actions import markdown as acts_of_the_journal
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.shell.config import Config
+from keyrack.shell.config_catalog import own_name
 from keyrack.shell.metrics import table as metrics_table
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation
@@ -127,6 +128,8 @@ def _number(bound: float) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
+    if field.default_factory is own_name:
+        return "the host's name"
     value = field.get_default(call_default_factory=True)
     if value is None or value is PydanticUndefined:
         return "none"

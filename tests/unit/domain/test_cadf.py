@@ -29,9 +29,9 @@ FILES = (
     ".new", ".txt",
 )  # fmt: skip
 NO_ACTIONS = {
-    "api.address", "catalog.url", "deployment.directory", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs",
+    "api.address", "catalog.url", "deployment.directory", "deployment.id", "deployment.node", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs",
     "http.disconnect", "http.response.body", "http.response.start", "integrity.credential", "key.version",
-    "keyrack.adapters.catalogs", "keyrack.instance", "keyrack.operation", "keyrack.outcome", "keyrack.shell.web",
+    "keyrack.adapters.catalogs.postgres", "keyrack.adapters.catalogs.sqlite", "node.token", "object.instance", "keyrack.instance", "keyrack.operation", "keyrack.outcome", "keyrack.shell.web",
     "keyrack.web", "service.instance.id", "service.name", "service.namespace", "tracing.enabled",
     "vmware-solutions.kmip-journal.checkpoint",
 }  # fmt: skip

@@ -218,9 +218,7 @@ class Application:
         # From here on the count of this transaction's beginning says nothing any more.
         self._changes = -2
         found = await self._compare(unit)
-        for identifier in unit.unit.intended:
-            if not await self._execute(queries.INTENDED, (identifier,)):
-                raise Conflict("what was intended was taken back meanwhile")
+        await self._check_intended(unit.unit.intended)
         await check_quotas(self._execute, unit.unit)
         for room in unit.rooms:
             await room.check(self._execute, unit.unit)
@@ -240,6 +238,11 @@ class Application:
             self.forget()
         for room in unit.rooms:
             await room.write(self._execute, unit.unit)
+
+    async def _check_intended(self, identifiers: Sequence[str]) -> None:
+        for identifier in identifiers:
+            if not await self._execute(queries.INTENDED, (identifier,)):
+                raise Conflict("what was intended was taken back meanwhile")
 
     def _refuse_rolled_back(self, unit: Prepared) -> None:
         if self._rollback and not unit.unit.recovers and unit.rooms != [cluster]:

@@ -114,7 +114,9 @@ def agree(
     config: ConfigFile = None,
     json: screen.Json = False,
 ) -> None:
-    """Account for what came after the copy that was restored, and end rollback mode; a server may serve meanwhile.
+    """Account for what came after the copy that was restored, and end rollback mode.
+
+    A server may serve meanwhile.
 
     What was destroyed, removed or revoked stays so. Keys that were made are entered anew from the key managers. What is
     then missing is listed, and given up only by who says so in words.
