@@ -7,7 +7,6 @@ and its plots.
 import argparse
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -90,7 +89,12 @@ def deviations(model: Model, made: Sequence[Point], storm: Sequence[Stormed]) ->
             one = "record" if table == "journal" else "key"
             what = f"{each.database}, {each.keys:,} keys: {table}"
             yield Deviation(what, paper[table], each.bytes[table] / count, f"bytes a {one}")
-        whole = paper["object"] * each.keys + paper["attribute"] * each.keys + paper["journal"] * each.records
+        whole = (
+            paper["empty"]
+            + paper["object"] * each.keys
+            + paper["attribute"] * each.keys
+            + paper["journal"] * each.records
+        )
         yield Deviation(f"{each.database}, {each.keys:,} keys: database", whole / 1e6, each.bytes[""] / 1e6, "MB")
     if len(storm) == 2:
         calm, big = storm
@@ -148,11 +152,7 @@ def measured(given: argparse.Namespace) -> tuple[Model, list[Point], list[Storme
     """Everything; the model with the costs of this machine."""
     with workplace() as work:
         held = specimen(work)
-        with sqlite3.connect(held.deployment.directory / "catalog.db") as database:
-            (sealed,) = database.execute(
-                "SELECT sealed FROM object WHERE identifier = ?", (held.identifier,)
-            ).fetchone()
-        costs = replace(Costs(), key_memory=cached_key(sealed))
+        costs = replace(Costs(), key_memory=cached_key(held.sealed))
         made = list(points(held, given, work))
         storm = stormed(given.storm, work) if given.storm else []
     if storm:

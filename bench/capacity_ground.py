@@ -53,6 +53,8 @@ class Specimen:
     shape: Shape
     principal: Principal
     identifier: str
+    sealed: bytes
+    """Its wrapped key."""
     machine: Mapping[str, str]
     """``x-Identifier`` and ``x-Name`` of the key that is copied."""
 
@@ -70,10 +72,10 @@ def specimen(work: Path) -> Specimen:
     with sqlite3.connect(deployment.directory / "catalog.db") as database:
         # A machine's key that was made beside no host's.
         row = database.execute(
-            "SELECT o.number, o.identifier, o.instance FROM object o JOIN attribute a ON a.object = o.number"
+            "SELECT o.number, o.identifier, o.instance, o.sealed FROM object o JOIN attribute a ON a.object = o.number"
             " AND a.name = 'x-Name' AND a.value = 'vm-03'"
         ).fetchone()
-        shape = _shape(database, *row)
+        shape = _shape(database, *row[:3])
         actions = Counter(
             json.loads(text)["action"] for (text,) in database.execute("SELECT text FROM journal ORDER BY number")
         )
@@ -83,7 +85,7 @@ def specimen(work: Path) -> Specimen:
             )
         )
     principal = Principal(fingerprint=served.client.fingerprint, instance=row[2])
-    return Specimen(deployment, _talk(report.steps, actions), shape, principal, row[1], machine)
+    return Specimen(deployment, _talk(report.steps, actions), shape, principal, row[1], row[3], machine)
 
 
 def _talk(steps: Any, actions: Counter[str]) -> Talk:

@@ -63,9 +63,9 @@ class Costs:
     """Seconds of server CPU for a connection with Discover Versions, Get and Get Attributes (RSA-2048, TLS 1.2)."""
     made_cpu: float = 0.0085
     """The same for a key that is made: four connections, sixteen requests."""
-    key_memory: float = 900
+    key_memory: float = 515
     """Bytes of one unwrapped key in memory."""
-    base_memory: float = 90e6
+    base_memory: float = 76e6
     """Bytes of a serving process that has none."""
     unwrap_seconds: float = 0.0
     """One unwrap at the key manager; 0 where it is in this process."""
@@ -112,6 +112,8 @@ class Bytes:
     """For all attributes of a key that Locate finds."""
     journal: float
     """For a record."""
+    empty: float
+    """Of a database with neither."""
 
     @property
     def key(self) -> float:
@@ -132,7 +134,7 @@ def sqlite(shape: Shape) -> Bytes:
 
     attributes = sum(each + shape.instance + 12 for each in shape.attributes) / 0.8
     indexes = (shape.identifier + 10) / MIXED + (shape.instance + 14) / 0.95
-    return Bytes(rows(shape.key) + indexes, attributes, (shape.record + 7) / 0.94 + shape.chain + 12)
+    return Bytes(rows(shape.key) + indexes, attributes, (shape.record + 7) / 0.94 + shape.chain + 12, 3e5)
 
 
 def postgres(shape: Shape) -> Bytes:
@@ -154,6 +156,7 @@ def postgres(shape: Shape) -> Bytes:
         row(shape.key, shape.compressible) + indexes,
         sum(row(each) + entry(each, places) for each in texts),
         row(shape.record) + entry(8, ordered) + entry(shape.chain + 9, ordered),
+        10e6,
     )
 
 
@@ -240,7 +243,7 @@ class Model:
             "fetch": keys,
             "journal": round(first + records * years),
         }
-        database = keys * bytes_of.key + rows["journal"] * bytes_of.journal
+        database = bytes_of.empty + keys * bytes_of.key + rows["journal"] * bytes_of.journal
         live = self.keys(site, 0)
         memory = self.costs.base_memory + live * self.costs.key_memory
         return Growth(keys, rows, records, database, records * bytes_of.journal, memory)
