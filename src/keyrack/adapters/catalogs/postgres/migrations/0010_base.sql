@@ -486,9 +486,11 @@ BEGIN
 END $$;
 CREATE TRIGGER journal_is_not_shortened BEFORE DELETE ON journal FOR EACH ROW EXECUTE FUNCTION keep_uncut();
 
--- Servers may not delete from the journal; this does it for them, where the cut that allows it is written down.
+-- Servers may not delete from the journal; this does it for them, where the cut that allows it is written down. It runs
+-- as the owner, and so does every trigger that it meets: a temporary table of the same name, with a trigger of the
+-- server's making, would be met first if pg_temp were not named last.
 CREATE FUNCTION cut_journal(which TEXT, up_to BIGINT) RETURNS void LANGUAGE sql SECURITY DEFINER
-    SET search_path FROM CURRENT
+    SET search_path = public, pg_temp
     AS 'DELETE FROM journal WHERE chain = which AND sequence <= up_to';
 
 -- What each writing transaction begins with. Changes are serialised by one lock, as SQLite's are: every promise that is
