@@ -91,6 +91,8 @@ class Executor:
         self.catalog = catalog
         self.vault = vault
         self.randomness = randomness
+        self.noting: Callable[[ManagedObject], None] | None = None
+        """Told of each object that is opened for a client."""
 
     async def execute(self, item: RequestBatchItem, execution: Execution, work: Work) -> Any:
         """Decode, authorise, run the handler; the changes are in ``work``, the answer's payload is returned.
@@ -298,6 +300,8 @@ class ItemContext:
         if managed.withheld_at is not None:
             raise _withheld(managed, self.instance)
         vault = self._executor.vault
+        if self._executor.noting is not None:
+            self._executor.noting(managed)
         secret = vault.cached(self.instance, managed)
         if secret is not None:
             return secret

@@ -23,10 +23,12 @@ from keyrack.service.moves.rewrap import Rewrapped, rewrap_instance
 from keyrack.service.office.expiry import LOOK_EVERY as EXPIRY_EVERY
 from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
+from keyrack.service.stale import Stale
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.config import Config, Kmip
 from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.connection import Desk as Answering
 from keyrack.shell.doorkeeping import Doorkeeping
 from keyrack.shell.kmip_server import KmipServer
 from keyrack.shell.limits import Limits
@@ -36,6 +38,7 @@ from keyrack.shell.office import clock, open_key_managers
 from keyrack.shell.openers import AskPassphrase
 from keyrack.shell.rolled_back import Doubt
 from keyrack.shell.server_pair import ServerPair
+from keyrack.shell.staleness import stale_of
 from keyrack.shell.taken import Taken
 from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.tracing import metering
@@ -63,6 +66,7 @@ class House:
     server: KmipServer
     doorkeeping: Doorkeeping
     doubt: Doubt
+    stale: Stale | None = None
 
     async def look_again(self) -> None:
         """Bring everything up to date that a watcher keeps so; raises ``CatalogUnavailable``."""
@@ -178,12 +182,13 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         await seals.look()
         endings = Endings(catalog, vault)
         await endings.look()
-        server = _server(config, desk, trusted)
+        stale = await stale_of(config, catalog, desk, vault=vault, trusted=trusted, worker=worker)
+        server = _server(config, stale or desk, trusted)
         doorkeeping = Doorkeeping(catalog, server, trusted, Taken(config.run_directory))
-        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping, doubt)
+        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping, doubt, stale)
 
 
-def _server(config: Config, desk: Desk, trusted: Trusted) -> KmipServer:
+def _server(config: Config, desk: Answering, trusted: Trusted) -> KmipServer:
     kmip = config.kmip
     tls = TlsSettings(
         certificate=config.path(kmip.certificate),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.service.stale import Stale
 from keyrack.shell.config import Config
 
 if TYPE_CHECKING:
@@ -58,14 +59,26 @@ class Door(Protocol):
 class Fence:
     """One process's part."""
 
-    def __init__(self, heart: Heart, door: Door, look_again: Callable[[], Awaitable[None]], known: int) -> None:
-        """``look_again`` brings trust up to date before the door opens; ``known``: the newest schema of this Keyrack."""
+    def __init__(
+        self,
+        heart: Heart,
+        door: Door,
+        look_again: Callable[[], Awaitable[None]],
+        known: int,
+        stale: Stale | None = None,
+    ) -> None:
+        """``look_again`` brings trust up to date before the door opens; ``known``: the newest schema of this Keyrack.
+
+        ``stale`` stands in for a while before the door is closed.
+        """
+        self._stale = stale
         self._heart = heart
         self._door = door
         self._look_again = look_again
         self._known = known
         self._last = 0.0
         self._why = ""
+        self._cut = False
         self.closed = False
         self.outdated = asyncio.Event()
         """The database has become newer than this program understands: it has to end."""
@@ -94,20 +107,24 @@ class Fence:
                     self._known,
                 )
                 self.outdated.set()
-            elif self.closed:
+            elif self._cut:
                 await self._look_again()
                 await self._heart.beat()
         except CatalogUnavailable as error:
             self._why = str(error)
             return False
         now = asyncio.get_running_loop().time()
-        if self.closed and not self.outdated.is_set():
+        if self._cut and not self.outdated.is_set():
+            self._cut = False
+            if self.closed:
+                self._door.reopen()
             self.closed = False
-            self._door.reopen()
             log.warning(
                 "the database answers again, and this node serves", extra={"seconds": round(now - self._last, 1)}
             )
         self._last = now
+        if self._stale is not None:
+            self._stale.heard()
         return True
 
     async def _guard(self) -> None:
@@ -119,19 +136,36 @@ class Fence:
             if (stood := now - before - LOOK_EVERY) > STOOD_STILL:
                 self._last = min(self._last + stood, now)
             before = now
-            if not self.closed and now - self._last >= CLOSED_AFTER:
-                self.closed = True
-                connections = self._door.shut(WHY)
-                log.error(
-                    "the database has not answered for %.1f s: this node is closed until it does: %s",
-                    now - self._last,
-                    self._why or "silence",
-                    extra={"connections": connections},
-                )
+            if not self._cut and now - self._last >= CLOSED_AFTER:
+                self._cut = True
+                self._told(now)
+            if self._cut and not self.closed and (self._stale is None or self._stale.over):
+                self._close()
+
+    def _told(self, now: float) -> None:
+        until = "closed until it does"
+        if self._stale is not None and not self._stale.over:
+            until = "giving out what it has in memory, for a while"
+            self._stale.begin()
+        why = self._why or "silence"
+        log.error("the database has not answered for %.1f s: this node is %s: %s", now - self._last, until, why)
+
+    def _close(self) -> None:
+        self.closed = True
+        if self._stale is not None:
+            self._stale.end()
+        connections = self._door.shut(WHY)
+        log.error("this node is closed until the database answers", extra={"connections": connections})
 
 
-def fence_of(
-    config: Config, catalog: WholeCatalog, door: Door, look_again: Callable[[], Awaitable[None]], process: str
+def fence_of(  # noqa: PLR0913
+    config: Config,
+    catalog: WholeCatalog,
+    door: Door,
+    look_again: Callable[[], Awaitable[None]],
+    *,
+    stale: Stale | None,
+    process: str,
 ) -> Fence | None:
     """``None`` where the catalog is a file: a disk that is gone refuses every request already."""
     if config.catalog_path is not None:
@@ -146,6 +180,8 @@ def fence_of(
         if isinstance(catalog, PostgresCatalog):
             await catalog.renew()
         await look_again()
+        if stale is not None:
+            await stale.enter(catalog.commit)
 
     name = f"{config.deployment.node}/{process} heartbeat"
-    return Fence(Heartbeat(place_of(config, name)), door, again, migrations()[-1].number)
+    return Fence(Heartbeat(place_of(config, name)), door, again, migrations()[-1].number, stale)

@@ -38,7 +38,19 @@ class Inspection:
         catalog = self.office.catalog
         health = await examine(catalog, self.key_managers, at, terms=terms, acts=acts_of(config))
         rest = await whole(catalog, await whole_terms(config, catalog), at)
-        return Health([*health.findings, *rest], health.numbers)
+        return Health([*health.findings, *_stale(config), *rest], health.numbers)
+
+
+def _stale(config: Config) -> Sequence[Finding]:
+    """What a setting does to the bound of every removal."""
+    seconds = config.catalog.serve_stale_seconds
+    if config.catalog_path is not None or not seconds:
+        return ()
+    told = (
+        f"a node that is cut off from PostgreSQL gives out keys that it has in memory for {seconds:g} s: for as long a "
+        "certificate that was removed elsewhere, a destroyed key or a sealed instance may be served there"
+    )
+    return (Finding("catalog", Level.OK, told),)
 
 
 @asynccontextmanager

@@ -122,7 +122,14 @@ async def _work(start: _Start, worker: Worker) -> int:
         if first:
             where = worker.listener.getsockname()[:2]
             await stack.enter_async_context(present(start.config, house.catalog, start.token, where))
-        fence = fence_of(start.config, house.catalog, house.server, house.look_again, f"kmip-{worker.index}")
+        fence = fence_of(
+            start.config,
+            house.catalog,
+            house.server,
+            house.look_again,
+            stale=house.stale,
+            process=f"kmip-{worker.index}",
+        )
         await stack.enter_async_context(_watching(house, chores=first, file=start.file, fence=fence))
         api = await stack.enter_async_context(_beside(house)) if first else None
         web = await stack.enter_async_context(_administered(house, worker.index, start.file))

@@ -1,10 +1,10 @@
 """Who is let in, in memory for handshakes and kept fresh from the catalog: pinned certificates, and authorities."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from keyrack.domain.instances import Admittance, TrustedAuthority
+from keyrack.domain.instances import Admittance, Instance, TrustedAuthority
 from keyrack.ports.catalog import Catalog, CatalogUnavailable
 from keyrack.shell.anchors import Anchors
 from keyrack.shell.verdicts import NotAdmitted
@@ -30,8 +30,20 @@ class Trusted:
         self._generation = -1
         self._known: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
+        self._owners: Mapping[str, str] = {}
+        self._serving: Mapping[str, Instance] = {}
         self._trust: tuple[Sequence[TrustedAuthority], Sequence[tuple[str, str]]] = ((), ())
         self._anchors = Anchors()
+
+    @property
+    def owners(self) -> Mapping[str, str]:
+        """Identifiers of instances by the fingerprints of certificates that are pinned for them and in force."""
+        return self._owners
+
+    @property
+    def serving(self) -> Mapping[str, Instance]:
+        """Instances that serve and are not sealed, by identifier."""
+        return self._serving
 
     @property
     def generation(self) -> int:
@@ -60,7 +72,7 @@ class Trusted:
         generation = await self._catalog.generation()
         if generation == self._generation:
             return None
-        serving = {instance.identifier for instance in await self._catalog.instances() if instance.serves}
+        serving = {instance.identifier: instance for instance in await self._catalog.instances() if instance.serves}
         held = await self._catalog.certificates()
         authorities = [each for each in await self._catalog.authorities() if each.instance in serving]
         trust = (authorities, await self._catalog.barred())
@@ -68,6 +80,8 @@ class Trusted:
             self._anchors, self._trust = Anchors(*trust), trust
         before, self._known = self._known, frozenset(each.fingerprint for each in held if each.instance in serving)
         self._pinned = frozenset(each.fingerprint for each in held)
+        self._owners = {each.fingerprint: each.instance for each in held if each.instance in serving}
+        self._serving = {name: each for name, each in serving.items() if each.sealed_at is None}
         self._generation = generation
         return before - self._known
 

@@ -1,7 +1,7 @@
 """The catalog's own reads and its commit, over whichever database: what a subclass adds is how it is reached."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -52,11 +52,15 @@ class DatabaseCatalog(PeopleReads, AdmissionReads, KeyReads, JournalReads, Answe
 
     gate: Gate | None = None
     """Where a sink is required: what every unit with entries has to pass."""
+    before: Callable[[Unit], None] | None = None
+    """Raises for a unit that has to wait until others are committed."""
     _versions: Versions
     _writer: Commits
 
     async def commit(self, unit: Unit) -> None:
         """Durable when it returns; where a sink is required, in the sink too."""
+        if self.before is not None:
+            self.before(unit)
         if self.gate is None or not unit.entries:
             await self._writer.submit(Prepared(unit))
             return

@@ -158,8 +158,7 @@ class Vault:
         entry = self._cache.get(uid)
         if entry is None or entry.instance != instance.identifier or managed.sealed is None:
             return None
-        now = self._clock()
-        lease = entry.lease
+        now, lease = self._clock(), entry.lease
         if now >= lease.until or now >= entry.until or hashlib.sha256(managed.sealed).digest() != entry.digest:
             return None
         if len(entry.secret) != entry.size:
@@ -174,24 +173,25 @@ class Vault:
         if object.withheld_at is not None:
             raise PermissionDenied("its standard key was deleted in the key manager: restore it there")
         self._refuse_shut(instance)
-        secret = self.cached(instance, object)
-        if secret is not None:
+        if (secret := await self.warm(instance, object)) is not None:
             return secret
         if object.sealed is None:
             raise CryptographicFailure("the object has no key material any more: it was destroyed")
-        digest = hashlib.sha256(object.sealed).digest()
-        if (entry := self._recognised(instance, object, digest)) is not None:
-            await self._homes.asked(instance.home, entry.lease.hold())
-            secret = self.cached(instance, object)
-            if secret is not None:
-                return secret
-        key = (instance.identifier, object.unique_identifier, digest)
+        key = (instance.identifier, object.unique_identifier, hashlib.sha256(object.sealed).digest())
         return await self._opening.join(key, partial(self._unwrap, instance, object))
 
-    def _recognised(self, instance: Instance, managed: Sealed, digest: bytes) -> Entry | None:
+    async def warm(self, instance: Instance, managed: Sealed) -> Secret | None:
+        """The material, if it is in memory, under a lease that is renewed if need be; nothing is unwrapped for it."""
+        secret = self.cached(instance, managed)
+        if secret is None and (entry := self._recognised(instance, managed)) is not None:
+            await self._homes.asked(instance.home, entry.lease.hold())
+            secret = self.cached(instance, managed)
+        return secret
+
+    def _recognised(self, instance: Instance, managed: Sealed) -> Entry | None:
         """What is in memory of this very key: a rewrap, in whatever process, has changed the blob and not the key."""
-        entry = self._cache.get(managed.unique_identifier)
-        if entry is not None and entry.digest != digest:
+        entry = self._cache.get(managed.unique_identifier) if managed.sealed is not None else None
+        if entry is not None and entry.digest != (digest := hashlib.sha256(managed.sealed or b"").digest()):
             if entry.key != self._checked(instance, managed)[0].key:
                 return None
             entry.digest = digest
