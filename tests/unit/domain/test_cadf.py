@@ -29,10 +29,11 @@ FILES = (
     ".new", ".txt",
 )  # fmt: skip
 NO_ACTIONS = {
-    "api.address", "catalog.url", "deployment.directory", "deployment.id", "deployment.node", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs",
-    "http.disconnect", "http.response.body", "http.response.start", "integrity.credential", "key.version",
-    "keyrack.adapters.catalogs.postgres", "keyrack.adapters.catalogs.sqlite", "node.token", "object.instance", "keyrack.instance", "keyrack.operation", "keyrack.outcome", "keyrack.shell.web",
-    "keyrack.web", "service.instance.id", "service.name", "service.namespace", "tracing.enabled",
+    "api.address", "catalog.url", "deployment.directory", "deployment.id", "deployment.node", "fuse.ceph",
+    "fuse.glusterfs", "fuse.sshfs", "http.disconnect", "http.response.body", "http.response.start",
+    "integrity.credential", "key.version", "keyrack.adapters.catalogs.postgres", "keyrack.adapters.catalogs.sqlite",
+    "keyrack.instance", "keyrack.operation", "keyrack.outcome", "keyrack.shell.web", "keyrack.web", "node.token",
+    "object.instance", "service.instance.id", "service.name", "service.namespace", "tracing.enabled",
     "vmware-solutions.kmip-journal.checkpoint",
 }  # fmt: skip
 """What looks like an action in the source, and is a setting, a module, an attribute of a trace."""
