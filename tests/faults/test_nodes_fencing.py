@@ -31,7 +31,7 @@ def two(tmp_path: Path, postgres_cluster: Cluster, leading: Ways) -> Iterator[Tw
         yield made
 
 
-@pytest.mark.parametrize("how", [State.SILENT, State.CUT])
+@pytest.mark.parametrize("how", [State.SILENT, pytest.param(State.CUT, marks=pytest.mark.slow)])
 def test_a_node_without_its_database_is_closed_within_a_second_and_opens_again(two: TwoNodes, how: State) -> None:
     """Connections are refused and open ones end, in both of its processes; the other node goes on."""
     open_ones = [two.a.connect(two.context) for _ in range(8)]

@@ -95,6 +95,7 @@ def test_what_a_killed_process_has_given_out_enters_the_journal_at_its_next_star
     _check_journal(_of_chain(postgres_cluster, two), 3)
 
 
+@pytest.mark.slow
 def test_it_does_not_go_together_with_a_required_sink(two: TwoNodes) -> None:
     """No record would reach the sink before the key is handed out."""
     two.b.deployment.environment = {

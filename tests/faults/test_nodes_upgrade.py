@@ -80,6 +80,7 @@ def test_an_upgrade_beside_nodes_that_serve_loses_nothing_and_ends_in_good_order
         two.a.start()
 
 
+@pytest.mark.slow
 def test_a_step_that_finds_no_moment_is_not_taken_and_says_so(postgres_cluster: Cluster, two: TwoNodes) -> None:
     """Whoever uses the table meanwhile is served; who comes to a newer schema with an older one is refused."""
 
