@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog
+from keyrack.adapters.catalogs.postgres.connecting import Place, password_in
+from keyrack.adapters.catalogs.postgres.heartbeat import Heartbeat
 from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, Unit
+from keyrack.ports.cluster import ClusterChanges, KeyManagerChange
 from keyrack.testing.catalog_values import certificate, entry, instance, key
 from keyrack.testing.postgres import Cluster, binaries
 from keyrack.testing.postgres_catalogs import Fresh
@@ -76,3 +80,37 @@ async def test_a_writer_whose_connection_is_ended_writes_again(
     else:
         pytest.fail("the catalog does not come back")
     assert (await catalog.journal_heads())["node-1/kmip-0"] >= 2
+
+
+async def test_what_cannot_be_sent_is_refused_alone(catalog: PostgresCatalog) -> None:
+    """A number that is too long is one unit's mistake: others of its batch, and of other tenants, are kept."""
+    change = KeyManagerChange(key_manager="embedded", revision=2**70, at=0, text="")
+    bad = Unit(entries=(), cluster=ClusterChanges(key_manager_changes=(change,)))
+    good = Unit(entries=(entry(),), inserted=(key(),))
+
+    refused, kept = await asyncio.gather(catalog.commit(bad), catalog.commit(good), return_exceptions=True)
+
+    assert isinstance(refused, ValueError)
+    assert kept is None
+
+
+async def test_a_password_file_that_is_empty_for_a_moment_is_as_good_as_a_database_that_is_away(
+    postgres: Fresh, tmp_path: Path
+) -> None:
+    """Whoever writes it anew empties it first. Anything but "unavailable" ends the fence and the leaders' duties."""
+    file = tmp_path / "password"
+    file.write_text("geheim\n")
+    place = Place(postgres.url, "password", password_in(file))
+    catalog = await PostgresCatalog.open(place, "password")
+    try:
+        file.write_text("")
+        with pytest.raises(CatalogUnavailable, match="no line of text"):
+            await Heartbeat(place).beat()
+        assert not await catalog.leads("job")
+        with pytest.raises(CatalogUnavailable, match="no line of text"):
+            await PostgresCatalog.open(place, "another")
+
+        file.write_text("geheim\n")
+        await Heartbeat(place).beat()
+    finally:
+        await catalog.close()

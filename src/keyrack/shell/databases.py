@@ -61,8 +61,8 @@ def password_of_role(file: Path | None) -> str | None:
         return None
     try:
         return password_in(file)()
-    except IndexError:
-        raise NotPrepared(f"{file} is empty: its first line is to be the role's password") from None
+    except OSError as error:
+        raise NotPrepared(f"{error}: the first line of the file is to be the role's password") from None
 
 
 async def prepare(place: Place, role: str, *, create: bool, password: str | None = None) -> Prepared:

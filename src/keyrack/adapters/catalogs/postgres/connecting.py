@@ -54,8 +54,18 @@ class Place:
 
 
 def password_in(path: Path) -> Callable[[], str]:
-    """Reads the first line of a file, each time that a connection is made: a new password needs no restart."""
-    return lambda: path.read_text(encoding="utf-8").splitlines()[0]
+    """Reads the first line of a file, each time that a connection is made: a new password needs no restart.
+
+    Raises ``OSError`` for a file without one, as it is for a moment while somebody writes it: nobody can connect then.
+    """
+
+    def read() -> str:
+        try:
+            return path.read_text(encoding="utf-8").splitlines()[0]
+        except (IndexError, ValueError):
+            raise OSError(f"{path} has no line of text") from None
+
+    return read
 
 
 async def connect(place: Place, **more: Any) -> "asyncpg.Connection[asyncpg.Record]":

@@ -93,9 +93,8 @@ async def connected(place: Place) -> "asyncpg.Connection[asyncpg.Record]":
     if callable(place.password):
         try:
             place.password()
-        except (OSError, ValueError, IndexError) as error:
-            why = str(error) if isinstance(error, OSError) else "it has no line of text"
-            raise UnfitDatabase(f"the file with the database's password cannot be used: {why}; correct it") from None
+        except OSError as error:
+            raise UnfitDatabase(f"the file with the database's password cannot be used: {error}; correct it") from None
     try:
         return await connect(place)
     except asyncpg.InvalidAuthorizationSpecificationError as error:

@@ -201,6 +201,9 @@ class Writer:
             except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere, RollbackMode) as error:
                 # Without this frame, which holds the error itself; see sqlite.writer.
                 refused[position] = error.with_traceback(None)
+            except asyncpg.DataError:
+                # As a number that is too long: nobody else's unit fails by it. The driver's text has the value.
+                raise _Spoilt(position, ValueError("the database has no place for a value of the unit")) from None
             except asyncpg.PostgresError as error:
                 meaning = refusal(error)
                 if meaning is None:
