@@ -142,13 +142,25 @@ class Reading:
         return digest.hexdigest()
 
     def extract(self, name: str, target: Path) -> None:
-        """Write a part to a new private file, and sync it; raises :class:`BadBackup` where it is not as written."""
+        """Write a part to a new private file, and sync it; raises :class:`BadBackup` where it is not as written.
+
+        The file has its name once it is whole: half of a key manager's database would be taken for one that is there.
+        """
         part = self.manifest.part(name)
         if part is None:
             raise BadBackup(f"{self.path} has no {name}")
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        digest = sha256()
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        beside = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
+        try:
+            self._extract(part, beside)
+            os.link(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_directory(target.parent)
+
+    def _extract(self, part: Part, target: Path) -> None:
+        digest, name = sha256(), part.name
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as writing:
             try:
                 with self._file.open(name) as reading:

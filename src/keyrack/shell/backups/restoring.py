@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,8 @@ async def restore(config: Config, path: Path, by: Administrator) -> Restored:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         backup.extract(CATALOG, fresh)
         await _roll_back(fresh, path, told, by)
+        # It has taken a while. Who has begun to serve meanwhile would acknowledge what goes into the file put aside.
+        refuse_served(config)
         files, kept = _fill(config, backup)
         aside = _put_in_place(fresh, target)
     return Restored(told, target, aside, files, kept)
@@ -110,16 +112,27 @@ async def _roll_back(fresh: Path, path: Path, told: Manifest, by: Administrator)
 
 def _put_in_place(fresh: Path, target: Path) -> list[Path]:
     """The restored file gets the name; what had it is kept beside."""
+    # The log goes first: without its database nobody takes it for another's.
+    aside = _put_aside(target, reversed(_LOGS))
+    fresh.replace(target)
+    sync_directory(target.parent)
+    return aside
+
+
+def _put_logs_aside(target: Path) -> None:
+    """What is left of a database that is gone: SQLite would write it into the one that comes in its place."""
+    _put_aside(target, _LOGS[1:])
+
+
+def _put_aside(target: Path, ends: Iterable[str]) -> list[Path]:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = []
-    for end in reversed(_LOGS):  # The log goes first: without its database nobody takes it for another's.
+    for end in ends:
         there = target.with_name(target.name + end)
         if there.exists():
             kept = target.with_name(f"{target.name}.before-{stamp}{end}")
             there.replace(kept)
             aside.append(kept)
-    fresh.replace(target)
-    sync_directory(target.parent)
     return aside
 
 
@@ -135,6 +148,7 @@ def _fill(config: Config, backup: Reading) -> tuple[list[Path], list[Path]]:
         if target.exists():
             kept.append(target)
         else:
+            _put_logs_aside(target)
             backup.extract(part.name, target)
             files.append(target)
     return files, kept
