@@ -20,6 +20,7 @@ from keyrack.testing.clusters.history import Event, Kind, Outcome
 from keyrack.testing.clusters.load import CLIENTS, Load, judged, verdict
 from keyrack.testing.clusters.node import Node
 from keyrack.testing.clusters.rig import INSTANCE, Rig, rig
+from keyrack.testing.clusters.storm_ground import HOST, grown, stormed
 from keyrack.testing.clusters.way import State
 from keyrack.testing.postgres import binaries
 from keyrack.testing.small_disk import CannotMount
@@ -29,8 +30,8 @@ pytestmark = [
     pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed"),
     pytest.mark.timeout(600),
 ]
-KILLS = 6
-EVERY = 1.0
+KILLS = 4
+EVERY = 2.0
 """Seconds that a node which was killed serves again before the other one is."""
 FENCED_WITHIN = 1.0
 BACK_WITHIN = 5.0
@@ -57,7 +58,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, disks: Ground | None) -> I
     grounds = (disks.a.path, disks.b.path) if disks else (None, None)
     home = disks.node.path if disks else None
     with rig(tmp_path_factory.mktemp("cluster"), grounds=grounds, homes=(home, None)) as made:
-        made.new_instance(INSTANCE, *CLIENTS)
+        made.new_instance(INSTANCE, *CLIENTS, HOST)
         made.new_instance(OTHER, *OTHERS)
         made.start()
         yield made
@@ -104,26 +105,32 @@ def test_a_standby_takes_the_place_of_a_primary_that_is_killed(cluster: Rig) -> 
     check_database(cluster)
 
 
-def parted_and_promoted(cluster: Rig) -> Load:
-    """Clients work on while primary and standby are parted; then the primary is lost, and the standby takes over."""
+def parted_and_promoted(cluster: Rig) -> tuple[Load, Span]:
+    """Clients work on while primary and standby are parted; then the primary is lost, and the standby takes over.
+
+    The time is that from the parting to the loss.
+    """
     with Load(cluster) as load:
         time.sleep(0.7)
         cluster.part_servers()
+        since = time.monotonic()
         time.sleep(0.7)
+        until = time.monotonic()
         cluster.pair.kill_primary()
         cluster.pair.promote()
         cluster.join_servers()
         cluster.pair.rebuild()
         time.sleep(0.5)
-    return load
+    return load, Span(since, until)
 
 
 def test_a_primary_without_its_standby_acknowledges_nothing(cluster: Rig) -> None:
-    """Refused or not answered; so that nothing is missed when the standby takes over."""
-    load = parted_and_promoted(cluster)
+    """So that nothing is missed when the standby takes over."""
+    load, parted = parted_and_promoted(cluster)
 
     assert [] == judged(load)
-    assert any(each.failed for each in load.history), "the control"
+    told = [each for each in load.history if each.invoked > parted.since and each.answered < parted.until]
+    assert {Kind.LOCATE} >= {each.kind for each in told if each.outcome is Outcome.DONE}
 
 
 @pytest.mark.parametrize("how", [State.SILENT, State.CUT])
@@ -313,6 +320,17 @@ def _shut(client: str, kind: Kind, invoked: float, answered: float) -> Event:
     )
 
 
+@pytest.mark.parametrize(("keys", "times"), [(50, 1), (2, 25)], ids=["fifty keys", "the same two keys"])
+def test_a_small_boot_storm_with_a_kill_leaves_nobody_without(cluster: Rig, keys: int, times: int) -> None:
+    """From two nodes that have just started, of which one is killed in the middle."""
+    seen = stormed(cluster, grown(cluster, keys), 8, times=times)
+
+    print(seen.told())  # noqa: T201
+    assert [] == list(seen.failures)
+    assert 8 * keys * times == seen.gets
+    assert seen.retries > 0, "the control"
+
+
 def test_at_the_end_no_log_tells_of_a_fault_of_ours(cluster: Rig) -> None:
     """Whatever was done to them, no node has met with an error that nobody foresaw; and the journal is whole."""
     check_database(cluster)
@@ -338,7 +356,7 @@ def test_a_node_that_is_not_fenced_is_noticed(cluster: Rig) -> None:
 def test_what_a_weakened_node_loses_is_noticed(cluster: Rig, sabotage: str) -> None:
     """The same that an honest one stands: keys are lost, and the history shows it."""
     with cluster.broken((SABOTAGES, sabotage)):
-        load = parted_and_promoted(cluster)
+        load, _ = parted_and_promoted(cluster)
         found = judged(load)
     print(sabotage, len(found), found[:2])  # noqa: T201
     assert any("is lost" in each for each in found)

@@ -185,7 +185,7 @@ def _refused(kind: Kind, answer: Answer) -> _Told:
         outcome = Outcome.REPEATED
     elif "destroyed" in answer.message.lower() and answer.reason == ResultReason.ILLEGAL_OPERATION:
         outcome = Outcome.GONE
-    elif (kind, answer.reason) in _ALREADY:
+    elif kind in _ALREADY and _ALREADY[kind] in answer.message:
         outcome = Outcome.REPEATED
     elif kind in _READS or answer.reason != ResultReason.GENERAL_FAILURE:
         outcome = Outcome.REFUSED
@@ -195,7 +195,5 @@ def _refused(kind: Kind, answer: Answer) -> _Told:
     return _Told(outcome, told=told)
 
 
-_ALREADY: Final = {
-    (Kind.ACTIVATE, ResultReason.PERMISSION_DENIED),
-    (Kind.REVOKE, ResultReason.ILLEGAL_OPERATION),
-}
+_ALREADY: Final = {Kind.ACTIVATE: "the object is Active", Kind.REVOKE: "the object is Deactivated"}
+"""How the refusal begins of what is done already."""

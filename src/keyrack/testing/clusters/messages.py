@@ -8,7 +8,7 @@ ENCRYPT_AND_DECRYPT = 12
 
 
 def new_key(name: str) -> tuple[Item, ...]:
-    """Of a Create: an AES-256 key of that name."""
+    """Of a Create: an AES-256 key of that name; without a name where that is empty."""
     return (enumeration(Tag.OBJECT_TYPE, ObjectType.SYMMETRIC_KEY), _template(name, *_AES_256))
 
 
@@ -36,7 +36,7 @@ def named(name: str) -> Item:
 
 
 def _template(name: str, *attributes: Item) -> Item:
-    return structure(Tag.TEMPLATE_ATTRIBUTE, *attributes, named(name))
+    return structure(Tag.TEMPLATE_ATTRIBUTE, *attributes, named(name) if name else None)
 
 
 def _attribute(name: str, value: Item) -> Item:

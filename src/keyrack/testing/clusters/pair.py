@@ -138,13 +138,16 @@ class Pair:
             time.sleep(0.02)
 
     def differences(self) -> list[str]:
-        """Tables of Keyrack's whose rows are not the same on the standby, once it has caught up."""
-        self.await_replayed()
-        tables = self.primary.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database="keyrack")
-        every = [f'SELECT \'{name}\', md5(string_agg(t::text, \'|\' ORDER BY t::text)) FROM "{name}" t'
-                 for name in tables.splitlines()]  # fmt: skip
-        told = [each.sql(*every, database="keyrack").splitlines() for each in (self.primary, self.standby)]
-        return sorted(set(told[0]) ^ set(told[1]))
+        """Tables of Keyrack's whose rows are not the same on the standby, once it has caught up.
+
+        Nodes write on meanwhile: what differs is looked at again until it is the same, or for some seconds.
+        """
+        until = time.monotonic() + WITHIN / 4
+        while True:
+            self.await_replayed()
+            found = sorted(set(_rows_of(self.primary)) ^ set(_rows_of(self.standby)))
+            if not found or time.monotonic() > until:
+                return found
 
     def stop(self) -> None:
         """Stop both, and remove their files."""
@@ -180,6 +183,13 @@ def pair(
         yield made
     finally:
         made.stop()
+
+
+def _rows_of(server: Cluster) -> list[str]:
+    """A line for each table, with a digest of its rows."""
+    tables = server.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database="keyrack").split()
+    rows = "md5(string_agg(row::text, '|' ORDER BY row::text))"
+    return server.sql(*(f"SELECT '{each}', {rows} FROM \"{each}\" row" for each in tables), database="keyrack").split()
 
 
 def killed(server: Cluster) -> None:

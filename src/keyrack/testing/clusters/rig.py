@@ -72,6 +72,10 @@ class Rig:
             self._contexts[name] = self.deployment.context(self._identities[name])
         self.deployment.add_client(instance, self._identities[name])
 
+    def identity(self, name: str) -> Identity:
+        """Certificate and key of a client that was let in."""
+        return self._identities[name]
+
     def fingerprint(self, name: str) -> str:
         """Of the certificate of a client that was let in."""
         return self._identities[name].fingerprint
