@@ -118,13 +118,14 @@ def _unwanted(task: "asyncio.Task[Any]") -> None:
 
 
 async def pool(place: Place, most: int) -> "asyncpg.Pool[asyncpg.Record]":
-    """A pool of at most so many connections, which makes new ones where old ones are lost."""
+    """A pool of at most so many connections, the first made at once, which makes new ones where old ones are lost."""
 
     async def connected(*_: Any, **given: Any) -> "asyncpg.Connection[asyncpg.Record]":
         return await _first(each_host(place.url), {**_arguments(place), **given})
 
-    return await asyncpg.create_pool(
-        min_size=1,
+    made = await asyncpg.create_pool(
+        # None is kept for its own sake: to keep one, asyncpg logs a trace for each attempt while the server is gone.
+        min_size=0,
         max_size=most,
         max_inactive_connection_lifetime=300,
         command_timeout=ANSWER_WITHIN,
@@ -132,6 +133,12 @@ async def pool(place: Place, most: int) -> "asyncpg.Pool[asyncpg.Record]":
         # Who reads leaves nothing behind in a session, and to clean it would take as long as another read.
         reset=_as_it_is,
     )
+    try:
+        async with made.acquire():
+            return made
+    except BaseException:
+        made.terminate()
+        raise
 
 
 async def _as_it_is(connection: object) -> None:
