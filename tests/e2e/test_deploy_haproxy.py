@@ -152,7 +152,7 @@ def test_clients_go_on_when_a_node_is_killed(site: Site) -> None:
         site.get()
         gets += 1
 
-    assert gets > 20
+    assert gets > 5
     ended = 0
     for line in lines:
         try:
