@@ -7,7 +7,7 @@ from typing import Final
 from keyrack.domain.errors import GeneralFailure, InvalidMessage, KmipError, PermissionDenied
 from keyrack.domain.instances import Instance
 from keyrack.domain.moments import rfc3339
-from keyrack.ports.catalog import CatalogUnavailable, RollbackMode
+from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, RollbackMode
 from keyrack.ports.sinks import SinkBehind, SinkLate
 from keyrack.spec.enumerations import ResultStatus
 from keyrack.spec.versions import V1_0, V1_4, VERSIONS, ProtocolVersion
@@ -21,6 +21,7 @@ from keyrack.wire.messages import (
 )
 
 BUSY: Final = "the catalog cannot commit now; nothing was changed; ask again, or another endpoint"
+UNSURE: Final = "the catalog has not told in time whether it keeps this; look what is there before you ask again"
 UNTOLD: Final = "the journal does not reach a sink that has to have it before anything is handed out; ask again later"
 ROLLED_BACK: Final = (
     "the catalog was restored from a copy and is read-only: nothing was changed; an administrator ends that with"
@@ -32,6 +33,8 @@ def busy(error: CatalogUnavailable) -> str:
     """What a client hears while the catalog takes nothing; in rollback mode asking again is of no use."""
     if isinstance(error, RollbackMode):
         return ROLLED_BACK
+    if isinstance(error, OutcomeUnknown):
+        return UNSURE
     return UNTOLD if isinstance(error, SinkBehind | SinkLate) else BUSY
 
 
