@@ -57,7 +57,7 @@ class Customers:
         for road in roads:
             road.cut = True
         await self._try(root_key)
-        self.world.loop.leap(TERMS.outage_grace + 1 if roads else REVOKED_WITHIN + 1)
+        self.world.leap(TERMS.outage_grace + 1 if roads else REVOKED_WITHIN + 1)
         await self._try(root_key)
         for road in roads:
             road.cut = False

@@ -84,7 +84,7 @@ class Faults:
     def _leap(self) -> None:
         seconds = self.random.choice(LEAPS)
         self.world.note(f"{seconds} s pass")
-        self.world.loop.leap(seconds)
+        self.world.leap(seconds)
 
     def _flip(self) -> None:
         """One bit of one copy of a key."""

@@ -58,7 +58,7 @@ class Node:
         """Whether it does the chores that one node does for all."""
         self.lives = 0
         self.troubled_at = 0.0
-        """When it was last started, cut off or paused."""
+        """When it last was started, cut off, paused, or slept with all the world."""
         self.process = Process(name)
         self.process.alive = False
         self.road = Road(name, world, random)

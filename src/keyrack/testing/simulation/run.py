@@ -34,6 +34,7 @@ from keyrack.testing.simulation.invariants import look, remembered
 from keyrack.testing.simulation.loop import Stuck
 from keyrack.testing.simulation.replay import Broken
 from keyrack.testing.simulation.rest import check, heal
+from keyrack.testing.simulation.weather import Weather
 from keyrack.testing.simulation.world import World
 
 STEPS: Final = 24
@@ -107,7 +108,7 @@ async def _story(world: World, steps: int) -> None:
         elif drawn < world.weather.customer + world.weather.administration:
             begun.append(world.loop.begin(None, people.act()))
         else:
-            begun.append(world.loop.begin(None, _asks(_client(clients, random), random.random())))
+            begun.append(world.loop.begin(None, _asks(_client(clients, random), world.weather, random.random())))
         await asyncio.sleep(random.expovariate(random.choice((0.5, 3.0, 20.0))))
         if random.random() < 0.1:
             remembered(world)
@@ -127,14 +128,14 @@ def _client(clients: Sequence[Client], random: Random) -> Client:
     return chosen if chosen.may or not meant or random.random() < 0.15 else random.choice(meant)
 
 
-async def _asks(client: Client, drawn: float) -> None:
+async def _asks(client: Client, weather: Weather, drawn: float) -> None:
     for share, what in (
-        (0.25, client.new_key),
-        (0.05, client.new_key_at_once),
-        (0.30, client.fetch),
-        (0.10, client.fetch_many),
+        (weather.ends, client.end),
+        (weather.makes * 0.8, client.new_key),
+        (weather.makes * 0.2, client.new_key_at_once),
+        (weather.fetches * 0.7, client.fetch),
+        (weather.fetches * 0.3, client.fetch_many),
         (0.05, client.find),
-        (0.20, client.end),
         (1.0, client.pry),
     ):
         drawn -= share

@@ -21,8 +21,9 @@ from keyrack.ports.catalog import CatalogUnavailable, Unit
 from keyrack.ports.key_manager import Wrapped
 from keyrack.service import batch
 from keyrack.service.batch import Conversation
-from keyrack.service.care import existence, leftovers, reconcile
+from keyrack.service.care import existence, reconcile
 from keyrack.service.care.purging import Purging
+from keyrack.service.moves import successors
 from keyrack.service.office import approvals, key_steps
 from keyrack.service.vault import sealing, standard_keys
 from keyrack.service.vault.blob import Malformed, parse
@@ -134,7 +135,7 @@ def authority_learnt_for_ever(patches: Patches) -> None:
     patches.put(units.Application, "forget", lambda self: None)
 
 
-@_breaks("I5", "I8", "I9")
+@_breaks("I5", "I8", "I9", ends=0.6)
 def no_version_compare(patches: Patches) -> None:
     """What was seen is not compared with what is there."""
 
@@ -150,7 +151,7 @@ def no_version_compare(patches: Patches) -> None:
     patches.put(units.Application, "_check_seen", _nothing)
 
 
-@_breaks("I5")
+@_breaks("I5", ends=0.8, slow=1.0)
 def versions_remembered_for_ever(patches: Patches) -> None:
     """A Get is decided on the version that this node has read last, whatever others have committed."""
 
@@ -201,7 +202,7 @@ def no_check_of_what_is_unwrapped(patches: Patches) -> None:
     patches.put(sealing, "disclose", _disclosed)
 
 
-@_breaks("I2")
+@_breaks("I2", fetches=0.8)
 def cache_by_identifier_alone(patches: Patches) -> None:
     """One unwrap serves whoever waits for any key of an instance."""
 
@@ -223,7 +224,7 @@ def destroyed_is_served(patches: Patches) -> None:
     patches.put(access, "check_release", lambda managed, wrapped: None)
 
 
-@_breaks("I5", "I8", administration=0.3)
+@_breaks("I5", "I8", ends=0.6)
 def destroyed_comes_back(patches: Patches) -> None:
     """Activate makes a destroyed key Active."""
     patches.put(
@@ -283,7 +284,7 @@ def withheld_is_served(patches: Patches) -> None:
     patches.put(Vault, "_assure_standard_key", _nothing)
 
 
-@_breaks("I1", calls=((Fate.GARBLED, 0.1),))
+@_breaks("I1", calls=((Fate.GARBLED, 0.3),))
 def listing_is_believed(patches: Patches) -> None:
     """What a listing misses counts as gone, without being asked for."""
 
@@ -336,21 +337,22 @@ def nothing_is_reconciled(patches: Patches) -> None:
     patches.put(reconcile, "_complete", complete)
 
 
-@_breaks("I9", customer=0.4)
-def used_leftovers_are_deleted(patches: Patches) -> None:
-    """The old standard key is deleted before the switch to its successor."""
-    patches.put(leftovers, "SETTLED", -1000)
+@_breaks("I9", "I10", customer=0.4)
+def deleted_before_the_switch(patches: Patches) -> None:
+    """The old standard key is deleted before its successor counts."""
 
-    async def is_used(self: Any, leftover: Any) -> bool:
-        return False
+    async def switch(self: Any, thing: Sealed, fields: Any, leftover: Any) -> None:
+        if leftover is not None:
+            await self._manager.delete_standard_key(leftover.standard_key)
+        await real(self, thing, fields, leftover)
 
-    patches.put(leftovers.Leftovers, "_is_used", is_used)
+    real = patches.put(successors.Successors, "_switch", switch)
 
 
 # People.
 
 
-@_breaks("I9")
+@_breaks("I9", administration=0.6)
 def one_person_is_enough(patches: Patches) -> None:
     """Who has asked may agree."""
     patches.put(approvals, "_check_people", _nothing)

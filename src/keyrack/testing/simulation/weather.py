@@ -87,6 +87,12 @@ class Weather:
     """The customer disables, enables, rotates or deletes a root key, deletes or restores a standard key."""
     administration: float = 0.1
     """An administrator acts."""
+    makes: float = 0.3
+    """Of what clients do: they make a key."""
+    fetches: float = 0.4
+    """They fetch one, or several."""
+    ends: float = 0.2
+    """They revoke or destroy one; what is left of their steps they spend on searching and prying."""
 
     @classmethod
     def drawn(cls, random: Random) -> "Weather":
@@ -110,6 +116,9 @@ class Weather:
             swap=some(0.05),
             customer=some(0.12),
             administration=random.uniform(0.05, 0.3),
+            makes=random.uniform(0.15, 0.4),
+            fetches=random.uniform(0.2, 0.4),
+            ends=random.uniform(0.05, 0.2),
         )
 
     def without(self, *names: str) -> "Weather":

@@ -148,6 +148,12 @@ class World:
         """What a clock that is right shows, in seconds since 1970."""
         return EPOCH + self.loop.time()
 
+    def leap(self, seconds: float) -> None:
+        """Time passes, and nobody does anything."""
+        self.loop.leap(seconds)
+        for node in self.nodes:
+            node.troubled_at = self.loop.time()
+
     def note(self, told: str) -> None:
         """Add a line to the trace."""
         self.trace.append(f"{self.loop.time():10.3f} {self.loop.turns:6d} {told}")
