@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -181,7 +182,8 @@ async def _transport(asked: Asked) -> None:
         "SELECT inet_server_addr() IS NOT NULL AND NOT inet_server_addr() << '127.0.0.0/8'"
         " AND inet_server_addr() <> '::1'"
     )
-    if not over_network:
+    # Whoever stands between would say that it is loopback: what this end of the connection knows counts besides.
+    if not over_network and not _leaves_machine(connection):
         return
     if not await connection.fetchval(
         "SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"
@@ -196,6 +198,11 @@ async def _transport(asked: Asked) -> None:
             f"PostgreSQL need not prove itself under sslmode={mode}, and anybody between could answer in its place: "
             "write sslmode=verify-full and sslrootcert=FILE into catalog.url"
         )
+
+
+def _leaves_machine(connection: Connection) -> bool:
+    peer = connection._transport.get_extra_info("peername")
+    return isinstance(peer, tuple) and not ip_address(peer[0].partition("%")[0]).is_loopback
 
 
 async def _role(asked: Asked) -> None:
