@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog
+from keyrack.adapters.catalogs.postgres.catalog import READERS, PostgresCatalog
 from keyrack.adapters.catalogs.postgres.connecting import Place, password_in
 from keyrack.adapters.catalogs.postgres.heartbeat import Heartbeat
+from keyrack.adapters.catalogs.reading import Execute
 from keyrack.ports.catalog import CatalogUnavailable, OutcomeUnknown, Unit
 from keyrack.ports.cluster import ClusterChanges, KeyManagerChange
 from keyrack.testing.catalog_values import certificate, entry, instance, key
@@ -114,3 +115,19 @@ async def test_a_password_file_that_is_empty_for_a_moment_is_as_good_as_a_databa
         await Heartbeat(place).beat()
     finally:
         await catalog.close()
+
+
+async def test_who_walks_through_everything_holds_up_no_get(catalog: PostgresCatalog) -> None:
+    """Searches of the journal last up to minutes, and would hold every connection that reads."""
+
+    async def walk(execute: Execute) -> None:
+        await execute("SELECT pg_sleep(1.5)")
+
+    walks = [asyncio.create_task(catalog._apart(walk)) for _ in range(READERS)]
+    await asyncio.sleep(0.3)
+
+    async with asyncio.timeout(0.8):
+        await catalog.load("none", "none")
+
+    assert not any(each.done() for each in walks)
+    await asyncio.gather(*walks)

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 READERS: Final = 8
 """Most connections of one process that read."""
+LONG_READERS: Final = 4
+"""Most of them that walk through a snapshot: the rest is for those who ask for one object, and never wait for these."""
 AT_ONCE: Final = 200
 """Objects that a search reads at a time."""
 _LONG: Final = 120.0
@@ -41,6 +43,7 @@ class PostgresCatalog(DatabaseCatalog):
         """Use :meth:`open`."""
         self._place = place
         self._readers = readers
+        self._walkers = asyncio.Semaphore(LONG_READERS)
         self._read = self._fetched
         self._versions = Versions()
         self._writer: Writer = Writer(place, chain, self._versions)
@@ -119,6 +122,7 @@ class PostgresCatalog(DatabaseCatalog):
     async def _snapshot(self) -> AsyncIterator[Any]:
         try:
             async with (
+                self._walkers,
                 self._readers.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
