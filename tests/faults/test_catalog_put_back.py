@@ -247,3 +247,26 @@ def test_without_the_look_at_the_start_a_destroyed_key_is_served(play: Play, tmp
         play.make("a")
     finally:
         play.deployment.stop()
+
+
+def test_a_rebuilt_catalog_does_not_bring_back_what_was_destroyed(play: Play) -> None:
+    """The key manager says of each key that it is there; that it was destroyed was kept beside the catalog."""
+    play.serve()
+    play.before()
+    play.ask("b", Operation.DESTROY, uid(play.doomed["b"]))
+    play.deployment.stop()
+    for path in play.catalog.parent.glob("catalog.db*"):
+        path.unlink()
+
+    rebuilt = play.deployment.read("rebuild", "--from-key-manager", "--instance-name", "b")
+    assert (rebuilt["keys"], rebuilt["states_known"], rebuilt["rollback_mode"]) == (2, True, False)
+    for path in play.deployment.directory.glob("client-*.pem"):
+        if path.read_bytes() != play.extra.pem:
+            play.deployment.run("cert", "add", "b", str(path))
+    play.serve()
+    try:
+        assert "destroyed" in str(play.get("b", play.doomed["b"]))
+        assert play.get("b", play.kept["b"]) == play.bytes_[play.kept["b"]]
+        play.make("b")
+    finally:
+        play.deployment.stop()

@@ -259,7 +259,7 @@ def journal_of_node(config: Config, catalog: "WholeCatalog") -> list[Duty]:
         await Copying(catalog, exported_of(config)).watch()
 
     async def keep_changes() -> None:
-        await Following(catalog, ChangesFile(config.path(config.journal.changes_file))).watch()
+        await Following(catalog, ChangesFile(config.path(config.journal.changes_file), config.deployment.id)).watch()
 
     # On one machine the process that signs is the one that exports.
     return [keep_changes] if config.catalog_path is not None else [keep_changes, copy]

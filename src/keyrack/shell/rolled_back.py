@@ -8,10 +8,12 @@ from typing import Final
 
 from keyrack.adapters.journals.changes_file import ChangesFile
 from keyrack.adapters.journals.signing import SigningKey
+from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.journal.notary import Notary
-from keyrack.service.recovery.rollback import COMMAND, Evidence, begin, older, settle
+from keyrack.service.recovery.later import Later, kept_of, later
+from keyrack.service.recovery.rollback import COMMAND, Evidence, accounted, begin, older, settle
 from keyrack.shell.config import Config
 from keyrack.shell.config_journal import JsonLinesSink
 from keyrack.shell.journal_room import clock, exported_of, notary_of, notary_with
@@ -26,7 +28,7 @@ LOOK_EVERY: Final = 20.0
 
 def changes_of(config: Config) -> ChangesFile:
     """What was changed, beside the exported checkpoints."""
-    return ChangesFile(config.path(config.journal.changes_file))
+    return ChangesFile(config.path(config.journal.changes_file), config.deployment.id)
 
 
 def evidence_of(config: Config, more: Sequence[Path] = ()) -> Evidence:
@@ -45,7 +47,12 @@ def evidence_of(config: Config, more: Sequence[Path] = ()) -> Evidence:
                     yield from file
         yield from changes.lines()
 
-    return Evidence(exported=exported_of(config).last(), changes=changes.last_record(), lines=lines)
+    return Evidence(
+        deployment=config.deployment.id,
+        exported=exported_of(config).last(),
+        changes=changes.last_record(),
+        lines=lines,
+    )
 
 
 async def notary_for(config: Config, catalog: WholeCatalog) -> tuple[Notary, SigningKey | None]:
@@ -65,6 +72,27 @@ def go_on(config: Config, through: int, by: str) -> None:
     changes = changes_of(config)
     if changes.last() > through:
         changes.give_up(through, by, clock())
+
+
+async def history_of(config: Config, catalog: WholeCatalog) -> Later | None:
+    """What was kept of the history of a catalog that is being rebuilt, so that its keys get the states that they had;
+    ``None`` where nothing was, or it is another one. Raises ``CatalogUnavailable`` and ``OSError``."""
+    if await catalog.last_checkpoint() is not None or await catalog.rollback() is not None:
+        return None
+    evidence = evidence_of(config)
+    return later(kept_of(evidence.lines()), 0) if await older(catalog, evidence) else None
+
+
+async def begin_anew(config: Config, catalog: WholeCatalog, found: Later, entry: Entry) -> bool:
+    """Go on with a rebuilt catalog in the place of the lost one, with ``entry`` in its journal, where every key that
+    was destroyed is known to be; ``False`` where some are not, and a server would begin rollback mode."""
+    evidence = evidence_of(config)
+    if not await accounted(catalog, found, evidence):
+        return False
+    notary = await notary_of(config, catalog)
+    await notary.make(entries=(entry,), accepted_by=entry.initiator)
+    go_on(config, 0, entry.initiator)
+    return True
 
 
 async def look(config: Config, catalog: WholeCatalog) -> str:

@@ -102,6 +102,17 @@ def test_changes_survive_a_torn_line_and_a_full_file(tmp_path: Path) -> None:
     assert file.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_another_deployment_has_left_says_nothing(tmp_path: Path) -> None:
+    other, file = ChangesFile(tmp_path / "changes.jsonl", "other"), ChangesFile(tmp_path / "changes.jsonl", "ours")
+    other.append([record(9, entry("Destroy", "k1"))])
+    assert (file.last(), list(file.lines())) == (0, [])
+
+    file.append([record(1, entry("Create", "k2"))])
+
+    assert set(later(kept_of(file.lines()), 0).made) == {"k2"}
+    assert file.path.with_name("changes.jsonl.of-another").exists()
+
+
 def test_only_what_changes_something_is_kept() -> None:
     records = [record(n, entry(action, "x")) for n, action in enumerate(("Get", "Locate", "Create", "odd.act"), 1)]
     records.append(record(9, entry("Destroy", "x", outcome="Permission Denied")))
@@ -195,7 +206,7 @@ async def test_later_is_what_stands_behind_the_copy(tmp_path: Path) -> None:
         assert await end_of(offices.catalog, rollback) == end
         # Numbers that the mode's own records have by now.
         lines = [raw(end + 1, entry("Destroy", key, instance=offices.instance.identifier))]
-        evidence = Evidence(exported=None, changes=(end + 1, bytes(32)), lines=lambda: lines)
+        evidence = Evidence(deployment="deployment", exported=None, changes=(end + 1, bytes(32)), lines=lambda: lines)
         settled = await settle(offices.catalog, rollback, evidence, by="keyrack", clock=lambda: offices.now * 1000)
         assert (settled.through, settled.applied.destroyed, settled.doubt) == (0, 1, "")
 
@@ -205,10 +216,10 @@ async def test_a_catalog_that_ends_before_what_was_kept_is_older(tmp_path: Path)
         await offices.key()
         (*_, last) = await offices.catalog.journal(0, 1000)
 
-        same = await older(offices.catalog, Evidence(None, (last.number, last.hash), lambda: ()))
-        less = await older(offices.catalog, Evidence(None, (last.number + 1, last.hash), lambda: ()))
-        other = await older(offices.catalog, Evidence(None, (last.number, bytes(32)), lambda: ()))
-        given_up = await older(offices.catalog, Evidence(None, (last.number + 9, b""), lambda: ()))
+        same = await older(offices.catalog, Evidence("deployment", None, (last.number, last.hash), lambda: ()))
+        less = await older(offices.catalog, Evidence("deployment", None, (last.number + 1, last.hash), lambda: ()))
+        other = await older(offices.catalog, Evidence("deployment", None, (last.number, bytes(32)), lambda: ()))
+        given_up = await older(offices.catalog, Evidence("deployment", None, (last.number + 9, b""), lambda: ()))
 
         assert (same, given_up) == ("", "")
         assert "does not have that one" in less

@@ -20,9 +20,11 @@ _TAIL: Final = 64 * 1024
 class ChangesFile:
     """Appends, and reads. A line that a crash has cut short does not count."""
 
-    def __init__(self, path: Path, *, largest: int = LARGEST) -> None:
-        """Of this file; it is made, private, when there is something to keep."""
+    def __init__(self, path: Path, deployment: str = "", *, largest: int = LARGEST) -> None:
+        """Of this file; it is made, private, when there is something to keep. One of another deployment's says nothing
+        here, and is put aside when there is something to keep."""
         self.path = path
+        self._deployment = deployment
         self._largest = largest
 
     @property
@@ -45,7 +47,8 @@ class ChangesFile:
         try:
             size = os.fstat(descriptor).st_size
             torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
-            data = ("\n" if torn else "").encode() + "".join(lines).encode()
+            begin = "\n" if torn else "" if size else _text({"deployment": self._deployment})
+            data = (begin + "".join(lines)).encode()
             if os.write(descriptor, data) != len(data):
                 os.ftruncate(descriptor, size)
                 raise OSError(28, "no room for what was changed", str(self.path))
@@ -56,11 +59,20 @@ class ChangesFile:
             sync_directory(self.path.parent)
 
     def _put_aside(self) -> None:
+        for path in (self.before, self.path):
+            if path.exists() and not self._is_ours(path):
+                path.replace(path.with_name(f"{path.name}.of-another"))
+        if self.path.exists() and self.path.stat().st_size > self._largest:
+            self.path.replace(self.before)
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether it is of this deployment; one that does not say whose it is, is."""
         try:
-            if self.path.stat().st_size > self._largest:
-                self.path.replace(self.before)
-        except FileNotFoundError:
-            pass
+            with path.open(encoding="utf-8", errors="replace") as file:
+                told = json.loads(file.readline())
+            return told.get("deployment", self._deployment) in {"", self._deployment} or not self._deployment
+        except (FileNotFoundError, ValueError, AttributeError):
+            return True
 
     def last(self) -> int:
         """The number of the last record that counts; 0 where there is none. Raises ``OSError``."""
@@ -69,14 +81,14 @@ class ChangesFile:
     def last_record(self) -> tuple[int, bytes]:
         """The same with the record's hash, which is empty where the records behind it were given up."""
         for path in (self.path, self.before):
-            if (found := _last_of(path)) is not None:
+            if self._is_ours(path) and (found := _last_of(path)) is not None:
                 return found
         return 0, b""
 
     def lines(self) -> Iterator[str]:
         """Every line, oldest first. Raises ``OSError``."""
         for path in (self.before, self.path):
-            if path.exists():
+            if path.exists() and self._is_ours(path):
                 with path.open(encoding="utf-8", errors="replace") as file:
                     yield from file
 

@@ -21,7 +21,7 @@ from keyrack.service.moves.walk import Report, silently
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Refused
 from keyrack.service.recovery.applying import stepped
-from keyrack.service.recovery.later import Happened
+from keyrack.service.recovery.later import Happened, Later
 from keyrack.service.recovery.rollback import Evidence, Settled, settle
 from keyrack.service.vault.envelope import Vault
 
@@ -152,14 +152,18 @@ async def _rebuilt(rooms: Rooms, settled: Settled, reading: Report, entering: Re
     catalog = cast(WholeCatalog, _Recovering(rooms.catalog))
     desk = rooms.administration
     administration = Administration(catalog, desk.key_managers, desk.administrator, rooms.clock, rooms.vault)
-    steps = settled.later.steps
-
-    def shape(managed: ManagedObject) -> ManagedObject:
-        return replace(stepped(managed, steps.get(managed.unique_identifier, ())), version=1)
-
-    wishes = Wishes(without=frozenset(settled.later.purged), shape=shape)
+    wishes = known(settled.later, Wishes())
     work = Rebuild(catalog, administration, rooms.vault, rooms.key_managers, deployment=rooms.deployment, wishes=wishes)
     return await work.run(reading=reading, entering=entering, rate=rate)
+
+
+def known(later: Later, wishes: Wishes) -> Wishes:
+    """The same wishes, for keys in the state that the records tell, and without those that were purged."""
+
+    def shape(managed: ManagedObject) -> ManagedObject:
+        return replace(stepped(managed, later.steps.get(managed.unique_identifier, ())), version=1)
+
+    return replace(wishes, without=frozenset(later.purged), shape=shape)
 
 
 async def _lost(catalog: WholeCatalog, settled: Settled) -> Sequence[tuple[str, Happened]]:
@@ -176,13 +180,13 @@ async def _lost(catalog: WholeCatalog, settled: Settled) -> Sequence[tuple[str, 
 
 async def _unknown(catalog: WholeCatalog, evidence: Evidence, account: Account) -> Sequence[str]:
     """What neither records nor checkpoints tell, each in a sentence."""
-    exported, later = evidence.exported, account.settled.later
-    if exported is None:
+    exported, statement, later = evidence.exported, evidence.statement, account.settled.later
+    if exported is None or statement is None:
         return [NOTHING_KEPT]
     told = [UNNAMED] if account.settled.doubt else []
     if not (evidence.changes[0] or later.acts) and await missing_since(catalog, exported):
         told.append(UNTOLD)
-    elif uncounted := await _uncounted(catalog, exported.statement, account):
+    elif uncounted := await _uncounted(catalog, statement, account):
         told.append(f"{uncounted} more keys than any record names were there when the last checkpoint was signed")
     return told
 

@@ -39,12 +39,26 @@ _PAGE: Final = 500
 class Evidence:
     """What was kept beside the catalog."""
 
+    deployment: str
+    """Whose catalog it is held against: what another deployment has left there says nothing of it."""
     exported: SignedCheckpoint | None
     """The last checkpoint that was exported."""
     changes: tuple[int, bytes]
     """Number and hash of the last change that was kept; 0: none. No hash: all behind the number was given up."""
     lines: Callable[[], Iterable[str]]
     """Lines of every journal that was kept."""
+
+    @property
+    def statement(self) -> Statement | None:
+        """What was exported, where its signature holds: nothing else in the file is a reason to stop serving."""
+        exported = self.exported
+        try:
+            found = exported.statement if exported is not None else None
+        except ValueError:
+            return None
+        if exported is None or found is None or not is_signed(exported, found.key):
+            return None
+        return found if found.deployment == self.deployment else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,7 @@ class Settled:
 async def older(catalog: WholeCatalog, evidence: Evidence) -> str:
     """What the catalog lacks of what was kept beside it; empty where it lacks nothing."""
     exported = evidence.exported
-    statement = _statement(exported)
-    if exported is not None and statement is not None:
+    if exported is not None and evidence.statement is not None:
         last = await catalog.last_checkpoint()
         if (last is None or last.hash != exported.hash) and (missing := await missing_since(catalog, exported)):
             return missing
@@ -103,15 +116,6 @@ async def fork_of(catalog: WholeCatalog, kept: Sequence[Happened]) -> int | None
     return kept[low - 1].number if low else 0
 
 
-def _statement(exported: SignedCheckpoint | None) -> Statement | None:
-    """What was exported, where its signature holds: whatever else stands in the file is no reason to stop serving."""
-    try:
-        statement = exported.statement if exported is not None else None
-    except ValueError:
-        return None
-    return statement if statement is not None and exported is not None and is_signed(exported, statement.key) else None
-
-
 async def begin(catalog: WholeCatalog, why: str, *, by: str, clock: Callable[[], int]) -> bool:
     """Let nothing change from now on; ``False`` where that is so already. ``clock`` is milliseconds since 1970."""
     if await catalog.rollback() is not None:
@@ -147,9 +151,13 @@ async def settle(
     through = await end_of(catalog, rollback) if fork is None else fork
     found = later(kept, through)
     applied = await Applying(catalog, found, clock=clock, initiator=by).run()
-    statement = _statement(evidence.exported)
-    complete = statement is None or await accounts_for(catalog, found, statement)
-    return Settled(through, found, applied, "" if complete else DOUBT)
+    return Settled(through, found, applied, "" if await accounted(catalog, found, evidence) else DOUBT)
+
+
+async def accounted(catalog: WholeCatalog, found: Later, evidence: Evidence) -> bool:
+    """Whether all that was destroyed by the last checkpoint is so here, or known to be by what was kept."""
+    statement = evidence.statement
+    return statement is None or await accounts_for(catalog, found, statement)
 
 
 async def accounts_for(catalog: WholeCatalog, found: Later, statement: Statement) -> bool:

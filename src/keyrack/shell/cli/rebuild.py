@@ -1,7 +1,7 @@
 """``keyrack rebuild``: a lost catalog from the key managers' copies, or lost standard keys from the catalog's."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 STATES = (
     "Every key is Active since it was made, under the name that it was given then: what happened to it later, that it "
     "was deactivated or destroyed too, stood in the catalog alone."
+)
+
+
+STATES_KNOWN = (
+    "Each key is in the state that was kept beside the catalog; what is destroyed stays so. Labels and later "
+    "attributes stood in the catalog alone."
+)
+READ_ONLY = (
+    "not everything of the lost catalog is accounted for: a server will begin in rollback mode, read-only, until "
+    "'keyrack backup agree'"
 )
 
 
@@ -102,19 +112,32 @@ def _from_key_manager(
     wishes: Any, key_manager: str | None, rate: float | None, config: Path | None, *, json: bool
 ) -> None:
     from keyrack.service.copies.rebuild import Rebuild
+    from keyrack.service.recovery.agreement import known
+    from keyrack.service.recovery.later import Later
     from keyrack.shell.rebuilding import catalog_to_fill, searched
+    from keyrack.shell.rolled_back import begin_anew, history_of
+
+    history: Later | None = None
+    goes_on = True
 
     async def act(office: "Office") -> "Rebuilt":
+        nonlocal history, goes_on
+        history = await history_of(office.config, office.catalog)
         work = Rebuild(
             office.catalog,
             office.administration,
             office.vault,
             searched(office.key_managers, key_manager),
             deployment=office.config.deployment.id,
-            wishes=wishes,
+            wishes=wishes if history is None else known(history, wishes),
         )
         with watched("Reading standard keys", "Entering keys") as (reading, entering):
-            return await work.run(reading=reading, entering=entering, rate=rate)
+            rebuilt = await work.run(reading=reading, entering=entering, rate=rate)
+        if history is not None and rebuilt.keys and not wishes.dry_run:
+            entry = office.administration.entry("journal.accept", "", "", {"keys": rebuilt.keys, "why": "rebuilt"})
+            well = not (rebuilt.failures or rebuilt.stopped)
+            goes_on = well and await begin_anew(office.config, office.catalog, history, entry)
+        return rebuilt
 
     with catalog_to_fill(dry_run=wishes.dry_run) as path:
         rebuilt = in_office(config, act, root_keys=True, catalog_path=path)
@@ -122,9 +145,13 @@ def _from_key_manager(
     if well and not (rebuilt.keys or rebuilt.there or rebuilt.instances):
         raise Failed(_nothing(rebuilt))
     if json:
-        screen.as_json(_rebuilt_json(rebuilt, dry_run=wishes.dry_run))
+        told = {"states_known": history is not None, "rollback_mode": not goes_on}
+        screen.as_json(_rebuilt_json(rebuilt, dry_run=wishes.dry_run) | told)
     else:
-        _tell(rebuilt, config, dry_run=wishes.dry_run)
+        _tell(rebuilt, STATES if history is None else STATES_KNOWN, "would be " if wishes.dry_run else "")
+        if not goes_on:
+            screen.warn(READ_ONLY)
+        _next(rebuilt, config, dry_run=wishes.dry_run)
     raise typer.Exit(OK if well else UNHEALTHY)
 
 
@@ -150,8 +177,7 @@ def _nothing(rebuilt: "Rebuilt") -> str:
     )
 
 
-def _tell(rebuilt: "Rebuilt", config: Path | None, *, dry_run: bool) -> None:
-    would = "would be " if dry_run else ""
+def _tell(rebuilt: "Rebuilt", states: str, would: str) -> None:
     for instance in rebuilt.instances:
         number = rebuilt.by_instance.get(instance.identifier, 0)
         home = f"on root key {instance.root_key} of {instance.key_manager}"
@@ -169,13 +195,13 @@ def _tell(rebuilt: "Rebuilt", config: Path | None, *, dry_run: bool) -> None:
     if rebuilt.stopped:
         screen.warn("too much failed in a row, and the rest was not tried; say it again when that is mended")
     if rebuilt.keys:
-        screen.say(STATES)
-    made_again = [each for each in rebuilt.instances if each.identifier in rebuilt.made]
-    if made_again and not dry_run:
-        _next(made_again, config)
+        screen.say(states)
 
 
-def _next(made: Sequence[Any], config: Path | None) -> None:
+def _next(rebuilt: "Rebuilt", config: Path | None, *, dry_run: bool) -> None:
+    made = [each for each in rebuilt.instances if each.identifier in rebuilt.made]
+    if not made or dry_run:
+        return
     option = f" --config {config}" if config else ""
     screen.say()
     screen.say("Next, let the clients in again: their certificates stood in the catalog alone.")
