@@ -69,6 +69,8 @@ def specimen(work: Path) -> Specimen:
     finally:
         deployment.stop()
     assert report.ok, report.steps
+    # A million keys are all that an instance may have unless it is told otherwise, and one more is to be made.
+    deployment.run("instance", "quota", "tests", "--keys", "100000000")
     with sqlite3.connect(deployment.directory / "catalog.db") as database:
         # A machine's key that was made beside no host's.
         row = database.execute(
