@@ -489,9 +489,21 @@ CREATE TRIGGER journal_is_not_shortened BEFORE DELETE ON journal FOR EACH ROW EX
 -- Servers may not delete from the journal; this does it for them, where the cut that allows it is written down. It runs
 -- as the owner, and so does every trigger that it meets: a temporary table of the same name, with a trigger of the
 -- server's making, would be met first if pg_temp were not named last.
-CREATE FUNCTION cut_journal(which TEXT, up_to BIGINT) RETURNS void LANGUAGE sql SECURITY DEFINER
-    SET search_path = public, pg_temp
-    AS 'DELETE FROM journal WHERE chain = which AND sequence <= up_to';
+-- The cut must name a record that is there, by its hash, and a checkpoint that reaches as far. Whether the checkpoint is
+-- signed is seen by whoever verifies: the database has no key.
+CREATE FUNCTION cut_journal(which TEXT, up_to BIGINT) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM journal_cut AS cut
+        JOIN journal ON journal.chain = cut.chain AND journal.sequence = cut.through AND journal.hash = cut.hash
+        JOIN journal_checkpoint ON journal_checkpoint.number = cut.checkpoint
+            AND journal_checkpoint.through >= journal.number
+        WHERE cut.chain = which AND cut.through = up_to) THEN
+        RAISE EXCEPTION 'the cut accounts for no record that is there';
+    END IF;
+    DELETE FROM journal WHERE chain = which AND sequence <= up_to;
+END $$;
 
 -- What each writing transaction begins with. Changes are serialised by one lock, as SQLite's are: every promise that is
 -- checked by looking first holds between nodes. Records alone wait for nobody but their own chain. The shared lock tells
