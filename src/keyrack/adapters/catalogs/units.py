@@ -59,6 +59,7 @@ class Prepared:
 
     __slots__ = (
         "administers",
+        "bare",
         "changes",
         "initiator",
         "inserted",
@@ -92,10 +93,13 @@ class Prepared:
         )
         self.remembers = bool(unit.leftovers or unit.cleared or unit.validations)
         self.unit = unit
-        self.rooms = [room for room in ROOMS if room.concerns(unit)]
+        # Most units are a request's, whose records are all: what is none of it is not asked room by room.
+        others = unit.people or unit.admissions or unit.key_affairs or unit.journal or unit.answers or unit.cluster
+        self.rooms = [] if others is None else [room for room in ROOMS if room.concerns(unit)]
         self.changes = bool(
             unit.inserted or unit.updated or unit.intents or unit.settled or self.administers or self.rooms
         )
+        self.bare = not (self.changes or self.remembers or unit.actor is not None or unit.seen_instances)
         self.inserted: Sequence[Row] = ()
         self.updated: Sequence[Row] = ()
         if not self.changes:
@@ -181,9 +185,8 @@ class Application:
         versions, known = self._versions, self._versions.count
         seen: dict[str, tuple[str | None, int]] = {}
         for unit in units:
-            more = unit.changes or unit.remembers or unit.unit.actor is not None or unit.unit.seen_instances
             principal = unit.principal
-            if more or (principal is not None and self._authority.get(principal.fingerprint) != principal):
+            if not unit.bare or (principal is not None and self._authority.get(principal.fingerprint) != principal):
                 return None
             instance = None if principal is None else principal.instance
             for identifier, version in unit.seen.items():
@@ -192,6 +195,17 @@ class Application:
                 if versions.held.get(identifier) != (instance, version):
                     known = -1
         return Standing(self._generation, known, seen)
+
+    def is_decided(self, unit: Prepared) -> bool:
+        """Whether it is records alone, on what is known at the counts of this transaction: nothing is to be asked."""
+        principal = unit.principal
+        if not unit.bare or principal is None or self._versions.count != self._changes:
+            return False
+        learnt = self._authority.get(principal.fingerprint)
+        if learnt is not principal and learnt != principal:
+            return False
+        held, instance = self._versions.held, principal.instance
+        return all(version and held.get(identifier) == (instance, version) for identifier, version in unit.seen.items())
 
     async def apply(self, unit: Prepared) -> None:
         """Check and write; a check that fails raises before anything of the unit is written."""

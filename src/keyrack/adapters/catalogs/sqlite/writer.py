@@ -164,14 +164,15 @@ class Writer:
     def _apply(self, jobs: Sequence[Job], refused: dict[int, Exception]) -> list[str]:
         opening = self._execute(queries.OPENING, (self._chain,)).fetchone()
         generation, changes, rollback_at, self._sequence, self._head = opening
-        apply = self._application.apply
+        apply, is_decided = self._application.apply, self._application.is_decided
         self._application.begin(generation, changes, rollback_at)
         texts: list[str] = []
         for position, (unit, _, _) in enumerate(jobs):
             if position in refused:
                 continue
             try:
-                at_once(apply(unit))
+                if not is_decided(unit):
+                    at_once(apply(unit))
             except (NotAuthorised, InstanceSealed, Conflict, AlreadyThere, RollbackMode) as error:
                 # Without this frame, which holds the error itself: what hangs on such a ring, as the key of a request
                 # that is refused here, would stay in memory until somebody collects garbage.
