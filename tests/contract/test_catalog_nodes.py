@@ -168,7 +168,8 @@ async def test_a_warm_request_asks_twice(pair: Pair) -> None:
     one, _ = pair
     await warm(one)
     told: list[str] = []
-    connection = one._writer._connection  # type: ignore[attr-defined]
+    connection = one._writer._connection
+    assert connection is not None
     with connection.query_logger(lambda record: told.append(record.query)):
         await one.commit(GET)
         await asyncio.gather(*(one.commit(GET) for _ in range(5)))
@@ -308,7 +309,7 @@ async def test_followers_get_each_record_once_whatever_goes_on(postgres: Fresh, 
 async def test_what_is_no_identifier_is_not_there(pair: Pair, identifier: str) -> None:
     """And spoils nothing for those who ask at the same moment."""
     found = await asyncio.gather(pair[0].load(ONE, identifier), pair[0].load(ONE, KEY))
-    assert found == [None, key()]
+    assert list(found) == [None, key()]
 
 
 @pytest.mark.parametrize("sent", ["\0", "a\0b\\\0", "\\u0000", "\U0001f511", "\ud800", '"'])

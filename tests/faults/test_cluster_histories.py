@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,17 +12,17 @@ from keyrack.testing.clusters.history import Event, History, Kind, Outcome, read
 A, B = "a" * 64, "b" * 64
 
 
-def event(kind: Kind, at: float, outcome: Outcome = Outcome.DONE, **more: object) -> Event:
+def event(kind: Kind, at: float, outcome: Outcome = Outcome.DONE, **more: Any) -> Event:
     """Asked at ``at``, answered a tenth of a second later; of the key ``k`` unless told otherwise."""
     given = {"client": "c", "key": "k", "node": "n1", "invoked": at, "answered": at + 0.1, "outcome": outcome}
-    return Event(kind=kind, **{**given, **more})  # type: ignore[arg-type]
+    return Event(kind=kind, **{**given, **more})
 
 
-def made(**more: object) -> Event:
+def made(**more: Any) -> Event:
     return event(Kind.CREATE, 0, **more)
 
 
-def got(at: float, digest: str = A, **more: object) -> Event:
+def got(at: float, digest: str = A, **more: Any) -> Event:
     return event(Kind.GET, at, digest=digest, **more)
 
 

@@ -5,6 +5,7 @@ import uuid
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -27,7 +28,7 @@ ADMINISTRATOR = Caller(identity="local-user-test")
 """Somebody at the machine, who may everything."""
 
 
-def a_house(directory: Path, *, clock: Clock | None = None, hsm: Keeper | None = None, **waits: int) -> House:
+def a_house(directory: Path, *, clock: Clock | None = None, hsm: Keeper | None = None, **waits: Any) -> House:
     """A key manager with its files in ``directory`` and the instance :data:`INSTANCE`; close it.
 
     ``waits`` are fields of ``Waits``. Its clock stands still; :func:`go_on` lets time pass.
