@@ -21,18 +21,21 @@ def backups(
     """Of the last backup and the last proof; ``at`` is seconds since 1970. ``oldest``, ``oldest_proof``: seconds from
     which on one is overdue; 0: never. ``has_own``: whether Keyrack makes the backups, and not the database."""
     if has_own:
-        act = "see the server's log; 'keyrack backup create' makes one now"
-        yield _told(("backup", "made", act), reports.get(BACKUP), at, oldest)
+        words = ("backup", "made", "none yet; 'keyrack backup create' makes one")
+        yield _told(
+            words, reports.get(BACKUP), at, oldest, "see the server's log; 'keyrack backup create' makes one now"
+        )
+    words = ("recovery", "proved", "never tried yet; 'keyrack recover prove' opens every copy of every key")
     act = "'keyrack recover prove' tries each copy and tells which does not open"
-    yield _told(("recovery", "proved", act), reports.get(PROOF), at, oldest_proof)
+    yield _told(words, reports.get(PROOF), at, oldest_proof, act)
 
 
-def _told(words: tuple[str, str, str], last: Report | None, at: int, oldest: float) -> Finding:
-    """``words``: what it is, what was done, and what to do where it was not."""
-    what, done, act = words
+def _told(words: tuple[str, str, str], last: Report | None, at: int, oldest: float, act: str) -> Finding:
+    """``words``: what it is, what was done, and what is told where it never was; ``act``: what to do where it should
+    have been."""
+    what, done, never = words
     if last is None:
-        level = Level.WARNING if oldest else Level.OK
-        return Finding(what, level, f"never {done} yet; {act.rpartition('; ')[2]}", act if oldest else "")
+        return Finding(what, Level.WARNING, never) if oldest else Finding(what, Level.OK, never)
     age = ago(at - last.at)
     if not last.good:
         return Finding(what, Level.FAILED, f"{age} ago it failed: {last.told}", act)
