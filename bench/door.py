@@ -18,9 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from keyrack.service.identity import Peer
-from keyrack.shell.kmip_server import KmipServer, bound
-from keyrack.shell.limits import Limits
-from keyrack.shell.tls import TlsSettings
+from keyrack.shell.kmip.limits import Limits
+from keyrack.shell.kmip.server import KmipServer, bound
+from keyrack.shell.kmip.tls import TlsSettings
 from keyrack.testing import ttlv
 
 CREATE, GET, ACTIVATE, DISCOVER = 1, 10, 18, 30

@@ -22,8 +22,8 @@ from keyrack.domain.cadf_actions import UNROUTED
 from keyrack.domain.cadf_actions import markdown as acts_of_the_journal
 from keyrack.embedded.iam.rights import MATRIX, WHOLE_INSTANCE, Right, Role
 from keyrack.operations._registry import OPERATIONS, Row
-from keyrack.shell.config import Config
-from keyrack.shell.config_catalog import own_name
+from keyrack.shell.config.catalog import own_name
+from keyrack.shell.config.whole import Config
 from keyrack.shell.metrics import table as metrics_table
 from keyrack.spec.attributes import ATTRIBUTES, AttributeWord
 from keyrack.spec.enumerations import ObjectType, Operation

@@ -18,7 +18,7 @@ from keyrack.embedded import lifecycle
 from keyrack.embedded.call import KEYRACK, Call
 from keyrack.embedded.house import House
 from keyrack.service.vault.standard_keys import name_of
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.shell.office import open_key_manager
 from keyrack.spec.enumerations import Operation, ResultReason
 from keyrack.spec.tags import Tag

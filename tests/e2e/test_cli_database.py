@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from keyrack.shell.cli.completion import instance_names
-from keyrack.shell.config_rewriting import NotRewritten, rewritten
-from keyrack.shell.database_findings import findings_of
-from keyrack.shell.databases import verifier
+from keyrack.shell.config.rewriting import NotRewritten, rewritten
+from keyrack.shell.nodes.database_findings import findings_of
+from keyrack.shell.nodes.databases import verifier
 from keyrack.testing.client import Client
 from keyrack.testing.golden import ran
 from keyrack.testing.postgres import ACCOUNT, OWNER, SERVER, Cluster, binaries

@@ -148,7 +148,7 @@ def test_an_export_that_does_not_open_is_taken_back(
 ) -> None:
     """A disk that writes something else, for example: no file stays that nobody could use."""
     from keyrack.embedded import files
-    from keyrack.shell import sharing
+    from keyrack.shell.sealed import sharing
 
     def garbled(path: Path, content: bytes | bytearray) -> None:
         files.create(path, with_another_letter(bytes(content).decode()).encode())

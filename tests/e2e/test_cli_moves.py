@@ -243,7 +243,7 @@ def test_what_stays_behind_is_listed_and_a_third_root_key_has_to_wait(world: Wor
 def _delete_standard_key(deployment: Deployment, identifier: str) -> None:
     import asyncio
 
-    from keyrack.shell.config import load
+    from keyrack.shell.config.whole import load
     from keyrack.shell.office import open_key_manager
 
     async def act() -> None:

@@ -19,7 +19,7 @@ import pytest
 from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded import lifecycle
 from keyrack.embedded.call import KEYRACK, Call
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.shell.office import open_key_manager
 from keyrack.spec.enumerations import CryptographicAlgorithm, NameType, ObjectType, Operation
 from keyrack.spec.tags import Tag

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from keyrack.shell.unsealing import SOCKET
+from keyrack.shell.sealed.unsealing import SOCKET
 from keyrack.testing.catalogs import server as server_of_tests
 from keyrack.testing.certificates import Identity, authority, client, client_context
 from keyrack.testing.cli_page import commands

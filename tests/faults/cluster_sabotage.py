@@ -11,7 +11,7 @@ from typing import Any
 from keyrack.adapters.catalogs.postgres import connecting, opening
 from keyrack.adapters.catalogs.postgres.writer import Writer
 from keyrack.ports.catalog import CatalogUnavailable
-from keyrack.shell.fencing import Fence
+from keyrack.shell.nodes.fencing import Fence
 
 
 def unsynchronised() -> None:

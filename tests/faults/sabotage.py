@@ -20,7 +20,8 @@ from keyrack.operations._registry import OPERATIONS, Row
 from keyrack.ports.catalog import Unit
 from keyrack.service.executor import ItemContext
 from keyrack.service.vault.envelope import Vault, context_of
-from keyrack.shell import rolled_back, vaulting
+from keyrack.shell import vaulting
+from keyrack.shell.nodes import rolled_back
 
 
 def answer_before_commit() -> None:

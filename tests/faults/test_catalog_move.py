@@ -27,8 +27,8 @@ from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import CatalogUnavailable, Unit
 from keyrack.service.moves.walk import Progress
 from keyrack.service.office.administration import Administrator
-from keyrack.shell.catalog_moving import Done, NotMoved, Order, abandon, forecast, move
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
+from keyrack.shell.nodes.catalog_moving import Done, NotMoved, Order, abandon, forecast, move
 from keyrack.testing.client import Client
 from keyrack.testing.ledger import Promise, broken
 from keyrack.testing.patient import Patients

@@ -58,8 +58,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, disks: Ground | None) -> I
     grounds = (disks.a.path, disks.b.path) if disks else (None, None)
     home = disks.node.path if disks else None
     with rig(tmp_path_factory.mktemp("cluster"), grounds=grounds, homes=(home, None)) as made:
-        made.new_instance(INSTANCE, *CLIENTS, HOST)
-        made.new_instance(OTHER, *OTHERS)
+        made.new_instance(INSTANCE, CLIENTS[0], CLIENTS[3])
+        made.lend(CLIENTS[0], CLIENTS[1], CLIENTS[2], HOST)
+        made.new_instance(OTHER, OTHERS[0])
+        made.lend(OTHERS[0], OTHERS[1])
         made.start()
         yield made
 
@@ -346,6 +348,7 @@ def test_at_the_end_no_log_tells_of_a_fault_of_ours(cluster: Rig) -> None:
 # Nodes that were broken on purpose ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_node_that_is_not_fenced_is_noticed(cluster: Rig) -> None:
     """The test of the partition would fail: its door stays open."""
     with cluster.broken((SABOTAGES, "unfenced")):
@@ -354,7 +357,7 @@ def test_a_node_that_is_not_fenced_is_noticed(cluster: Rig) -> None:
             node.await_listening(False, FENCED_WITHIN)
 
 
-@pytest.mark.parametrize("sabotage", ["released_before_commit", "unsynchronised"])
+@pytest.mark.parametrize("sabotage", [pytest.param("released_before_commit", marks=pytest.mark.slow), "unsynchronised"])
 def test_what_a_weakened_node_loses_is_noticed(cluster: Rig, sabotage: str) -> None:
     """The same that an honest one stands: keys are lost, and the history shows it."""
     with cluster.broken((SABOTAGES, sabotage)):

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyrack.domain.instances import TrustedAuthority
-from keyrack.shell import anchors as anchoring
-from keyrack.shell.anchors import LONGEST_CHAIN
-from keyrack.shell.kmip_server import KmipServer
-from keyrack.shell.tls import Outdated, make_context
+from keyrack.shell.kmip import anchors as anchoring
+from keyrack.shell.kmip.anchors import LONGEST_CHAIN
+from keyrack.shell.kmip.server import KmipServer
+from keyrack.shell.kmip.tls import Outdated, make_context
 from keyrack.testing.certificates import Algorithm, Identity, authority, client, client_context, issue
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.listener import EchoDesk, Listener, Pins, Trusting, listening, trusted
@@ -342,8 +342,8 @@ def test_control_the_judgement_after_the_handshake_is_what_keeps_strangers_out(
     """While an authority is trusted the callback lets everyone through: without the judgement, a stranger gets in."""
 
     def without_judgement(server: KmipServer) -> None:
-        from keyrack.shell.tls import _der, fingerprint_of
-        from keyrack.shell.verdicts import Verdict
+        from keyrack.shell.kmip.tls import _der, fingerprint_of
+        from keyrack.shell.kmip.verdicts import Verdict
 
         def identify(connection: object) -> Verdict:
             der = _der(connection.get_peer_certificate())  # type: ignore[attr-defined]

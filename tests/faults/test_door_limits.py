@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.service.identity import Peer
-from keyrack.shell.limits import Limits
+from keyrack.shell.kmip.limits import Limits
 from keyrack.testing.certificates import Identity, client, client_context
 from keyrack.testing.client import Client, ConnectionEnded
 from keyrack.testing.listener import EchoDesk, Listener, Pins, listening

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ObjectIdentifier
 from OpenSSL import SSL, crypto
 
-from keyrack.shell.kmip_server import KmipServer
-from keyrack.shell.tls import Outdated, make_context
+from keyrack.shell.kmip.server import KmipServer
+from keyrack.shell.kmip.tls import Outdated, make_context
 from keyrack.testing.certificates import (
     ODDITIES,
     Identity,
@@ -232,8 +232,8 @@ def without_second_look(server: KmipServer) -> None:
     plane = server._plane
 
     def identify(tls: SSL.Connection) -> object:
-        from keyrack.shell.tls import _der, fingerprint_of
-        from keyrack.shell.verdicts import Verdict
+        from keyrack.shell.kmip.tls import _der, fingerprint_of
+        from keyrack.shell.kmip.verdicts import Verdict
 
         certificate = tls.get_peer_certificate()
         assert certificate is not None

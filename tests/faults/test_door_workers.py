@@ -20,9 +20,9 @@ HEADER = b"\x42\x00\x78\x01\x00\x00\x00\x08"
 PROGRAM = """
 import asyncio, os, sys
 from pathlib import Path
-from keyrack.shell.kmip_server import KmipServer
-from keyrack.shell.tls import TlsSettings
-from keyrack.shell.workers import run_workers, serve
+from keyrack.shell.kmip.server import KmipServer
+from keyrack.shell.kmip.tls import TlsSettings
+from keyrack.shell.kmip.workers import run_workers, serve
 
 class One:
     def known(self, fingerprint):

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.service.vault.standard_keys import PREFIX, name_of
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.shell.office import open_key_manager
 from keyrack.testing.certificates import client
 from keyrack.testing.client import Client

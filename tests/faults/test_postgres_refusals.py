@@ -18,7 +18,7 @@ from keyrack.adapters.catalogs.postgres.migrator import APPEND_ONLY
 from keyrack.adapters.catalogs.postgres.opening import CHECKS, Asked, check, look
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase
 from keyrack.ports.catalog import CatalogUnavailable
-from keyrack.shell import databases
+from keyrack.shell.nodes import databases
 from keyrack.testing.certificates import authority, client
 from keyrack.testing.golden import ran
 from keyrack.testing.postgres import ACCOUNT, OWNER, SERVER, binaries

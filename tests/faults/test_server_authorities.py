@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from keyrack.adapters.catalogs import admission_queries
-from keyrack.shell.taken import serving
+from keyrack.shell.kmip.taken import serving
 from keyrack.spec.enumerations import Operation
 from keyrack.spec.tags import Tag
 from keyrack.testing.catalogs import executed

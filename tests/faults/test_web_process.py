@@ -17,7 +17,7 @@ import pytest
 from keyrack.domain.rights import Grant, Role
 from keyrack.domain.secret import Secret
 from keyrack.embedded.root_keys.unlock import Passphrase
-from keyrack.shell.openers import exchanged
+from keyrack.shell.sealed.openers import exchanged
 from keyrack.testing.canaries import in_memory
 from keyrack.testing.certificates import server
 from keyrack.testing.process import Deployment, deployed

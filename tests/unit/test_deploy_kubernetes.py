@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from keyrack.shell.config import Config, load
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.rest.v1.health import opened
 
 PLACE = Path(__file__).parents[2] / "deploy" / "kubernetes"

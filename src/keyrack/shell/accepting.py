@@ -7,11 +7,11 @@ from keyrack.embedded.errors import KeystoreError
 from keyrack.embedded.house import House
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.store.database import Database, database_path
-from keyrack.shell.change_logs import log_of
-from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config
+from keyrack.shell.nodes.change_logs import log_of
 from keyrack.shell.office import does_not_open
-from keyrack.shell.openers import AskPassphrase, embedded_one, hsm_of, opened
+from keyrack.shell.sealed.openers import AskPassphrase, embedded_one, hsm_of, opened
 
 ACTION = "kms.database.accept"
 

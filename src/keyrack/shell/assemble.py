@@ -26,23 +26,23 @@ from keyrack.service.office.seals import Seals
 from keyrack.service.stale import Stale
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.catalogs import open_catalog
-from keyrack.shell.config import Config, Kmip
-from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.connection import Desk as Answering
-from keyrack.shell.doorkeeping import Doorkeeping
-from keyrack.shell.kmip_server import KmipServer
-from keyrack.shell.limits import Limits
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config, Kmip
+from keyrack.shell.kmip.connection import Desk as Answering
+from keyrack.shell.kmip.doorkeeping import Doorkeeping
+from keyrack.shell.kmip.limits import Limits
+from keyrack.shell.kmip.server import KmipServer
+from keyrack.shell.kmip.taken import Taken
+from keyrack.shell.kmip.tls import Outdated, TlsError, TlsSettings
+from keyrack.shell.kmip.trusted import Trusted
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.serving import serving
+from keyrack.shell.nodes.rolled_back import Doubt
+from keyrack.shell.nodes.staleness import stale_of
 from keyrack.shell.office import clock, open_key_managers
-from keyrack.shell.openers import AskPassphrase
-from keyrack.shell.rolled_back import Doubt
+from keyrack.shell.sealed.openers import AskPassphrase
 from keyrack.shell.server_pair import ServerPair
-from keyrack.shell.staleness import stale_of
-from keyrack.shell.taken import Taken
-from keyrack.shell.tls import Outdated, TlsError, TlsSettings
 from keyrack.shell.tracing import metering
-from keyrack.shell.trusted import Trusted
 from keyrack.shell.vaulting import vault_of
 
 log = logging.getLogger(__name__)

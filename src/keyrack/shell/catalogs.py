@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.adapters.catalogs.sqlite.migrator import UnfitDatabase
 from keyrack.ports.whole_catalog import WholeCatalog
-from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.identity import refuse_foreign
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config
+from keyrack.shell.nodes.identity import refuse_foreign
 
 if TYPE_CHECKING:
     from keyrack.adapters.catalogs.postgres.connecting import Place

@@ -21,8 +21,8 @@ from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.certificates import read
 from keyrack.shell import deployment, pki
 from keyrack.shell.assemble import House, open_house
-from keyrack.shell.config import Config, load
-from keyrack.shell.kmip_server import KMIP_PORT
+from keyrack.shell.config.whole import Config, load
+from keyrack.shell.kmip.server import KMIP_PORT
 from keyrack.shell.office import clock
 from keyrack.shell.serving import Ready, listening
 from keyrack.spec.enumerations import State

@@ -15,11 +15,11 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.embedded.root_keys.unlock import KeyFile, Unlock
 from keyrack.service.office.administration import Administrator
 from keyrack.shell import pki
-from keyrack.shell.config import load
-from keyrack.shell.config_journal import JournalTable
-from keyrack.shell.config_rewriting import catalog_lines
+from keyrack.shell.config.journal import JournalTable
+from keyrack.shell.config.rewriting import catalog_lines
+from keyrack.shell.config.whole import load
 from keyrack.shell.first_person import enter_first_person
-from keyrack.shell.new_catalog import take_new
+from keyrack.shell.nodes.new_catalog import take_new
 
 SIGNING_KEY = JournalTable().signing_key
 """The file of the key that signs the journal's checkpoints."""

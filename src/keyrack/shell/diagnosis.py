@@ -18,10 +18,10 @@ from keyrack.service.health.health import Health
 from keyrack.service.health.mishaps import Mishap, mishaps, told
 from keyrack.service.health.trial import trial
 from keyrack.service.office.administration import Administrator
-from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError
-from keyrack.shell.database_findings import look_at_database
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config
 from keyrack.shell.inspection import Inspection, inspection, now
+from keyrack.shell.nodes.database_findings import look_at_database
 from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
 PATIENCE: Final = 30.0

@@ -8,7 +8,7 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.people import letting_in, persons
 from keyrack.shell.catalogs import open_catalog
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.links import set_password_link
 from keyrack.shell.office import clock
 

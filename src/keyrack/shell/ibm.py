@@ -13,10 +13,10 @@ from keyrack.adapters.key_managers.ibm.settings import (
     TokenFile,
     TrustedProfile,
 )
-from keyrack.shell.config import Config
-from keyrack.shell.config_ibm import HpcsTable, Iam, IbmTable
-from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.openers import credential
+from keyrack.shell.config.ibm import HpcsTable, Iam, IbmTable
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config
+from keyrack.shell.sealed.openers import credential
 
 if TYPE_CHECKING:
     from keyrack.adapters.key_managers.registry import Configured

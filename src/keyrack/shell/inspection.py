@@ -14,11 +14,11 @@ from keyrack.service.health.remedies import Acts
 from keyrack.service.health.whole import Terms, whole
 from keyrack.service.journal.notary import missing_since
 from keyrack.service.office.administration import Administrator
-from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config
 from keyrack.shell.journal_room import exported_of
 from keyrack.shell.office import Office, open_key_manager, open_office, windows_of
-from keyrack.shell.openers import out_of_hand
+from keyrack.shell.sealed.openers import out_of_hand
 from keyrack.shell.vaulting import terms_of
 
 

@@ -12,7 +12,7 @@ from keyrack.service.office.certificates import Offered, read
 from keyrack.service.office.refusals import Refused
 from keyrack.service.office.requests import OfferedRequest
 from keyrack.shell import pki
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from keyrack.service.journal.gate import RequiredSinks
 from keyrack.service.journal.naming import Naming
 from keyrack.service.journal.notary import ForeignKey, Notary, RolledBack
 from keyrack.service.journal.retention import Retention
-from keyrack.shell.config import Config
-from keyrack.shell.config_journal import AnySink, JsonLinesSink, SyslogSink, WebhookSink
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config.journal import AnySink, JsonLinesSink, SyslogSink, WebhookSink
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config
 from keyrack.shell.duties import Duty
-from keyrack.shell.leaders import while_leading
+from keyrack.shell.nodes.leaders import while_leading
 
 if TYPE_CHECKING:
     from keyrack.ports.whole_catalog import WholeCatalog

@@ -7,7 +7,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.extensions import ExtensionNotFound
 
-from keyrack.shell.config import WEB_ADDRESS_FILE, Config
+from keyrack.shell.config.whole import WEB_ADDRESS_FILE, Config
 
 EVERY: Final = frozenset({"0.0.0.0", "::"})
 """What a server listens on that has no address of its own to be told."""

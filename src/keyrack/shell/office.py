@@ -28,13 +28,13 @@ from keyrack.service.office.administration import Administration, Administrator
 from keyrack.service.office.keys import Windows
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.catalogs import file_catalog, open_catalog
-from keyrack.shell.change_logs import log_of
-from keyrack.shell.config import Config
-from keyrack.shell.config_ibm import IbmTable
-from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config.ibm import IbmTable
+from keyrack.shell.config.key_managers import EmbeddedKeyManagerTable
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config
 from keyrack.shell.ibm import open_ibm, settings_of
-from keyrack.shell.openers import AskPassphrase, embedded_one, hsm_of, opened
+from keyrack.shell.nodes.change_logs import log_of
+from keyrack.shell.sealed.openers import AskPassphrase, embedded_one, hsm_of, opened
 from keyrack.shell.vaulting import vault_of
 
 

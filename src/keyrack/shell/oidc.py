@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from keyrack.domain.rights import PROOF_LASTS
 from keyrack.service.office.refusals import NotRecognised
 from keyrack.service.people.id_tokens import BadToken, Claims, Expected, UnknownKey, verified
-from keyrack.shell.config_oidc import Oidc
+from keyrack.shell.config.oidc import Oidc
 from keyrack.shell.oidc_calls import Calls, ProviderUnavailable
 
 KEPT: Final = 3600.0

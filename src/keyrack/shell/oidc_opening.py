@@ -1,7 +1,7 @@
 """The configured provider of OpenID Connect, made ready to be asked."""
 
-from keyrack.shell.config import Config
-from keyrack.shell.config_oidc import Oidc
+from keyrack.shell.config.oidc import Oidc
+from keyrack.shell.config.whole import Config
 from keyrack.shell.links import api_name
 from keyrack.shell.oidc import Provider
 from keyrack.shell.oidc_calls import Calls, ProviderUnavailable

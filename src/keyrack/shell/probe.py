@@ -11,10 +11,10 @@ from cryptography import x509
 from keyrack.ports.back_office import BackOfficeUnavailable, WorkerHealth
 from keyrack.service.health import certificate_health
 from keyrack.service.health.health import Finding, Level
-from keyrack.shell.config import ADDRESS_FILE, API_ADDRESS_FILE, WEB_ADDRESS_FILE, Config
+from keyrack.shell.config.whole import ADDRESS_FILE, API_ADDRESS_FILE, WEB_ADDRESS_FILE, Config
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.rest.v1.readiness import reasons
-from keyrack.shell.unsealing import SOCKET, sealed
+from keyrack.shell.sealed.unsealing import SOCKET, sealed
 from keyrack.shell.web.back_office_client import BackOfficeLine
 from keyrack.shell.web.line import SOCKETS
 

@@ -10,7 +10,7 @@ from keyrack.embedded import tenancy
 from keyrack.ports.key_manager import KeyManager
 from keyrack.service.health.health import Level
 from keyrack.service.office.refusals import NotThere, Refused
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.probe import look_at_listener
 
 

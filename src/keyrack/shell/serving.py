@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
-from keyrack.shell.asked import AskedOnce
 from keyrack.shell.assemble import House, open_house
-from keyrack.shell.config import ADDRESS_FILE, Config
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import ADDRESS_FILE, Config
 from keyrack.shell.duties import Duty, kept
-from keyrack.shell.fencing import Fence, fence_of
-from keyrack.shell.identity import NotAlone, belong, node_token, present
-from keyrack.shell.jobs import duties_of_node, jobs_of
-from keyrack.shell.kmip_server import bound
-from keyrack.shell.openers import AskPassphrase
+from keyrack.shell.kmip.server import bound
+from keyrack.shell.kmip.workers import FOR_GOOD, Worker, run_workers
+from keyrack.shell.kmip.workers import serve as serve_worker
+from keyrack.shell.nodes.fencing import Fence, fence_of
+from keyrack.shell.nodes.identity import NotAlone, belong, node_token, present
+from keyrack.shell.nodes.jobs import duties_of_node, jobs_of
 from keyrack.shell.pki import fingerprint_of_file
 from keyrack.shell.private_memory import keep_memory_private
+from keyrack.shell.sealed.asked import AskedOnce
+from keyrack.shell.sealed.openers import AskPassphrase
+from keyrack.shell.sealed.unsealing import StillSealed
 from keyrack.shell.server_pair import ServerPair
 from keyrack.shell.service_manager import notify
-from keyrack.shell.unsealing import StillSealed
-from keyrack.shell.workers import FOR_GOOD, Worker, run_workers
-from keyrack.shell.workers import serve as serve_worker
 
 if TYPE_CHECKING:
     from keyrack.shell.rest.serving import Open

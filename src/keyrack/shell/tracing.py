@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from keyrack.service.metering import SUCCESS, Meter, Trace, now
-from keyrack.shell.config import Config
-from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.config_telemetry import Tracing
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.telemetry import Tracing
+from keyrack.shell.config.whole import Config
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

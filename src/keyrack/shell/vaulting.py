@@ -7,10 +7,10 @@ from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.ports.catalog import Catalog
 from keyrack.service.vault.envelope import Vault
 from keyrack.service.vault.lease import Terms
-from keyrack.shell.config import Config
-from keyrack.shell.config_key_managers import KeyManagerTable
-from keyrack.shell.config_problems import ConfigError, Problem
-from keyrack.shell.openers import credential
+from keyrack.shell.config.key_managers import KeyManagerTable
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import Config
+from keyrack.shell.sealed.openers import credential
 
 
 def vault_of(config: Config, managers: KeyManagers, catalog: Catalog) -> Vault:

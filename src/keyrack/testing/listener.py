@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from keyrack.domain.instances import Admittance, TrustedAuthority
 from keyrack.service.identity import Peer
-from keyrack.shell.anchors import Anchors
-from keyrack.shell.connection import Desk
-from keyrack.shell.kmip_server import KmipServer, bound
-from keyrack.shell.limits import Limits
-from keyrack.shell.tls import Authorities, Outdated, TlsSettings, Trust
+from keyrack.shell.kmip.anchors import Anchors
+from keyrack.shell.kmip.connection import Desk
+from keyrack.shell.kmip.limits import Limits
+from keyrack.shell.kmip.server import KmipServer, bound
+from keyrack.shell.kmip.tls import Authorities, Outdated, TlsSettings, Trust
 from keyrack.testing.certificates import Algorithm, Identity
 from keyrack.testing.certificates import server as server_identity
 

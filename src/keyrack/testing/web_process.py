@@ -16,7 +16,7 @@ from typing import Any
 
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Grant
-from keyrack.shell.config import WEB_ADDRESS_FILE
+from keyrack.shell.config.whole import WEB_ADDRESS_FILE
 from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.process import READY_WITHIN, Deployment, DidNotStart, deployed
 from keyrack.testing.rest import Answer, person_in

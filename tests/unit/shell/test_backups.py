@@ -19,7 +19,7 @@ from keyrack.shell.backups import archive, making, manifest, restoring, verifyin
 from keyrack.shell.backups.acts import create_in
 from keyrack.shell.backups.making import Order
 from keyrack.shell.backups.manifest import BadBackup
-from keyrack.shell.config import Config, load
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.office import open_office
 from keyrack.testing.catalogs import over_postgres
 from keyrack.testing.process import _model

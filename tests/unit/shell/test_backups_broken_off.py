@@ -11,7 +11,7 @@ from keyrack.service.office.administration import Administrator
 from keyrack.shell.backups import archive, making, restoring
 from keyrack.shell.backups.making import Order
 from keyrack.shell.backups.manifest import BadBackup
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.testing.catalogs import over_postgres
 from keyrack.testing.process import _model
 

@@ -13,7 +13,7 @@ from keyrack.embedded.house import House
 from keyrack.embedded.keys import Key, KeyState
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell.catalogs import file_catalog
-from keyrack.shell.change_logs import CatalogLog, OpenCatalog
+from keyrack.shell.nodes.change_logs import CatalogLog, OpenCatalog
 from keyrack.testing.key_houses import a_call, a_copy, a_house, opened_again
 from keyrack.testing.postgres_catalogs import Fresh
 from keyrack.testing.some_keys import kept

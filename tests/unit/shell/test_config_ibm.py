@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from keyrack.adapters.key_managers.ibm.settings import ApiKey, TokenFile, TrustedProfile
-from keyrack.shell.config import Config, load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.ibm import settings_of
 
 INSTANCE = "6dd8a2f1-8f12-4b6a-9c0e-3a1f3f6b7d21"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.shell.config import Config, find, load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, find, load
 
 SMALLEST = """
 [deployment]

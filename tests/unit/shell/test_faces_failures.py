@@ -7,7 +7,7 @@ import pytest
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell.cli import failures
 from keyrack.shell.cli.failures import FORESEEN, tell
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config.problems import ConfigError, Problem
 
 
 def test_each_mistake_of_a_configuration_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:

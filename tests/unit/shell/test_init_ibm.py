@@ -7,7 +7,7 @@ import pytest
 
 from keyrack.shell.cli.failures import WrongUse
 from keyrack.shell.cli.init_ibm import IbmOptions, chosen_ibm
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
 
 INSTANCE = "6dd8a2f1-8f12-4b6a-9c0e-3a1f3f6b7d21"
 

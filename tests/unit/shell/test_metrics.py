@@ -21,7 +21,7 @@ from keyrack.ports.catalog import JournalRecord, Unit
 from keyrack.ports.key_manager import KeyManagerRefused, RootKeyAdministration
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.metering import AT_ONCE, MOST_INSTANCES, NOBODY, OTHER, Meter, Timing
-from keyrack.shell.config_telemetry import Metrics
+from keyrack.shell.config.telemetry import Metrics
 from keyrack.shell.metrics import table
 from keyrack.shell.metrics.calls import metered
 from keyrack.shell.metrics.deployment import DeploymentNumbers

@@ -21,14 +21,15 @@ from keyrack.embedded.tenancy import instances
 from keyrack.ports.catalog import Unit
 from keyrack.ports.cluster import ClusterChanges, Node
 from keyrack.service.office.administration import Administrator
-from keyrack.shell import deployment, invitations, pki
+from keyrack.shell import deployment, pki
 from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.cli import run
-from keyrack.shell.config import Config, load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.deployment import Plan
-from keyrack.shell.invitations import BadInvitation, Copied, Invitation
-from keyrack.shell.inviting import configured
+from keyrack.shell.nodes import invitations
+from keyrack.shell.nodes.invitations import BadInvitation, Copied, Invitation
+from keyrack.shell.nodes.inviting import configured
 from keyrack.shell.office import open_house_of
 from keyrack.testing.postgres_catalogs import Fresh
 
@@ -71,7 +72,7 @@ def passphrase(tmp_path: Path) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """As dear as the least that is allowed, and nobody at a terminal."""
     monkeypatch.setattr("keyrack.embedded.root_keys.unlock.MEMORY", LEAST_MEMORY)
-    monkeypatch.setattr("keyrack.shell.inviting._server_key", lambda: pki.make_key("ec-p256"))
+    monkeypatch.setattr("keyrack.shell.nodes.inviting._server_key", lambda: pki.make_key("ec-p256"))
     prepare = Passphrase.prepare
     monkeypatch.setattr(Passphrase, "prepare", lambda self: {**prepare(self), "memory_kib": LEAST_MEMORY})
     monkeypatch.setattr(sys, "stdin", io.StringIO())

@@ -17,7 +17,7 @@ from keyrack.service.people import persons
 from keyrack.service.people.foreign_logins import Policy, log_in_by_claims, name_for
 from keyrack.service.people.id_tokens import BadToken
 from keyrack.service.people.logins import LoggedIn
-from keyrack.shell.config_oidc import Oidc
+from keyrack.shell.config.oidc import Oidc
 from keyrack.shell.oidc import Provider, ProviderUnavailable
 from keyrack.shell.oidc_calls import Calls
 from keyrack.testing import oidc

@@ -10,7 +10,7 @@ from keyrack.embedded import tenancy
 from keyrack.embedded.call import KEYRACK
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.service.office.refusals import NotThere
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.shell.rebuilding import catalog_to_fill, searched
 from keyrack.testing.process import Deployment
 

@@ -21,7 +21,7 @@ from keyrack.ports.catalog import Unit
 from keyrack.service.office.administration import Administration
 from keyrack.service.people.door import caller_of_token
 from keyrack.shell import pki
-from keyrack.shell.config import Config, load
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.office import clock
 from keyrack.shell.web.certificate_acts import FILE_ACTS
 from keyrack.testing.certificates import Identity, authority, client, issue

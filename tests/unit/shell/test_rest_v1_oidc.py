@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyrack.domain.rights import Grant, Role
-from keyrack.shell.config import load
+from keyrack.shell.config.whole import load
 from keyrack.shell.rest.v1.callers import COOKIE
 from keyrack.shell.rest.v1.oidc import FLOW
 from keyrack.shell.rest.v1.pages_of_log_in import telling

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from keyrack.shell.deadlines import Deadlines
+from keyrack.shell.kmip.deadlines import Deadlines
 
 
 class Guest:

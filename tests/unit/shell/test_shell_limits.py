@@ -2,7 +2,7 @@
 
 import pytest
 
-from keyrack.shell.limits import Admission, Full, Limits
+from keyrack.shell.kmip.limits import Admission, Full, Limits
 
 LIMITS = Limits(
     handshaking_per_address=2, handshaking=3, connections_per_address=4, connections=5, patience=2.0, backlog=1

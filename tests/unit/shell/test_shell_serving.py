@@ -6,7 +6,7 @@ import pytest
 
 from keyrack.service.vault.generation import UnhealthyGenerator
 from keyrack.shell import serving
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 
 
 def test_nobody_serves_keys_from_a_broken_generator(monkeypatch: pytest.MonkeyPatch) -> None:

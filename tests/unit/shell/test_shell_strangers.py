@@ -2,7 +2,7 @@
 
 import pytest
 
-from keyrack.shell.strangers import LONGEST_SUBJECT, Strangers, subject_of
+from keyrack.shell.kmip.strangers import LONGEST_SUBJECT, Strangers, subject_of
 from keyrack.testing.certificates import issue
 
 

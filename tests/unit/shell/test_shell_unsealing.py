@@ -22,12 +22,12 @@ from keyrack.embedded.errors import KeystoreLocked
 from keyrack.embedded.root_keys import shares
 from keyrack.embedded.root_keys.keystore import Keystore
 from keyrack.embedded.root_keys.unlock import LEAST_MEMORY, KeyFile, Passphrase, Recovered
-from keyrack.shell import unsealing as room
-from keyrack.shell.asked import AskedOnce
-from keyrack.shell.config import Config, load
-from keyrack.shell.config_problems import ConfigError
-from keyrack.shell.openers import Question, credential, exchanged, first_line, opened, questions
-from keyrack.shell.unsealing import SealTrouble, Unsealing, Waiting, sealed_of
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, load
+from keyrack.shell.sealed import unsealing as room
+from keyrack.shell.sealed.asked import AskedOnce
+from keyrack.shell.sealed.openers import Question, credential, exchanged, first_line, opened, questions
+from keyrack.shell.sealed.unsealing import SealTrouble, Unsealing, Waiting, sealed_of
 
 RIGHT = b"correct horse battery"
 TRUTH = bytes(range(32))
@@ -546,7 +546,7 @@ def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
     place = tmp_path / "unseal"
     program = (
         "import sys; from pathlib import Path;"
-        "from keyrack.shell.unsealing import StillSealed, Unsealing, Waiting\n"
+        "from keyrack.shell.sealed.unsealing import StillSealed, Unsealing, Waiting\n"
         "try: Unsealing(Path(sys.argv[1]), [Waiting('embedded', 'x', lambda answer: answer)]).wait()\n"
         "except StillSealed as told: print(told)\n"
     )

@@ -9,8 +9,8 @@ from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.domain.errors import CryptographicFailure
 from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.service.office.administration import Administrator
-from keyrack.shell.config import Config, load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.office import open_key_managers, open_office
 from keyrack.shell.vaulting import integrity_root, terms_of
 

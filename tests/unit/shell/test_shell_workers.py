@@ -14,7 +14,7 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, threading, time
-from keyrack.shell.workers import run_workers
+from keyrack.shell.kmip.workers import run_workers
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole, where several write to one pipe
@@ -160,7 +160,7 @@ def test_one_worker_runs_without_a_parent() -> None:
 
 def test_a_port_in_use_is_an_error_before_anything_starts() -> None:
     """Another server may have it, with workers of its own or without."""
-    from keyrack.shell.workers import run_workers
+    from keyrack.shell.kmip.workers import run_workers
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         run_workers(lambda worker: 0, host="127.0.0.1", port=taken.getsockname()[1], count=2)

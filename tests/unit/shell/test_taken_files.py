@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrack.shell.taken import DIRECTORY, Taken, serving
+from keyrack.shell.kmip.taken import DIRECTORY, Taken, serving
 
 
 def test_only_the_servers_own_user_can_lock_them(tmp_path: Path) -> None:

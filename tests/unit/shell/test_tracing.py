@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from keyrack.operations.get import GetRequest
 from keyrack.service.batch import Desk
-from keyrack.shell.config import Config, load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import Config, load
 from keyrack.shell.tracing import metering
 from keyrack.spec.enumerations import Operation
 from keyrack.testing.conversation import create

@@ -9,7 +9,7 @@ import pytest
 OPENED_AND_TOLD_TO_END = """
 import asyncio, os, signal, sys, time
 from pathlib import Path
-from keyrack.shell.unsealing import StillSealed, Unsealing
+from keyrack.shell.sealed.unsealing import StillSealed, Unsealing
 
 class Opening(Unsealing):
     async def _accept(self, listener):

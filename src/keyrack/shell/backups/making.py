@@ -32,7 +32,7 @@ from keyrack.shell.backups.manifest import (
     BadBackup,
     Manifest,
 )
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 
 _ATTEMPTS: Final = 60
 """Seconds by which a name may move that is taken."""

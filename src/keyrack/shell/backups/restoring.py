@@ -23,7 +23,7 @@ from keyrack.service.recovery.rollback import begin
 from keyrack.shell.backups import archive
 from keyrack.shell.backups.archive import Reading
 from keyrack.shell.backups.manifest import CATALOG, CONFIGURATION, BadBackup, Manifest
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.journal_room import clock
 from keyrack.shell.probe import look_at_listener
 

@@ -15,7 +15,7 @@ from keyrack.shell.cli.options import ConfigFile, ask_passphrase, in_office
 if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.embedded.house import House
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
 
 app = typer.Typer(name="audit", help="The journal: who did what, and the proof of it.", no_args_is_help=True)
@@ -129,8 +129,8 @@ def _told_by(
 @contextmanager
 def key_managers(config: Path | None, *, none: bool) -> "Iterator[tuple[dict[str, House], dict[str, str]]]":
     """The embedded key managers that open, by name, and why the others do not; all of them left out with ``none``."""
-    from keyrack.shell.config import find, load
-    from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.config.problems import ConfigError
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.office import open_house_of
 
     loaded: Config = load(find(config))

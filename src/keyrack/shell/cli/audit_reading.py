@@ -213,7 +213,7 @@ def export(
 async def _sign_first(office: "Office") -> None:
     """A checkpoint over what was just written, so that it vouches for all that is exported."""
     from keyrack.service.journal.notary import ForeignKey, RolledBack
-    from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.config.problems import ConfigError
     from keyrack.shell.journal_room import notary_of
 
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyrack.embedded.house import House
     from keyrack.service.journal.chain import Verdict
     from keyrack.service.journal.proof import Proved
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
 
 

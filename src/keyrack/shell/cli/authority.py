@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from keyrack.domain.instances import TrustedAuthority
     from keyrack.service.office.authorities import OfferedAuthority
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
-    from keyrack.shell.taken import InForce
 
 app = typer.Typer(
     name="authority", help="Certificate authorities whose clients an instance lets in.", no_args_is_help=True

@@ -49,7 +49,7 @@ def create(
     """
     from keyrack.shell.backups.acts import create_in
     from keyrack.shell.backups.making import Order
-    from keyrack.shell.config import find
+    from keyrack.shell.config.whole import find
 
     file = find(config)
 
@@ -92,7 +92,7 @@ def list_all(
     """List the backups that are there, oldest first."""
     from keyrack.shell.backups import archive
     from keyrack.shell.backups.manifest import BadBackup
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     where = directory
     if where is None:

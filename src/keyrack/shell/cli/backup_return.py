@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyrack.service.recovery.agreement import Account
     from keyrack.shell.backups.restoring import Restored
     from keyrack.shell.backups.verifying import Found
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
 
 MOST_ACTS = 20
@@ -45,7 +45,7 @@ def restore(
     import asyncio
 
     from keyrack.shell.backups import restoring, verifying
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     with watched("Reading (MiB)") as (reading,):
         found = asyncio.run(verifying.verify(file, reading=reading))
@@ -157,8 +157,8 @@ def _agreed(journal: list[Path], words: str | None, rate: float | None, config: 
         from keyrack.service.recovery.agreement import LossNotAccepted, Rooms
         from keyrack.service.recovery.agreement import agree as do
         from keyrack.shell.journal_room import clock
+        from keyrack.shell.nodes.rolled_back import evidence_of, go_on, notary_for
         from keyrack.shell.rebuilding import searched
-        from keyrack.shell.rolled_back import evidence_of, go_on, notary_for
 
         office.administration.require(Right.JOURNAL_CUT)
         notary, made = await notary_for(office.config, office.catalog)

@@ -15,8 +15,8 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 if TYPE_CHECKING:
     from keyrack.domain.instances import ClientCertificate, Instance, SeenCertificate
     from keyrack.service.office.certificates import Offered
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
-    from keyrack.shell.taken import InForce
 
     Listed = tuple[Sequence[ClientCertificate], Sequence[SeenCertificate], Mapping[str, str], Mapping[str, str], int]
 

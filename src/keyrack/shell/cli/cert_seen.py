@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from keyrack.domain.instances import SeenCertificate
     from keyrack.service.office.certificates import Offered
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
-    from keyrack.shell.taken import InForce
 
 LEAST_PREFIX = 8
 """Digits of a fingerprint that have to be typed."""

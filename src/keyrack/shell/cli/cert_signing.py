@@ -15,8 +15,8 @@ from keyrack.shell.cli.options import ConfigFile, InstanceName, in_office
 if TYPE_CHECKING:
     from keyrack.service.office.requests import OfferedRequest
     from keyrack.shell.issuing import Issued
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
-    from keyrack.shell.taken import InForce
 
 Days = Annotated[int, typer.Option(min=1, max=7300, help="How long it is valid.")]
 _LEAST_PASSWORD = 8

@@ -8,7 +8,7 @@ import typer
 from keyrack.shell.cli import screen
 
 if TYPE_CHECKING:
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
 
 
 class Shell(StrEnum):
@@ -46,7 +46,7 @@ def instance_names(context: typer.Context, incomplete: str) -> list[str]:
     """The instances whose names begin so. Whatever is wrong, a shell that completes hears nothing of it."""
     import sqlite3
 
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     try:
         loaded = load(find(context.params.get("config")))

@@ -12,7 +12,7 @@ from keyrack.shell.cli.options import ConfigFile
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from keyrack.shell.databases import Prepared
+    from keyrack.shell.nodes.databases import Prepared
 
 Answer = TypeVar("Answer")
 
@@ -51,7 +51,7 @@ def prepare(
     """
     if role_password_file is not None and not create_role:
         raise WrongUse("--role-password-file goes with --create-role; ALTER ROLE changes the password of one that is")
-    from keyrack.shell import databases
+    from keyrack.shell.nodes import databases
 
     check_url(url, "--url", "OWNER")
     place = databases.owner_of(url, password_file)
@@ -78,7 +78,7 @@ def upgrade(url: OwnerUrl, password_file: PasswordFile = None, json: screen.Json
 
     First this, then node after node.
     """
-    from keyrack.shell import databases
+    from keyrack.shell.nodes import databases
 
     check_url(url, "--url", "OWNER")
     prepared = _run(databases.upgrade(databases.owner_of(url, password_file)))
@@ -97,7 +97,7 @@ def check(config: ConfigFile = None, json: screen.Json = False) -> None:
 
     Nothing is written. Exit code 3 where it cannot.
     """
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     loaded = load(find(config))
     if loaded.catalog_path is not None:
@@ -136,7 +136,7 @@ def check_url(url: str, option: str, role: str) -> None:
     """Raise :class:`WrongUse` for what is no URL of a database, and for one with a password in it."""
     from pydantic import ValidationError
 
-    from keyrack.shell.config_catalog import POSTGRES, CatalogTable
+    from keyrack.shell.config.catalog import POSTGRES, CatalogTable
 
     instead = f"write postgresql://{role}@HOST/DATABASE"
     if not url.startswith(POSTGRES):

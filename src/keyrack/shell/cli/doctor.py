@@ -26,8 +26,8 @@ def doctor(config: ConfigFile = None, json: screen.Json = False) -> None:
     """
     import asyncio
 
-    from keyrack.shell.config import find, load
-    from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.config.problems import ConfigError
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.diagnosis import diagnose, misconfigured
 
     file = find(config)

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from keyrack.shell.cli import screen
 
 if TYPE_CHECKING:
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
-    from keyrack.shell.taken import InForce
 
 
 async def taken_everywhere(office: "Office") -> "InForce":
     """Wait until what was committed is in force in every process that serves here, at most two seconds."""
-    from keyrack.shell.taken import generation_taken, in_force
+    from keyrack.shell.kmip.taken import generation_taken, in_force
 
     generation = await office.catalog.generation()
     return await in_force(office.config.run_directory, generation_taken(generation))

@@ -29,7 +29,7 @@ class WrongUse(Failed):
 
 # By name, so that nothing is imported for a command that fails before it needed them, or because of them.
 FORESEEN: Mapping[str, int] = {
-    "keyrack.shell.config_problems.ConfigError": USAGE,
+    "keyrack.shell.config.problems.ConfigError": USAGE,
     "keyrack.service.office.refusals.Refused": FAILED,
     "keyrack.service.office.certificates.UnusableCertificate": FAILED,
     "keyrack.ports.catalog.CatalogUnavailable": FAILED,
@@ -38,13 +38,13 @@ FORESEEN: Mapping[str, int] = {
     "keyrack.embedded.errors.KeystoreError": FAILED,
     "keyrack.embedded.errors.Refusal": FAILED,
     "keyrack.service.vault.generation.UnhealthyGenerator": FAILED,
-    "keyrack.shell.unsealing.SealTrouble": FAILED,
+    "keyrack.shell.sealed.unsealing.SealTrouble": FAILED,
     "keyrack.shell.backups.manifest.BadBackup": FAILED,
-    "keyrack.shell.catalog_moving.NotMoved": FAILED,
-    "keyrack.shell.databases.NotPrepared": FAILED,
+    "keyrack.shell.nodes.catalog_moving.NotMoved": FAILED,
+    "keyrack.shell.nodes.databases.NotPrepared": FAILED,
     "keyrack.adapters.catalogs.moving.rows.Different": FAILED,
-    "keyrack.shell.invitations.BadInvitation": FAILED,
-    "keyrack.shell.joining.CannotJoin": FAILED,
+    "keyrack.shell.nodes.invitations.BadInvitation": FAILED,
+    "keyrack.shell.nodes.joining.CannotJoin": FAILED,
 }
 """Exceptions of other rooms whose text is told as it stands, and the exit code of each."""
 ADVICE: Mapping[str, str] = {

@@ -94,7 +94,7 @@ def at_desk(config: Path | None, key_manager: str | None) -> "Iterator[tuple[Hou
     import sqlite3
 
     from keyrack.embedded.call import Caller
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.office import open_house_of
 
     house = open_house_of(load(find(config)), key_manager, ask_passphrase if sys.stdin.isatty() else None)

@@ -243,7 +243,7 @@ def _label(text: str) -> str:
 
 def _check(plan: "Plan") -> None:
     from keyrack.service.people.persons import check_name
-    from keyrack.shell.config_key_managers import NAME
+    from keyrack.shell.config.key_managers import NAME
 
     if not re.fullmatch(NAME, plan.deployment):
         raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")
@@ -287,7 +287,7 @@ def _check_address(host: str) -> None:
 
 def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json: bool) -> None:
     from keyrack.shell.cli.person_desk import show_link
-    from keyrack.shell.config import load
+    from keyrack.shell.config.whole import load
     from keyrack.shell.links import api_name
     from keyrack.shell.pki import spaced
 
@@ -338,6 +338,6 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
 
 
 def _searched() -> list[Path]:
-    from keyrack.shell.config import candidates
+    from keyrack.shell.config.whole import candidates
 
     return [path.absolute() for path in candidates(os.environ)]

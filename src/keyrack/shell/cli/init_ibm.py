@@ -186,8 +186,8 @@ def _told(tables: str) -> str:
     """Where it is, once the tables were checked as they will be when they are loaded."""
     from pydantic import ValidationError
 
-    from keyrack.shell.config import Config
-    from keyrack.shell.config_problems import ConfigError, problems_of
+    from keyrack.shell.config.problems import ConfigError, problems_of
+    from keyrack.shell.config.whole import Config
 
     try:
         config = Config.model_validate({"deployment": {"id": "new"}, **tomllib.loads(tables)})

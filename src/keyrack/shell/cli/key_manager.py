@@ -40,7 +40,7 @@ def serve(
     import os
 
     from keyrack.shell import telemetry
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.rest.key_manager_api import serve as run
 
     environ = dict(os.environ) | ({"KEYRACK_KEY_MANAGER_API__PORT": str(port)} if port is not None else {})
@@ -101,7 +101,7 @@ def accept(
     API keys and deleted keys come back.
     """
     from keyrack.shell.accepting import accept as run
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     consent(
         "accept it",

@@ -12,7 +12,7 @@ from keyrack.shell.cli.options import ConfigFile, administrator, ask_passphrase
 
 if TYPE_CHECKING:
     from keyrack.ports.key_manager import Checked
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
 
 _MARKS: Mapping[str, tuple[str, screen.Colour]] = {
     "well": ("✓", "green"),
@@ -50,7 +50,7 @@ def check(
     """
     import asyncio
 
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     loaded = load(find(config))
     if name is not None and name not in loaded.key_managers:
@@ -97,7 +97,7 @@ async def _checked(config: "Config", name: str, root_key: str | None, *, write: 
 async def _in_use(config: "Config", name: str) -> str | None:
     """The root key of an instance that uses this key manager, as far as there is a catalog to tell."""
     from keyrack.ports.catalog import CatalogUnavailable
-    from keyrack.shell.config_problems import ConfigError
+    from keyrack.shell.config.problems import ConfigError
     from keyrack.shell.office import open_office
 
     try:
@@ -117,7 +117,7 @@ def _json(name: str, checks: "Sequence[Checked]") -> dict[str, Any]:
 
 def list_all(config: ConfigFile = None, json: screen.Json = False) -> None:
     """List the configured key managers; nothing is asked of them."""
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     loaded = load(find(config))
     rows = [_row(loaded, name) for name in loaded.key_managers]

@@ -48,8 +48,8 @@ def export(
     command says that it is done.
     """
     from keyrack.embedded.root_keys.shares import split
-    from keyrack.shell import sharing
     from keyrack.shell.office import open_house_of
+    from keyrack.shell.sealed import sharing
 
     if needed > shares:
         raise WrongUse(f"{needed} of {shares} shares cannot be had; write --needed {shares} or less")
@@ -102,7 +102,7 @@ def verify(
     shares: Shares, key_manager: KeyManagerName = None, config: ConfigFile = None, json: screen.Json = False
 ) -> None:
     """Prove that shares open the keystore, changing nothing."""
-    from keyrack.shell import sharing
+    from keyrack.shell.sealed import sharing
 
     place = place_of(config, key_manager)
     first, tried = sharing.prove(place.path, shares)
@@ -131,7 +131,7 @@ def recover(
     import time
 
     from keyrack.embedded.root_keys.keystore import Keystore
-    from keyrack.shell import sharing
+    from keyrack.shell.sealed import sharing
 
     place = place_of(config, key_manager)
     recovered = sharing.recovered_from(place.path, shares)
@@ -195,7 +195,7 @@ def _print(place: Place, new: NewUnlock, kept: Path | None, json: bool) -> None:
 def _unlock_of(line: str) -> object:
     import tomllib
 
-    from keyrack.shell.config_key_managers import Unlock
+    from keyrack.shell.config.key_managers import Unlock
 
     return Unlock.model_validate(tomllib.loads(line)["unlock"]).model_dump(mode="json")
 

@@ -13,8 +13,8 @@ from keyrack.shell.cli.options import ConfigFile, administrator
 from keyrack.shell.cli.progress import watched
 
 if TYPE_CHECKING:
-    from keyrack.shell.catalog_moving import Done, Forecast, Order
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
+    from keyrack.shell.nodes.catalog_moving import Done, Forecast, Order
 
 QUESTION = (
     "Servers go on while it is copied. Then they refuse every request for a moment, and for good until they are "
@@ -52,8 +52,8 @@ def migrate_catalog(
     While servers serve everything is copied and compared row by row; then SQLite is closed to every change, the rest is
     copied, and the configuration names the new place. Broken off anywhere, the same command goes on.
     """
-    from keyrack.shell.config import find, load
-    from keyrack.shell.config_catalog import POSTGRES
+    from keyrack.shell.config.catalog import POSTGRES
+    from keyrack.shell.config.whole import find, load
 
     if abandon and dry_run:
         raise WrongUse("say either --abandon or --dry-run")
@@ -83,7 +83,7 @@ def migrate_catalog(
 def _order(loaded: "Config", to: str, password_file: Path | None, **reports: Any) -> "Order":
     try:
         from keyrack.adapters.catalogs.postgres.connecting import Place, password_in
-        from keyrack.shell.catalog_moving import Order
+        from keyrack.shell.nodes.catalog_moving import Order
     except ImportError:
         raise Failed("the driver for PostgreSQL is not installed: pip install 'keyrack[postgres]'") from None
 
@@ -100,7 +100,7 @@ def _order(loaded: "Config", to: str, password_file: Path | None, **reports: Any
 def _run_forecast(order: "Order") -> "Forecast":
     import asyncio
 
-    from keyrack.shell.catalog_moving import forecast
+    from keyrack.shell.nodes.catalog_moving import forecast
 
     return asyncio.run(forecast(order))
 
@@ -108,7 +108,7 @@ def _run_forecast(order: "Order") -> "Forecast":
 def _move(loaded: "Config", to: str, password_file: Path | None) -> "Done":
     import asyncio
 
-    from keyrack.shell.catalog_moving import move
+    from keyrack.shell.nodes.catalog_moving import move
 
     with watched("Copying (rows)", "The rest, servers wait (rows)") as (copying, finishing):
         return asyncio.run(move(_order(loaded, to, password_file, copying=copying, finishing=finishing)))
@@ -117,7 +117,7 @@ def _move(loaded: "Config", to: str, password_file: Path | None) -> "Done":
 def _abandon(loaded: "Config", to: str, password_file: Path | None, *, json: bool) -> None:
     import asyncio
 
-    from keyrack.shell.catalog_moving import abandon
+    from keyrack.shell.nodes.catalog_moving import abandon
 
     asyncio.run(abandon(_order(loaded, to, password_file)))
     if json:
@@ -131,7 +131,7 @@ def _rewritten(file: Path, to: str, password_file: Path | None) -> Path | None:
     """Where the old configuration is kept; ``None`` where it is for a person to change."""
     import os
 
-    from keyrack.shell.config_rewriting import NotRewritten, rewrite
+    from keyrack.shell.config.rewriting import NotRewritten, rewrite
 
     if "KEYRACK_CATALOG__URL" in os.environ:
         screen.warn("KEYRACK_CATALOG__URL is set, and counts before the configuration: change it where it is set")
@@ -163,7 +163,7 @@ def _told(done: "Done") -> None:
 
 
 def _next(file: Path, kept: Path | None, to: str, password_file: Path | None, config: Path | None) -> None:
-    from keyrack.shell.config_rewriting import catalog_lines
+    from keyrack.shell.config.rewriting import catalog_lines
 
     option = f" --config {config}" if config else ""
     screen.say()

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from keyrack.embedded.root_keys.unlock import Passphrase
     from keyrack.ports.cluster import Node
-    from keyrack.shell.invitations import Invitation
-    from keyrack.shell.joining import Joined
+    from keyrack.shell.nodes.invitations import Invitation
+    from keyrack.shell.nodes.joining import Joined
     from keyrack.shell.office import Office
-    from keyrack.shell.openers import AskPassphrase
+    from keyrack.shell.sealed.openers import AskPassphrase
 
 app = typer.Typer(
     name="node", help="Endpoints that share a catalog, and how another one comes to be.", no_args_is_help=True
@@ -87,8 +87,8 @@ def invite(
     """
     import dataclasses
 
-    from keyrack.shell.config import find, load
-    from keyrack.shell.invitations import write
+    from keyrack.shell.config.whole import find, load
+    from keyrack.shell.nodes.invitations import write
 
     file = find(config)
     target = (out or Path(f"{node}.keyrack")).expanduser().absolute()
@@ -135,7 +135,7 @@ def join(
     """
     import asyncio
 
-    from keyrack.shell.joining import join as run
+    from keyrack.shell.nodes.joining import join as run
 
     invitation = _opened(file, passphrase_file)
     target = directory.expanduser().absolute()
@@ -161,8 +161,8 @@ def refresh(
     """
     import asyncio
 
-    from keyrack.shell.config import find, load
-    from keyrack.shell.joining import refresh as run
+    from keyrack.shell.config.whole import find, load
+    from keyrack.shell.nodes.joining import refresh as run
 
     place = find(config)
     invitation = _opened(file, passphrase_file)
@@ -182,8 +182,8 @@ async def _gathered(office: "Office", file: Path, node: str, names: list[str], *
     from keyrack.ports.catalog import AlreadyThere, Unit
     from keyrack.ports.cluster import ClusterChanges
     from keyrack.service.office.server_certificates import require_change
-    from keyrack.shell.inviting import Guest, invitation_for
-    from keyrack.shell.joining import taken
+    from keyrack.shell.nodes.inviting import Guest, invitation_for
+    from keyrack.shell.nodes.joining import taken
 
     require_change(office.administration)
     other = taken(list(await office.catalog.nodes()), node, office.now)
@@ -211,7 +211,7 @@ def _require_shared(sqlite: Path | None) -> None:
 def _check_new(node: str, names: list[str] | None, target: Path) -> None:
     import re
 
-    from keyrack.shell.config_key_managers import NAME
+    from keyrack.shell.config.key_managers import NAME
 
     if not re.fullmatch(NAME, node):
         raise WrongUse(f"{node!r} cannot be a node's name; use lower-case letters, digits and hyphens")
@@ -241,7 +241,7 @@ def _opened(file: Path, passphrase_file: Path | None) -> "Invitation":
 
     from keyrack.domain.secret import Secret
     from keyrack.embedded.root_keys.unlock import Passphrase
-    from keyrack.shell.invitations import read
+    from keyrack.shell.nodes.invitations import read
 
     if passphrase_file is not None:
         typed = _line_of(passphrase_file)
@@ -254,7 +254,7 @@ def _opened(file: Path, passphrase_file: Path | None) -> "Invitation":
 
 def _line_of(file: Path) -> bytearray:
     from keyrack.shell.cli.protection import in_file
-    from keyrack.shell.openers import first_line
+    from keyrack.shell.sealed.openers import first_line
 
     return first_line(Path("/dev/stdin")) if file == Path("-") else in_file(file)
 

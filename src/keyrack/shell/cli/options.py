@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from keyrack.domain.instances import Instance
     from keyrack.embedded.root_keys.unlock import Passphrase
     from keyrack.service.office.administration import Administrator
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
-    from keyrack.shell.openers import Question
+    from keyrack.shell.sealed.openers import Question
 
 ConfigFile = Annotated[
     Path | None,
@@ -58,7 +58,7 @@ def in_office(
     """
     import asyncio
 
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.office import open_office
 
     loaded = load(find(config))

@@ -12,7 +12,7 @@ from keyrack.shell.cli.failures import WrongUse
 
 if TYPE_CHECKING:
     from keyrack.domain.people import ApiKey, LoginSession, Person
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
 
 

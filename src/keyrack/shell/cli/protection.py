@@ -164,7 +164,7 @@ def in_toml(text: object) -> str:
 
 def in_file(file: Path) -> bytearray:
     """The passphrase in a file; that others can read it is told, and not refused: container platforms do so."""
-    from keyrack.shell.openers import first_line
+    from keyrack.shell.sealed.openers import first_line
 
     if file.stat().st_mode & 0o007:
         screen.warn(f"others can read {file}; they may have the passphrase: chmod 600 {file}")

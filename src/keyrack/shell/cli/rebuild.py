@@ -114,8 +114,8 @@ def _from_key_manager(
     from keyrack.service.copies.rebuild import Rebuild
     from keyrack.service.recovery.agreement import known
     from keyrack.service.recovery.later import Later
+    from keyrack.shell.nodes.rolled_back import begin_anew, history_of
     from keyrack.shell.rebuilding import catalog_to_fill, searched
-    from keyrack.shell.rolled_back import begin_anew, history_of
 
     history: Later | None = None
     goes_on = True

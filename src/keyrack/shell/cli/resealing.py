@@ -12,8 +12,8 @@ from keyrack.shell.cli.failures import Failed, WrongUse
 
 if TYPE_CHECKING:
     from keyrack.embedded.root_keys.unlock import Recovered, Unlock
-    from keyrack.shell.config import Config
-    from keyrack.shell.config_key_managers import EmbeddedKeyManagerTable
+    from keyrack.shell.config.key_managers import EmbeddedKeyManagerTable
+    from keyrack.shell.config.whole import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class NewUnlock:
 
 def place_of(config: Path | None, key_manager: str | None) -> Place:
     """The keystore of the named key manager, or of the only one."""
-    from keyrack.shell.config import find, load
-    from keyrack.shell.openers import embedded_one
+    from keyrack.shell.config.whole import find, load
+    from keyrack.shell.sealed.openers import embedded_one
 
     file = find(config)
     loaded = load(file)
@@ -62,7 +62,7 @@ def present_key(place: Place) -> Iterator["Recovered"]:
     from keyrack.embedded.root_keys.keystore import Keystore
     from keyrack.embedded.root_keys.unlock import Recovered
     from keyrack.shell.cli.options import ask_passphrase
-    from keyrack.shell.openers import hsm_of, opened
+    from keyrack.shell.sealed.openers import hsm_of, opened
 
     hsm = hsm_of(place.config, place.name, place.table)
     try:
@@ -143,7 +143,7 @@ def _passphrase(place: Place, file: Path | None) -> NewUnlock:
 
 def _hsm(place: Place) -> NewUnlock:
     from keyrack.embedded.root_keys.token_unlock import TokenUnlock
-    from keyrack.shell.openers import hsm_of
+    from keyrack.shell.sealed.openers import hsm_of
 
     keeper = hsm_of(place.config, place.name, place.table)
     if keeper is None:

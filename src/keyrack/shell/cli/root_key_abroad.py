@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from keyrack.domain.secret import Secret
     from keyrack.ports.key_manager import RootKey, RootKeyAdministration
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
     from keyrack.shell.office import Office
 
 Answer = TypeVar("Answer")
@@ -51,7 +51,7 @@ def abroad(where: Where, **unknown: object) -> Abroad | None:
 
     ``unknown`` are options with their values that mean nothing there: one that is used is refused.
     """
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     config = load(find(where.config))
     name = where.key_manager

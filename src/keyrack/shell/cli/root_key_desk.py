@@ -149,9 +149,9 @@ def open_desk(where: Where, *, there: str = "") -> Iterator[Desk]:
 
     from keyrack.embedded import tenancy
     from keyrack.embedded.call import Call, Caller
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.office import open_house_of
-    from keyrack.shell.openers import embedded_one
+    from keyrack.shell.sealed.openers import embedded_one
 
     config = load(find(where.config))
     users = in_office(where.config, users_in)

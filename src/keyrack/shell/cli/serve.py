@@ -32,7 +32,7 @@ def serve(
     import os
 
     from keyrack.shell import telemetry
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.serving import serve as run
 
     environ = dict(os.environ) | ({"KEYRACK_KMIP__PORT": str(port)} if port is not None else {})

@@ -12,9 +12,9 @@ from keyrack.shell.cli.consent import Yes, consent
 from keyrack.shell.cli.options import ConfigFile, in_office
 
 if TYPE_CHECKING:
+    from keyrack.shell.kmip.taken import InForce
     from keyrack.shell.office import Office
     from keyrack.shell.server_pair import ServerPair, Shown
-    from keyrack.shell.taken import InForce
 
 app = typer.Typer(
     name="server-certificate", help="The server's own certificate, which vCenter trusts.", no_args_is_help=True
@@ -182,7 +182,7 @@ def pair_of(office: "Office") -> "ServerPair":
 
 
 async def _shown_everywhere(office: "Office", shown: "Shown") -> "InForce":
-    from keyrack.shell.taken import certificate_shown, in_force
+    from keyrack.shell.kmip.taken import certificate_shown, in_force
 
     return await in_force(office.config.run_directory, certificate_shown(shown.fingerprint))
 

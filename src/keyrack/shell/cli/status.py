@@ -9,7 +9,7 @@ from keyrack.shell.cli.options import ConfigFile, administrator
 
 if TYPE_CHECKING:
     from keyrack.service.health.health import Health
-    from keyrack.shell.config import Config
+    from keyrack.shell.config.whole import Config
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def status(config: ConfigFile = None, json: screen.Json = False) -> None:
     """
     import asyncio
 
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
 
     file = find(config)
     loaded = load(file)
@@ -45,9 +45,9 @@ def status(config: ConfigFile = None, json: screen.Json = False) -> None:
 async def _examine(config: "Config") -> "Health":
     from keyrack.ports.catalog import CatalogUnavailable
     from keyrack.service.health.health import Finding, Health, Level
-    from keyrack.shell.config_problems import ConfigError
-    from keyrack.shell.database_findings import look_at_database
+    from keyrack.shell.config.problems import ConfigError
     from keyrack.shell.inspection import inspection, now
+    from keyrack.shell.nodes.database_findings import look_at_database
     from keyrack.shell.probe import look_at_api, look_at_certificate, look_at_listener, look_at_processes, look_at_web
 
     at = now()
@@ -79,7 +79,7 @@ def _fingerprints(config: "Config") -> dict[str, str]:
 
 
 def _json(config: "Config", health: "Health") -> dict[str, Any]:
-    from keyrack.shell.unsealing import SOCKET, sealed
+    from keyrack.shell.sealed.unsealing import SOCKET, sealed
 
     return {
         "healthy": health.ok,

@@ -12,7 +12,7 @@ from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.options import ConfigFile
 
 if TYPE_CHECKING:
-    from keyrack.shell.unsealing import Outcome
+    from keyrack.shell.sealed.unsealing import Outcome
 
 TRIES = 3
 """How often a person at a terminal may mistype."""
@@ -44,9 +44,9 @@ def unseal(
 
     With the passphrase, or with shares. The start goes on when every keystore is open.
     """
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.private_memory import keep_memory_private
-    from keyrack.shell.unsealing import SOCKET, look
+    from keyrack.shell.sealed.unsealing import SOCKET, look
 
     if shares and passphrase_file:
         raise WrongUse("a passphrase or shares open a keystore, not both; leave one out")
@@ -69,7 +69,7 @@ def unseal(
 def _with_passphrase(place: Path, name: str, file: Path | None) -> "Outcome":
     """Where a person types it, a mistake may be made good."""
     from keyrack.domain.secret import wipe
-    from keyrack.shell.unsealing import bring_passphrase
+    from keyrack.shell.sealed.unsealing import bring_passphrase
 
     if file is None and not sys.stdin.isatty():
         raise WrongUse("nobody is at a terminal to be asked; use --passphrase-file FILE or --share FILE")
@@ -99,8 +99,8 @@ def _passphrase(name: str, file: Path | None) -> bytearray:
 
 def _with_shares(place: Path, sealed: Mapping[str, str], name: str | None, files: Sequence[Path]) -> "Outcome":
     """The shares say themselves whose they are; they are looked at before they are sent."""
-    from keyrack.shell.sharing import reading
-    from keyrack.shell.unsealing import bring_shares
+    from keyrack.shell.sealed.sharing import reading
+    from keyrack.shell.sealed.unsealing import bring_shares
 
     with reading(files) as (read, texts):
         fitting = [manager for manager, keystore in sealed.items() if keystore == read[0].keystore]

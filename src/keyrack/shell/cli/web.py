@@ -32,7 +32,7 @@ def web(
     import os
 
     from keyrack.shell import telemetry
-    from keyrack.shell.config import find, load
+    from keyrack.shell.config.whole import find, load
     from keyrack.shell.web.process import serve
 
     environ = dict(os.environ) | ({"KEYRACK_API__PORT": str(port)} if port is not None else {})

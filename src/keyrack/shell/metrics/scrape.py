@@ -15,8 +15,8 @@ from keyrack.ports.back_office import BackOffice, BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.metering import OTHER, Spread
-from keyrack.shell.config import Config
-from keyrack.shell.config_telemetry import Metrics
+from keyrack.shell.config.telemetry import Metrics
+from keyrack.shell.config.whole import Config
 from keyrack.shell.metrics.deployment import DeploymentNumbers
 from keyrack.shell.metrics.serving import put_process
 from keyrack.shell.metrics.sheet import Sheet, exposed, merged

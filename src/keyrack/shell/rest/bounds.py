@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keyrack.shell.limits import Limits
+from keyrack.shell.kmip.limits import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

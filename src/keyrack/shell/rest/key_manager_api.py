@@ -15,22 +15,22 @@ from keyrack.ports.catalog import Catalog
 from keyrack.service.office.adapters import Rooms
 from keyrack.service.vault.generation import check_health
 from keyrack.shell.address_files import told_in
-from keyrack.shell.asked import AskedOnce
 from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.chores import keep_schedule, verify
-from keyrack.shell.config import API_ADDRESS_FILE, Config
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import API_ADDRESS_FILE, Config
 from keyrack.shell.duties import kept
-from keyrack.shell.leaders import led
+from keyrack.shell.kmip.tls import TlsError
+from keyrack.shell.nodes.leaders import led
 from keyrack.shell.office import clock, open_key_managers
-from keyrack.shell.openers import AskPassphrase, embedded_one
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.key_protect.app import KeyProtectFace
 from keyrack.shell.rest.key_protect.premises import Premises
 from keyrack.shell.rest.serving import Listening, Open, serving
+from keyrack.shell.sealed.asked import AskedOnce
+from keyrack.shell.sealed.openers import AskPassphrase, embedded_one
+from keyrack.shell.sealed.unsealing import StillSealed
 from keyrack.shell.service_manager import notify
-from keyrack.shell.tls import TlsError
-from keyrack.shell.unsealing import StillSealed
 
 log = logging.getLogger(__name__)
 

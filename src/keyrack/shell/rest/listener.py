@@ -10,7 +10,7 @@ from collections.abc import Callable
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from keyrack.shell.limits import Admission
+from keyrack.shell.kmip.limits import Admission
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.shell.rest.floodgate import home
 from keyrack.shell.rest.protocol import GuardedProtocol, Manners

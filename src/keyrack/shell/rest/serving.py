@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from uvicorn.config import Config
 
-from keyrack.shell.kmip_server import bound
+from keyrack.shell.kmip.server import bound
 from keyrack.shell.rest.bounds import Bounds
 from keyrack.shell.rest.listener import Listener
 from keyrack.shell.rest.tls import load, server_context

@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from keyrack.shell.tls import CIPHERS, TlsError
+from keyrack.shell.kmip.tls import CIPHERS, TlsError
 
 AUTHENTICATED: Final = tuple(suite for suite in CIPHERS if "-GCM-" in suite)
 """TLS 1.2: of KMIP's suites those that encipher and authenticate at once. Clients of HTTPS need no others."""

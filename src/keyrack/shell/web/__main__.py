@@ -6,8 +6,8 @@ from pathlib import Path
 
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.shell import telemetry
-from keyrack.shell.config import load
-from keyrack.shell.config_problems import ConfigError
+from keyrack.shell.config.problems import ConfigError
+from keyrack.shell.config.whole import load
 from keyrack.shell.web.process import serve
 
 log = logging.getLogger("keyrack.web")

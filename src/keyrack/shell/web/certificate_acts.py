@@ -15,7 +15,7 @@ from keyrack.service.office.refusals import Unusable
 from keyrack.service.office.requests import read_request
 from keyrack.service.office.server_certificates import requested, require_change, written_down
 from keyrack.shell import issuing, pki
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.server_pair import ServerPair, Shown, today
 
 Arguments = Mapping[str, Any]

@@ -13,7 +13,7 @@ from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import NotThere, Refused
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.vault.envelope import Vault
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.office import clock, windows_of
 from keyrack.shell.web.acts import perform
 from keyrack.shell.web.agreeing import Agreeing

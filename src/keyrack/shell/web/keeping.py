@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from keyrack.shell.config import WEB_ADDRESS_FILE, Config
+from keyrack.shell.config.whole import WEB_ADDRESS_FILE, Config
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,16 @@ from cryptography import x509
 from keyrack.service.people.door import Ends
 from keyrack.shell.address_files import told_in
 from keyrack.shell.catalogs import open_catalog
-from keyrack.shell.config import WEB_ADDRESS_FILE, Config
-from keyrack.shell.config_problems import ConfigError, Problem
+from keyrack.shell.config.problems import ConfigError, Problem
+from keyrack.shell.config.whole import WEB_ADDRESS_FILE, Config
 from keyrack.shell.duties import kept
+from keyrack.shell.kmip.tls import TlsError
 from keyrack.shell.private_memory import keep_memory_private
 from keyrack.shell.rest.bounds import Bounds, Rate
 from keyrack.shell.rest.serving import Listening, Open, serving
 from keyrack.shell.rest.v1.app import AdministrationFace
 from keyrack.shell.rest.v1.premises import BOUNDS, Premises
 from keyrack.shell.service_manager import notify
-from keyrack.shell.tls import TlsError
 from keyrack.shell.watched_files import watch_files
 from keyrack.shell.web.back_office_client import BackOfficeLine
 

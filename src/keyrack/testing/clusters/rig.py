@@ -72,6 +72,11 @@ class Rig:
             self._contexts[name] = self.deployment.context(self._identities[name])
         self.deployment.add_client(instance, self._identities[name])
 
+    def lend(self, name: str, *others: str) -> None:
+        """Let others come with the certificate of a client that was let in, as the hosts of one cluster do."""
+        for each in others:
+            self._identities[each], self._contexts[each] = self._identities[name], self._contexts[name]
+
     def identity(self, name: str) -> Identity:
         """Certificate and key of a client that was let in."""
         return self._identities[name]

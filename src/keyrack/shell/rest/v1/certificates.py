@@ -13,13 +13,13 @@ from keyrack.service.office.client_removal import take_away
 from keyrack.service.office.refusals import Unusable
 from keyrack.service.office.requests import read_request
 from keyrack.service.office.rotation import Used, standing
+from keyrack.shell.kmip.taken import InForce, generation_taken, in_force
 from keyrack.shell.rest.v1.callers import Caller, Visit
 from keyrack.shell.rest.v1.etags import IfMatch, etag_of
 from keyrack.shell.rest.v1.models import Body, Confirmation, InstanceName, Instant, Resource, Whole, instant, since
 from keyrack.shell.rest.v1.pages import Listing, Paging
 from keyrack.shell.rest.v1.premises import Keeper, Premises
 from keyrack.shell.rest.v1.routing import OnceShown, noun
-from keyrack.shell.taken import InForce, generation_taken, in_force
 
 router = noun("certificates")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from keyrack.domain.rights import EVERYWHERE, Grant, Role
 from keyrack.service.office.refusals import Refused
 from keyrack.service.people.foreign_logins import Policy, log_in_by_claims
-from keyrack.shell.config_oidc import Oidc
+from keyrack.shell.config.oidc import Oidc
 from keyrack.shell.oidc import LASTS, Provider
 from keyrack.shell.oidc_opening import open_provider
 from keyrack.shell.rest.floodgate import home

@@ -13,7 +13,7 @@ from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.people.passwords import Passwords
-from keyrack.shell.config import Config
+from keyrack.shell.config.whole import Config
 from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
 from keyrack.shell.oidc import Provider

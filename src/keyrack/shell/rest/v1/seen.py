@@ -9,6 +9,7 @@ from keyrack.domain.rights import Right
 from keyrack.service.office import authorities
 from keyrack.service.office.certificates import alarm_due, days_left
 from keyrack.service.office.refusals import NotThere
+from keyrack.shell.kmip.taken import certificate_shown, in_force
 from keyrack.shell.rest.v1.callers import Caller, Visit
 from keyrack.shell.rest.v1.certificates import Days, Material, TakenBy, told_of
 from keyrack.shell.rest.v1.models import Body, Instant, Resource, since
@@ -16,7 +17,6 @@ from keyrack.shell.rest.v1.pages import Listing, Paging
 from keyrack.shell.rest.v1.premises import Keeper, Premises
 from keyrack.shell.rest.v1.routing import noun
 from keyrack.shell.server_pair import ServerPair
-from keyrack.shell.taken import certificate_shown, in_force
 
 router = noun("seen-certificates")
 server = noun("server-certificate")

@@ -1,0 +1,1 @@
+"""The configuration: its tables, read, checked and rewritten."""

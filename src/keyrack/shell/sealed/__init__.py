@@ -1,0 +1,1 @@
+"""What opens keystores, and a server that waits for it."""
