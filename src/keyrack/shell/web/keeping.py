@@ -28,6 +28,7 @@ _KEPT: Final = (
     "LC_CTYPE",
     "TZ",
     "TMPDIR",
+    "PGPASSFILE",
     "PYTHONPATH",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",

@@ -368,6 +368,7 @@ CREATE TABLE key_manager_change (
 );
 
 CREATE INDEX object_by_instance ON object (instance, initial_date);
+CREATE INDEX object_in_order ON object (instance, number);
 CREATE UNIQUE INDEX certificate_by_name ON certificate (instance, name);
 CREATE INDEX leftover_by_instance ON leftover (instance);
 CREATE UNIQUE INDEX person_by_subject ON person (source, subject) WHERE subject <> '';

@@ -38,3 +38,6 @@ CREATE TABLE key_manager_change (
 
 -- Up to which number every record of the journal is there: here all of them, because one writer commits at a time.
 CREATE VIEW settled (number) AS SELECT coalesce(max(number), 0) FROM journal;
+
+-- Pages of an instance in the order of creation, for those who walk through all of it.
+CREATE INDEX object_in_order ON object (instance, number);
