@@ -41,7 +41,13 @@ class Faults:
         return self.random.choice(self.world.nodes)
 
     def _crash(self) -> None:
-        self.world.crash(self._node().name, "at any moment")
+        """Now, or in the middle of what begins now."""
+        name = self._node().name
+        self.world.soon(self.random.choice((0.0, self.random.expovariate(50))), lambda: self._end(name))
+
+    def _end(self, name: str) -> None:
+        if not self.world.is_at_rest:
+            self.world.crash(name, "at any moment")
 
     def _pause(self) -> None:
         node = self._node()

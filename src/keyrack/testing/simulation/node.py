@@ -39,6 +39,7 @@ CARE_EVERY: Final = 60.0
 LOOK_EVERY: Final = 2.0
 """Seconds between two looks at what others have changed; a real node looks eight times as often."""
 DEPLOYMENT: Final = "simulated"
+INTEGRITY_ROOT: Final = b"integrity root" * 3
 
 
 class Crashed(Exception):
@@ -93,7 +94,7 @@ class Node:
         self.catalog = NodeCatalog(self._path, f"{self.name}/kmip-0", self.road, world.time_of_day)
         self.vault = Vault(
             self.managers,
-            Secret(bytearray(b"integrity root" * 3)),
+            Secret(bytearray(INTEGRITY_ROOT)),
             DEPLOYMENT,
             world.loop.time,
             terms={house.name: TERMS for house in world.houses},

@@ -5,7 +5,8 @@ from random import Random
 from typing import Final
 
 from keyrack.adapters.catalogs.sqlite.at_once import at_once
-from keyrack.domain.instances import ClientCertificate, Storage
+from keyrack.domain.instances import ClientCertificate, Storage, WrappingKey
+from keyrack.domain.objects import ManagedObject
 from keyrack.service.vault.standard_keys import PREFIX
 from keyrack.testing.simulation.administrators import Administrators
 from keyrack.testing.simulation.asks import short
@@ -23,7 +24,7 @@ A_ROUND: Final = 62.0
 
 async def heal(world: World, random: Random) -> None:
     """Nothing goes wrong any more; what was begun comes to its end."""
-    world.weather = CALM
+    world.weather, world.is_at_rest = CALM, True
     for node in world.nodes:
         node.road.cut = False
         node.skew = 0.0
@@ -78,7 +79,9 @@ async def _fetched(world: World, client: Client, tenant: Tenant, key: Key) -> No
     answers = await client.ask(get(key.uid), node=client.random.choice(world.nodes))
     row = at_once(world.observer.load(key.instance, key.uid))
     assert row is not None
-    taken = row.standard_key is not None and any(each.identifier == row.standard_key for each in tenant.house.taken)
+    above = at_once(world.observer.wrapping_key(key.instance))
+    copies = {each.standard_key for each in (row, above) if each is not None}
+    taken = any(each.identifier in copies for each in tenant.house.taken)
     dead = tenant.instance.root_key in tenant.house.gone
     given = answers is not None and answers[0].ok
     if given and (key.is_gone or taken or dead):
@@ -100,11 +103,13 @@ async def _intents(world: World) -> None:
 def _mapped(world: World, house: House) -> None:
     """I10: each standard key is one row's, a leftover, or counted as a stranger; each row's is there."""
     tenants = [each for each in world.tenants if each.house is house]
-    rows = {
+    rows: dict[str, ManagedObject | WrappingKey] = {
         row.unique_identifier: row
         for tenant in tenants
         for row in at_once(world.observer.objects(tenant.identifier, "", 10_000))
     }
+    above = [at_once(world.observer.wrapping_key(tenant.identifier)) for tenant in tenants]
+    rows |= {each.unique_identifier: each for each in above if each is not None}
     taken = {each.identifier for each in house.taken}
     for row in rows.values():
         if row.standard_key is not None and row.unique_identifier not in world.damaged:

@@ -37,7 +37,7 @@ from keyrack.testing.simulation.rest import check, heal
 from keyrack.testing.simulation.weather import Weather
 from keyrack.testing.simulation.world import World
 
-STEPS: Final = 24
+STEPS: Final = 20
 """Steps of a run, unless somebody says otherwise."""
 EXPECTED: Final = (KmipError, CatalogUnavailable, Conflict, KeyManagerFailed, Refused)
 """What may stand in a log with a traceback, because something went wrong around the service and not in it."""

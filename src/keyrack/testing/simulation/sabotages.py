@@ -207,7 +207,7 @@ def cache_by_identifier_alone(patches: Patches) -> None:
     """One unwrap serves whoever waits for any key of an instance."""
 
     async def join(self: Any, key: Any, start: Any) -> Any:
-        return await real(self, key[0], start)
+        return await real(self, (key[0], type(start.args[1])), start)
 
     real = patches.put(SingleFlight, "join", join)
 

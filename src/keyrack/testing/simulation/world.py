@@ -3,24 +3,26 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from keyrack.adapters.catalogs.sqlite.at_once import at_once
-from keyrack.domain.instances import ClientCertificate, Instance, InstanceStatus, Storage
+from keyrack.domain.instances import ClientCertificate, Hierarchy, Instance, InstanceStatus, Storage
 from keyrack.domain.people import LoginSession, Person
 from keyrack.domain.rights import Grant, Role
+from keyrack.domain.secret import Secret
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_manager import StandardKey
 from keyrack.ports.people import PeopleChanges
+from keyrack.service.vault.envelope import Vault
 from keyrack.testing.simulation.asks import Act, Ask, short
 from keyrack.testing.simulation.catalog import NodeCatalog
 from keyrack.testing.simulation.chance import Minting, stream
 from keyrack.testing.simulation.key_manager import House, house_of
 from keyrack.testing.simulation.loop import Process, SeededLoop
-from keyrack.testing.simulation.node import Node
+from keyrack.testing.simulation.node import DEPLOYMENT, INTEGRITY_ROOT, Node
 from keyrack.testing.simulation.replay import Broken, Replay, Told
 from keyrack.testing.simulation.weather import Weather
 
@@ -81,6 +83,8 @@ class World:
         self.observer = NodeCatalog(path, "database", None, self.time_of_day)
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.replay = Replay(self.loop.time, self._compromises)
+        self.is_at_rest = False
+        """Whether everything is healed: what was to strike later does not."""
         self._path = path
         self._numbers = 0
 
@@ -114,11 +118,28 @@ class World:
             storage=random.choice((Storage.KEY_MANAGER, Storage.KEY_MANAGER, Storage.CATALOG)),
             created_at=int(EPOCH) - 100,
             dual_control_at=int(EPOCH) - 50 if random.random() < 0.5 else None,
+            hierarchy=Hierarchy.TWO_LEVEL if random.random() < 0.25 else Hierarchy.DIRECT,
         )
         certificates = [a_certificate(identifier, each) for each in range(CLIENTS)]
         self._commit(Unit(entries=(), instances=(instance,), certificates=certificates[:-1]))
+        if instance.hierarchy is Hierarchy.TWO_LEVEL:
+            self.loop.run_until_complete(self._wrapping_key(instance, house))
         self.replay.certificates |= {each.fingerprint: identifier for each in certificates[:-1]}
         return Tenant(instance, house, certificates)
+
+    async def _wrapping_key(self, instance: Instance, house: House) -> None:
+        """What stands between the root key and the keys of an instance of two levels."""
+        vault = Vault(
+            {house.name: house.inner},
+            Secret(bytearray(INTEGRITY_ROOT)),
+            DEPLOYMENT,
+            self.loop.time,
+            randomness=self.randomness,
+        )
+        identifier = self.randomness.identifier()
+        made = await vault.seal_wrapping_key(instance, identifier, instance.created_at)
+        made = replace(made, standard_key=await vault.store(instance, made.sealed, identifier))
+        await self.observer.commit(Unit(entries=(), wrapping_keys=(made,)))
 
     def _people(self) -> None:
         for number, name in enumerate(PEOPLE):
@@ -205,7 +226,8 @@ class World:
         """Keyrack deletes a standard key: nothing may need it."""
         for tenant in self.tenants:
             if tenant.house is house:
-                found = at_once(self.observer.load(tenant.identifier, key.name.removeprefix("vmware_kmip_")))
+                load = self.observer.load(tenant.identifier, key.name.removeprefix("vmware_kmip_"))
+                found = at_once(load) or at_once(self.observer.wrapping_key(tenant.identifier))
                 if found is not None and found.standard_key == key.identifier:
                     self.fail(Broken("I9", f"the standard key of {short(found.unique_identifier)} is deleted in use"))
         self.note(f"{house.name}: standard key of {short(key.name.removeprefix('vmware_kmip_'))} is deleted")
