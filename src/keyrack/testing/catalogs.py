@@ -52,10 +52,17 @@ def server() -> Cluster:
     running = cluster(SETTINGS, ground)
     made = running.__enter__()
     atexit.register(running.__exit__, None, None, None)
+    atexit.register(_ended_with_us(made).terminate)
     # There may be a loop in this thread.
     with ThreadPoolExecutor(1) as apart:
         apart.submit(lambda: asyncio.run(prepare(made))).result()
     return made
+
+
+def _ended_with_us(running: Cluster) -> "subprocess.Popen[bytes]":
+    """Ends the server where this process is killed: its end of a pipe is closed then, whatever has killed it."""
+    last = f"cat > /dev/null; kill -QUIT {running.pid()}; sleep 1; rm -rf '{running.directory}'"
+    return subprocess.Popen(["/bin/sh", "-c", last], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def url_of(path: Path) -> str:
