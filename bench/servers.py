@@ -126,7 +126,13 @@ def keyrack(kind: str, work: Path, pki: Path, name: str = "keyrack", catalog: st
     """
     directory = work / f"{name}-{kind}"
     port = free_port()
-    environment = {"KEYRACK_KMIP__HOST": "127.0.0.1", "KEYRACK_KMIP__PORT": str(port), "KEYRACK_LOG__LEVEL": "warning"}
+    environment = {
+        "KEYRACK_KMIP__HOST": "127.0.0.1",
+        "KEYRACK_KMIP__PORT": str(port),
+        "KEYRACK_LOG__LEVEL": "warning",
+        # Of several at once, all but one would wait for the usual port, and begin again and again.
+        "KEYRACK_API__PORT": "0",
+    }
     if catalog:
         environment["KEYRACK_CATALOG__URL"] = catalog
     program = [sys.executable, "-m", "keyrack"]
