@@ -73,6 +73,7 @@ def test_the_dashboard_has_its_rows_and_no_panel_lies_on_another() -> None:
         "Certificates and keys",
         "Journal and sinks",
         "People and the administration API",
+        "Backups and proofs",
     ] == rows
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
