@@ -32,21 +32,8 @@ OVER_POSTGRES: Final = [
     "tests/e2e/test_four_ways_in.py",
     "tests/interop/test_interop_mongocrypt.py",
     "tests/interop/test_interop_pykmip_client.py",
-    "tests/interop/test_interop_pykmip_credential.py",
     "tests/faults/test_web_process.py",
     *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/unit/shell/test_rest_v1_*.py")),
-    "tests/unit/shell/test_back_office.py",
-    "tests/unit/adapters/test_catalog_admissions.py",
-    "tests/unit/adapters/test_catalog_key_listing.py",
-    "tests/unit/adapters/test_journal_search.py",
-    "tests/unit/service/test_approvals.py",
-    "tests/unit/service/test_instances_office.py",
-    "tests/unit/service/test_key_acts.py",
-    "tests/unit/service/test_key_purging.py",
-    "tests/unit/service/test_people_crowds.py",
-    "tests/unit/service/test_people_rights.py",
-    "tests/unit/service/test_second_person.py",
-    "tests/unit/service/test_service_seals.py",
 ]
 """What a client or an administrator sees, which must not hang on the database; all else runs over it by
 ``KEYRACK_TEST_CATALOG=postgres make test``."""

@@ -167,6 +167,7 @@ def test_clients_go_on_when_a_node_is_killed(site: Site) -> None:
     site.wait(kmip_ready__node_1="UP", kmip_listening__node_1="UP")
 
 
+@pytest.mark.slow
 def test_nodes_that_are_not_ready_still_serve_what_they_can(site: Site) -> None:
     """With its key manager away a node serves what it holds: the proxy must not end that where no node is better."""
     site.wait(kmip_ready__node_1="UP", kmip_ready__node_2="UP")

@@ -181,6 +181,7 @@ def test_clients_that_are_cut_from_a_node_go_to_the_other(cluster: Rig) -> None:
     check(load)
 
 
+@pytest.mark.slow
 def test_a_primary_whose_disk_is_full_acknowledges_nothing_that_it_has_not(cluster: Rig, disks: Ground | None) -> None:
     """Refusals meanwhile; work goes on once there is room, if need be after a restart of PostgreSQL."""
     if disks is None:
@@ -202,6 +203,7 @@ def test_a_primary_whose_disk_is_full_acknowledges_nothing_that_it_has_not(clust
     check_database(cluster)
 
 
+@pytest.mark.slow
 def test_a_node_whose_own_disk_is_full_goes_on_serving(cluster: Rig, disks: Ground | None) -> None:
     """Nothing that a request needs is kept there."""
     if disks is None:
@@ -237,6 +239,7 @@ def with_false_clock(node: Node, told: Path) -> Iterator[None]:
         node.start()
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_is_of_no_account(cluster: Rig, tmp_path: Path) -> None:
     """An hour ahead, two hours back, while it serves: nobody is refused, nothing is lost."""
     if not FAKETIME.exists():
@@ -324,7 +327,9 @@ def _shut(client: str, kind: Kind, invoked: float, answered: float) -> Event:
     )
 
 
-@pytest.mark.parametrize(("keys", "times"), [(50, 3), (2, 50)], ids=["fifty keys", "the same two keys"])
+@pytest.mark.parametrize(
+    ("keys", "times"), [(50, 3), pytest.param(2, 50, marks=pytest.mark.slow)], ids=["fifty keys", "the same two keys"]
+)
 def test_a_small_boot_storm_with_a_kill_leaves_nobody_without(cluster: Rig, keys: int, times: int) -> None:
     """From two nodes that have just started, of which one is killed in the middle."""
     seen = stormed(cluster, grown(cluster, keys), 8, times=times)
