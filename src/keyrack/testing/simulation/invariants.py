@@ -60,6 +60,8 @@ def _compared(world: World, key: Key) -> None:
         world.fail(Broken("I8", f"{short(key.uid)} is {row.state.name}, and the journal says {key.state.name}"))
     if (row.sealed is None) != key.purged:
         world.fail(Broken("I9", f"{short(key.uid)}: purged: {key.purged}, material there: {row.sealed is not None}"))
+    if key.doubtful:
+        key.withheld, key.doubtful = row.withheld_at is not None, False
     if (row.withheld_at is not None) != key.withheld and not key.purged:
         world.fail(Broken("I8", f"{short(key.uid)}: withheld since {row.withheld_at}, the journal says {key.withheld}"))
 

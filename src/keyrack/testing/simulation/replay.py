@@ -65,6 +65,8 @@ class Key:
     """Place of the record of its last recovery."""
     purged: bool = False
     withheld: bool = False
+    doubtful: bool = False
+    """It was destroyed and wrapped anew: whether it still counts as withheld, only the row says."""
     version: int = 0
     """As last seen in the catalog."""
     gets: list[int] = field(default_factory=list)
@@ -233,6 +235,6 @@ class Replay:
                 raise Broken("I9", f"{key.uid[:8]} is purged, and is {key.state.name} ({told})")
             key.purged = True
         elif action == "key.rewrap" and key.is_gone:
-            key.withheld = False  # Nothing is missed of a destroyed key whose standard key is gone.
+            key.doubtful = True
         elif action in {"key.withhold", "key.restore"}:
             key.withheld = action == "key.withhold"
