@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from typing import Final
 
 from keyrack.domain.journal import Entry
 from keyrack.ports.catalog import CatalogUnavailable, Unit
@@ -12,7 +13,8 @@ from keyrack.service.office.administration import Administrator
 from keyrack.shell.backups.making import Made, Order, make
 from keyrack.shell.backups.manifest import BadBackup
 
-SERVER = Administrator("keyrack")
+CREATED: Final = "backup.create"
+SERVER: Final = Administrator("keyrack")
 """Who makes a backup by the configuration."""
 
 
@@ -25,19 +27,20 @@ async def create_in(catalog: WholeCatalog, order: Order, by: Administrator) -> M
         made = await asyncio.to_thread(make, order)
     except (BadBackup, OSError, sqlite3.Error, CatalogUnavailable) as error:
         told = f"it was not made: {error}"
-        await _remember(catalog, by, Report(kind=BACKUP, at=int(time.time()), good=False, told=told[:300]))
+        await remember(catalog, by, CREATED, Report(kind=BACKUP, at=int(time.time()), good=False, told=told[:300]))
         if isinstance(error, sqlite3.Error):
             raise BadBackup(f"the catalog cannot be copied: {error}") from error
         raise
     report = Report(kind=BACKUP, at=made.manifest.at, good=True, told=str(made.path), keys=made.manifest.keys)
-    await _remember(catalog, by, report)
+    await remember(catalog, by, CREATED, report)
     return made
 
 
-async def _remember(catalog: WholeCatalog, by: Administrator, report: Report) -> None:
+async def remember(catalog: WholeCatalog, by: Administrator, action: str, report: Report) -> None:
+    """In the catalog, in the place of the last one of its kind, and in the journal; in rollback mode as well."""
     entry = Entry(
         at=time.time_ns() // 1_000_000,
-        action="backup.create",
+        action=action,
         outcome="success" if report.good else "failure",
         initiator=by.initiator,
         address=by.address,

@@ -116,7 +116,7 @@ def _fill(order: Order, catalog: Path, room: Path, writing: archive.Writing, at:
     exported = config.path(journal.checkpoint_file)
     for name, path in ((CHECKPOINTS, exported), (CHANGES, config.path(journal.changes_file))):
         if path.is_file():
-            writing.add_bytes(name, path.read_bytes())
+            writing.add(name, path)
     copy = room / "catalog.db"
     copying.copy(catalog, copy, partial(_pages, order.copying))
     databases = [*_key_managers(config, room, writing)]
@@ -136,7 +136,7 @@ def _fill(order: Order, catalog: Path, room: Path, writing: archive.Writing, at:
         at=at,
         version=version("keyrack"),
         schema=schema,
-        left_out=[str(path) for path in secrets_of(config) if path.exists()],
+        left_out=[_relative(config, path) or str(path) for path in secrets_of(config) if path.exists()],
         parts=writing.parts,
         **told,
     )

@@ -56,7 +56,8 @@ class Manifest:
     """Number of the last checkpoint in it; 0: none."""
     checkpoint_hash: str
     left_out: Sequence[str]
-    """Files that the deployment needs and that are not in it, because they are secrets in clear."""
+    """Files that the deployment needs and that are not in it, because they are secrets in clear; relative to its
+    directory where they lie below it."""
     parts: Sequence[Part]
 
     @property

@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyrack.ports.catalog import Catalog, CatalogUnavailable, Unit
-from keyrack.ports.cluster import ClusterChanges, Report
+from keyrack.ports.catalog import Catalog, CatalogUnavailable
 from keyrack.ports.key_manager import KeyManager
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.copies.proving import BackupProved, Proved, Proving
 from keyrack.service.moves.walk import Report as Watching
 from keyrack.service.moves.walk import silently
+from keyrack.service.office.administration import Administrator
 from keyrack.service.vault.envelope import Vault
 from keyrack.shell.backups import archive
+from keyrack.shell.backups.acts import SERVER, remember
 from keyrack.shell.backups.manifest import BadBackup
 from keyrack.shell.backups.verifying import catalog_of
 
@@ -33,6 +34,7 @@ async def prove(
     vault_for: Callable[[Catalog], Vault],
     backups: Sequence[Path],
     *,
+    by: Administrator = SERVER,
     rate: float | None = None,
     watched: Watched | None = None,
 ) -> Proved:
@@ -52,10 +54,5 @@ async def prove(
         except (BadBackup, CatalogUnavailable, OSError) as error:
             told.flaws = [str(error)]
             proving.found.backups.append(told)
-    await remember(catalog, proving.found.report(int(time.time())))
+    await remember(catalog, by, "backup.prove", proving.found.report(int(time.time())))
     return proving.found
-
-
-async def remember(catalog: WholeCatalog, report: Report) -> None:
-    """In the catalog, in the place of the last one of its kind; also while nothing else of it may change."""
-    await catalog.commit(Unit(entries=(), cluster=ClusterChanges(report=report)))

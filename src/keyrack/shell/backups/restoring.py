@@ -30,6 +30,9 @@ from keyrack.shell.probe import look_at_listener
 _LOGS: Final = ("", "-wal", "-shm", "-journal")
 """Ends of the names of a SQLite database's files."""
 
+_DIRECTORY: Final = re.compile(r"(?ms)(^\[deployment\](?:(?!^\[).)*?^[ \t]*directory[ \t]*=[ \t]*)[^\n]*")
+"""What the table of the deployment says of its directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Restored:
@@ -162,7 +165,7 @@ def write_configuration(path: Path, directory: Path) -> Path:
             raise BadBackup(f"{path} has no configuration")
         file = directory / "keyrack.toml"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        moved = re.sub(r"(?m)^(\s*directory\s*=\s*).*$", r'\g<1>"."', text, count=1)
+        moved = _DIRECTORY.sub(r'\g<1>"."', text, count=1)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as writing:
             writing.write(moved)
         return file

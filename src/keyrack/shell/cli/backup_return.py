@@ -78,8 +78,7 @@ def _tell_restored(done: "Restored", loaded: "Config", where: Path, named: bool)
         screen.say(f"kept aside  {path}")
     for path in done.files:
         screen.say(f"put back    {path}")
-    missing = [each for each in done.manifest.left_out if not (loaded.directory / Path(each).name).exists()]
-    missing = [each for each in missing if not Path(each).exists()]
+    missing = [path for each in done.manifest.left_out if not (path := loaded.path(Path(each))).exists()]
     if missing:
         screen.say("Not in the backup, and not here; put them back from where they are kept:")
         for each in missing:

@@ -28,13 +28,17 @@ def prove(
     'keyrack doctor' tells of it. Exit code 3 where a copy does not open.
     """
 
+    has_own = True
+
     async def act(office: "Office") -> "Proved":
+        nonlocal has_own
         from keyrack.shell.backups import archive
         from keyrack.shell.backups.proof import Watched, prove
         from keyrack.shell.vaulting import vault_of
 
         loaded = office.config
-        backups = archive.those_of(loaded.path(loaded.backup.directory)) if loaded.catalog_path is not None else []
+        has_own = loaded.catalog_path is not None
+        backups = archive.those_of(loaded.path(loaded.backup.directory)) if has_own else []
         with watched("Opening keys", "Opening backups") as (living, within):
             return await prove(
                 office.catalog,
@@ -42,6 +46,7 @@ def prove(
                 office.key_managers,
                 lambda catalog: vault_of(loaded, office.key_managers, catalog),
                 backups,
+                by=office.administration.administrator,
                 rate=rate,
                 watched=Watched(living=living, backups=within),
             )
@@ -50,11 +55,11 @@ def prove(
     if json:
         screen.as_json(proved_json(proved))
     else:
-        _tell(proved)
+        _tell(proved, has_own=has_own)
     raise typer.Exit(OK if proved.well else UNHEALTHY)
 
 
-def _tell(proved: "Proved") -> None:
+def _tell(proved: "Proved", *, has_own: bool) -> None:
     rows = [("keys", proved.keys), ("open from the catalog", proved.catalog)]
     rows += [("and from the key manager", proved.key_manager)]
     rows += [("kept in the catalog alone", proved.alone)] if proved.alone else []
@@ -62,7 +67,7 @@ def _tell(proved: "Proved") -> None:
     rows += [("destroyed", proved.destroyed)] if proved.destroyed else []
     screen.pairs([(name, f"{number:,}") for name, number in rows])
     _tell_backups(proved)
-    if not proved.backups:
+    if not proved.backups and has_own:
         screen.say(f"{screen.mark('warning')} there is no backup to prove; 'keyrack backup create' makes one")
     if proved.stopped:
         screen.warn("too much failed in a row, and not every key was looked at; run it again when that is mended")
