@@ -270,3 +270,27 @@ def test_a_rebuilt_catalog_does_not_bring_back_what_was_destroyed(play: Play) ->
         play.make("b")
     finally:
         play.deployment.stop()
+
+
+@pytest.mark.slow
+def test_a_thousand_acts_after_the_copy_are_accounted_for(play: Play, tmp_path: Path) -> None:
+    """None of what was destroyed is served, and each key that was made is had back from the key manager to the byte."""
+    copy = copied(play, tmp_path / "copy.db")
+    play.serve()
+    made, gone = [play.make("b") for _ in range(300)], [play.make("b") for _ in range(130)]
+    for key in (*gone, play.doomed["a"], play.doomed["b"]):
+        play.ask("b" if key != play.doomed["a"] else "a", Operation.DESTROY, uid(key))
+    play.deployment.run("cert", "remove", "a", play.extra.fingerprint[:16], "--yes")
+    play.deployment.stop()
+    play.put_back(copy)
+    play.serve()
+    try:
+        play.assert_nothing_resurrected()
+        play.assert_read_only()
+        code, told = play.agree()
+        assert (code, '"keys_entered": 430' in told) == (0, True)
+        assert [key for key in made if play.get("b", key) != play.bytes_[key]] == []
+        assert [key for key in gone if "destroyed" not in str(play.get("b", key))] == []
+        play.assert_nothing_resurrected()
+    finally:
+        play.deployment.stop()
