@@ -68,7 +68,7 @@ clean: ## Remove the virtual environment and what tools left behind
 
 # What only tests call: the openssl command as a client that is not ours, strace to watch the order of syncs, and a
 # software HSM with the tool that looks into it.
-TEST_PACKAGES := openssl strace softhsm2 opensc rsyslog rsyslog-gnutls postgresql haproxy keepalived iproute2 faketime
+TEST_PACKAGES := openssl strace softhsm2 opensc rsyslog rsyslog-gnutls postgresql haproxy keepalived iproute2 faketime chromium fonts-noto-cjk
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 # The development environment holds all of the runtime's, so it stands for both.

@@ -24,7 +24,7 @@ QUICK: Final = [
     "tests/vectors",
     "tests/profiles",
 ]
-SLOWER: Final = ["tests/faults", "tests/e2e", "tests/interop"]
+SLOWER: Final = ["tests/faults", "tests/e2e", "tests/interop", "tests/console"]
 """The longest tests first, so that no core waits for another in the end."""
 CORES: Final = ["--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal"]
 OVER_POSTGRES: Final = [

@@ -178,6 +178,10 @@ class Grants:
         wanted = {EVERYWHERE, instance} if right.scoped else {EVERYWHERE}
         return any(grant.instance in wanted and right in ROLES[grant.role] for grant in self.held)
 
+    def somewhere(self, right: Right) -> bool:
+        """Whether ``right`` is had for any instance, or everywhere."""
+        return self.everything or any(right in ROLES[grant.role] for grant in self.held)
+
     def sees(self, instance: str) -> bool:
         """Whether the instance is there at all for whoever has these grants."""
         return self.allow(Right.INSTANCE_READ, instance)

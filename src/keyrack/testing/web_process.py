@@ -1,6 +1,5 @@
 """A real ``keyrack serve`` with its web process, on loopback and free ports, and who asks it over HTTPS."""
 
-import asyncio
 import contextlib
 import http.client
 import json
@@ -17,6 +16,7 @@ from typing import Any
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Grant
 from keyrack.shell.config.whole import WEB_ADDRESS_FILE
+from keyrack.testing import aside
 from keyrack.testing.catalogs import catalog_at
 from keyrack.testing.process import READY_WITHIN, Deployment, DidNotStart, deployed
 from keyrack.testing.rest import Answer, person_in
@@ -73,7 +73,7 @@ class WebProcess:
             finally:
                 await catalog.close()
 
-        return asyncio.run(enter())
+        return aside.run(enter())
 
     def instances(self) -> list[Instance]:
         """Those in the catalog."""
@@ -85,7 +85,7 @@ class WebProcess:
             finally:
                 await catalog.close()
 
-        return asyncio.run(read())
+        return aside.run(read())
 
     def ask(
         self,

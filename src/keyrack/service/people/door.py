@@ -34,29 +34,42 @@ USUAL: Final = Ends()
 
 
 async def caller_of_token(
-    book: Register, token: str, *, now: int, address: str, ends: Ends = USUAL, correlation: str = ""
+    book: Register,
+    token: str,
+    *,
+    now: int,
+    address: str,
+    ends: Ends = USUAL,
+    correlation: str = "",
+    noted: bool = True,
 ) -> Administrator:
     """The person who shows a log-in's token or an API key; ``now`` in seconds since 1970.
+
+    What is not ``noted`` is not taken for a sign that somebody is there: a page that looks for news by itself.
 
     Raises :class:`Unauthenticated` for whatever does not count, or not any more, without telling which.
     """
     if tokens.is_session(token):
-        return await _of_session(book, token, now=now, address=address, ends=ends, correlation=correlation)
+        session = await _standing_session(book, token, now, ends)
+        who = await _of_session(book, session, address=address, correlation=correlation)
+        if noted and now - session.seen_at >= min(NOTED_EVERY, ends.idle // 4):
+            await _note(book, PeopleChanges(seen_sessions=(replace(session, seen_at=now),)))
+        return who
     identifier = tokens.api_key_identifier(token)
     if identifier is not None:
         return await _of_api_key(book, token, identifier, now=now, address=address, correlation=correlation)
     raise _nobody()
 
 
-async def _of_session(
-    book: Register, token: str, *, now: int, address: str, ends: Ends, correlation: str
-) -> Administrator:
+async def _standing_session(book: Register, token: str, now: int, ends: Ends) -> LoginSession:
     session = await book.login_session(tokens.digest(token))
     if session is None or not stands(session, now, ends):
         raise _nobody()
+    return session
+
+
+async def _of_session(book: Register, session: LoginSession, *, address: str, correlation: str) -> Administrator:
     person = await _standing(book, session.person)
-    if now - session.seen_at >= min(NOTED_EVERY, ends.idle // 4):
-        await _note(book, PeopleChanges(seen_sessions=(replace(session, seen_at=now),)))
     return Administrator(
         initiator=person.initiator,
         address=address,

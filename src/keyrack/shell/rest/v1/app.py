@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from keyrack.shell.console.face import furnish
 from keyrack.shell.rest.serving import Open
 from keyrack.shell.rest.v1 import (
     api_keys,
@@ -95,6 +96,7 @@ def _made(premises: Premises, routers: Sequence[APIRouter]) -> FastAPI:
     app.add_api_route(DOCUMENT, openapi, include_in_schema=False)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    furnish(app)
     app.add_middleware(Door, premises=premises)
     return app
 

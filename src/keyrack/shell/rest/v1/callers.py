@@ -51,12 +51,16 @@ class Visit:
 
 async def visit_of(request: Request) -> Visit:
     """Authenticate a request; raises :class:`Unauthenticated`, or :class:`Problem` where it may be forged."""
+    return await visit_with(request, _token(request))
+
+
+async def visit_with(request: Request, token: str, *, noted: bool = True) -> Visit:
+    """Authenticate a request by this token; one that is not ``noted`` keeps no log-in from ending."""
     premises: Premises = request.app.state.premises
     address = address_of(request)
-    token = _token(request)
     stranger = home(address.rpartition(":")[0])
     try:
-        who = await premises.recognise(token, address, request.state.correlation)
+        who = await premises.recognise(token, address, request.state.correlation, noted=noted)
     except Unauthenticated:
         # Who has a token is let in whatever others of the same address show: nobody guesses 256 bits.
         if wait := premises.strangers.take(stranger):
@@ -100,7 +104,7 @@ def _token(request: Request) -> str:
         if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN or not token.isascii():
             raise Unauthenticated("the header Authorization is not 'Bearer' and a token")
         return token
-    token = _cookie(request)
+    token = cookie_of_visit(request)
     if not token:
         raise Unauthenticated(
             "the request has no token",
@@ -111,7 +115,8 @@ def _token(request: Request) -> str:
     return token
 
 
-def _cookie(request: Request) -> str:
+def cookie_of_visit(request: Request) -> str:
+    """The token of the log-in that a browser has kept; empty where it has none."""
     jar: SimpleCookie = SimpleCookie()
     try:
         jar.load(request.headers.get("cookie", ""))

@@ -78,10 +78,16 @@ class Premises:
         self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
         self.strangers = Floodgate(self.bounds.logins, time.monotonic)
 
-    async def recognise(self, token: str, address: str, correlation: str) -> Administrator:
+    async def recognise(self, token: str, address: str, correlation: str, *, noted: bool = True) -> Administrator:
         """Who has this token and what they may, from the database; raises ``Unauthenticated``."""
         return await caller_of_token(
-            self.catalog, token, now=self.clock() // 1000, address=address, ends=self.ends, correlation=correlation
+            self.catalog,
+            token,
+            now=self.clock() // 1000,
+            address=address,
+            ends=self.ends,
+            correlation=correlation,
+            noted=noted,
         )
 
 

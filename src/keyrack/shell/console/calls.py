@@ -1,0 +1,275 @@
+"""One request of the console: who asks, in which language, what was typed, and how a page answers.
+
+A room (a file in ``rooms``) declares its pages with a :class:`Room`; everything that all pages have in common is done
+here, once: the log-in is looked at, forged forms are refused, a proof is taken, and what goes wrong is told on the page
+on which it was asked for, with what was typed still there.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from keyrack.domain.rights import EVERYWHERE, Right
+from keyrack.ports.back_office import BackOffice
+from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.service.office.administration import Administration
+from keyrack.service.office.refusals import Unauthenticated
+from keyrack.service.people import logins
+from keyrack.shell.config.whole import Config
+from keyrack.shell.console.showing import render
+from keyrack.shell.console.troubles import TOLD, Trouble, trouble_of, trouble_of_ours
+from keyrack.shell.console.words import Words, spoken
+from keyrack.shell.rest.v1.callers import Visit, cookie_of_visit, csrf_of, refuse_other_sites, visit_with
+from keyrack.shell.rest.v1.premises import Premises
+from keyrack.shell.rest.v1.problems import Problem
+
+LONGEST_FORM: Final = 262_144
+"""Bytes of a form."""
+MOST_FIELDS: Final = 1_200
+"""Fields of a form: one for each key that can be acted on at once, and some."""
+LOG_IN: Final = "/log-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed into a form, or stands in the query of an address."""
+
+    pairs: Sequence[tuple[str, str]] = ()
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of this name, without blanks around it."""
+        return next((value.strip() for each, value in self.pairs if each == name), default)
+
+    def raw(self, name: str) -> str:
+        """The same as it was typed: for passwords."""
+        return next((value for each, value in self.pairs if each == name), "")
+
+    def all(self, name: str) -> Sequence[str]:
+        """Every value of this name that is not empty."""
+        return [value.strip() for each, value in self.pairs if each == name and value.strip()]
+
+    def __contains__(self, name: object) -> bool:
+        return any(each == name for each, _ in self.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request."""
+
+    request: Request
+    words: Words
+    typed: Typed = field(default_factory=Typed)
+    visit: Visit | None = None
+    """Of whoever is logged in; ``None`` on the pages before that."""
+    trouble: Trouble | None = None
+    """What went wrong with the form that this page is shown again for."""
+
+    @property
+    def premises(self) -> Premises:
+        """The running API."""
+        premises: Premises = self.request.app.state.premises
+        return premises
+
+    @property
+    def config(self) -> Config:
+        """Of the deployment."""
+        config = self.premises.config
+        assert config is not None, "a console is served for a deployment"
+        return config
+
+    @property
+    def known(self) -> Visit:
+        """Who asks, where only they come who are logged in; what REST's calls take as their ``caller``."""
+        assert self.visit is not None, "the room lets nobody in who is not logged in"
+        return self.visit
+
+    @property
+    def administration(self) -> Administration:
+        """With the rights of whoever asks."""
+        return self.known.administration
+
+    @property
+    def catalog(self) -> WholeCatalog:
+        """All ports of the catalog."""
+        return self.premises.catalog
+
+    @property
+    def back_office(self) -> BackOffice:
+        """The way to what needs a key manager."""
+        return self.premises.back_office
+
+    @property
+    def now(self) -> int:
+        """Seconds since 1970."""
+        return self.premises.clock() // 1000
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parts of the address that stand in braces in the room's declaration."""
+        return self.request.path_params
+
+    @property
+    def csrf(self) -> str:
+        """What every form of this log-in repeats."""
+        return csrf_of(self.visit.token) if self.visit else ""
+
+    @property
+    def here(self) -> str:
+        """Path and query of this page."""
+        query = self.request.url.query
+        return self.request.url.path + (f"?{query}" if query else "")
+
+    def may(self, right: Right, instance: str = EVERYWHERE) -> bool:
+        """Whether to offer an act; the use case asks again."""
+        return self.visit is not None and self.administration.administrator.grants.allow(right, instance)
+
+    def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page, or a part of one; where it is shown again for a trouble, with its status."""
+        return render(template, self, self.trouble.status if self.trouble else status, values)
+
+    def go(self, path: str, *, done: str = "") -> Response:
+        """To another page after something was done; ``done`` is a key of ``showing.DONE``, told there."""
+        begins = "&" if "?" in path else "?"
+        return RedirectResponse(f"{path}{begins}done={quote(done)}" if done else path, 303)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+class Room:
+    """The pages of one noun."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+
+    def shows(self, path: str, *, opened: bool = False) -> Callable[[Handler], Handler]:
+        """A page: ``@room.shows("/instances/{instance}")``. ``opened``: for anybody, before any log-in."""
+        return partial(self._add, path, "GET", _Way(opened=opened))
+
+    def refreshes(self, path: str) -> Callable[[Handler], Handler]:
+        """A part of a page that it asks for again and again: that keeps no log-in alive. Begins with ``/live/``."""
+        assert path.startswith("/live/"), path
+        return partial(self._add, path, "GET", _Way(passive=True))
+
+    def does(self, path: str, *, again: Handler, opened: bool = False) -> Callable[[Handler], Handler]:
+        """What a form asks for. It answers with :meth:`Call.go`, or with what is shown only once; what goes wrong is
+        told on the page that ``again`` shows."""
+        return partial(self._add, path, "POST", _Way(opened=opened, again=again))
+
+    def _add(self, path: str, method: str, way: "_Way", handler: Handler) -> Handler:
+        async def endpoint(request: Request) -> Response:
+            return await _answered(request, handler, way)
+
+        self.routes.append(Route(path, endpoint, methods=[method], name=handler.__name__))
+        return handler
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    opened: bool = False
+    passive: bool = False
+    again: Handler | None = None
+
+
+async def show_trouble(call: Call) -> Response:
+    """A page of its own for what went wrong."""
+    return call.show("trouble.html")
+
+
+async def _answered(request: Request, handler: Handler, way: _Way) -> Response:
+    call = Call(request=request, words=spoken(request), typed=Typed(request.query_params.multi_items()))
+    try:
+        call = await _recognised(call, way)
+        if way.again is not None:
+            call = replace(call, typed=await _form(request))
+            call = await _checked(call)
+        return await handler(call)
+    except Unauthenticated:
+        return _to_log_in(call, way)
+    except TOLD as error:
+        request.scope["state"]["refused"] = (trouble := trouble_of(error)).code
+        return await _told(replace(call, trouble=trouble), way)
+    except Exception as error:
+        return await show_trouble(replace(call, trouble=trouble_of_ours(request, error)))
+
+
+async def _told(call: Call, way: _Way) -> Response:
+    try:
+        return await (way.again or show_trouble)(call)
+    except Unauthenticated:
+        return _to_log_in(call, way)
+    except TOLD as error:
+        # The page itself cannot be shown: what the form was for is gone, or is not for whoever asks.
+        return await show_trouble(replace(call, trouble=trouble_of(error)))
+
+
+async def _recognised(call: Call, way: _Way) -> Call:
+    token = cookie_of_visit(call.request)
+    if way.opened and not token:
+        return call
+    try:
+        return replace(call, visit=await visit_with(call.request, token, noted=not way.passive))
+    except Unauthenticated:
+        if way.opened:
+            return call
+        raise
+
+
+async def _form(request: Request) -> Typed:
+    if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
+        raise Problem("unsupported-media-type", "this is no form")
+    octets = bytearray()
+    async for chunk in request.stream():
+        octets += chunk
+        if len(octets) > LONGEST_FORM:
+            raise Problem("too-large", "what was typed is too long")
+    try:
+        return Typed(parse_qsl(octets.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
+    except ValueError:
+        raise Problem("bad-request", "the form cannot be read") from None
+
+
+async def _checked(call: Call) -> Call:
+    """Refuse what another site has made the browser send; take the proof that was typed with it."""
+    refuse_other_sites(call.request)
+    if call.request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Problem("csrf", "the request comes from a page of another site")
+    if call.visit is None:
+        return call
+    if not hmac.compare_digest(call.typed.raw("csrf").encode(), call.csrf.encode()):
+        raise Problem("csrf", "the form is not of this log-in", hint="send it again from here")
+    if not (password := call.typed.raw("proof")):
+        return call
+    await logins.prove_again(call.administration, call.catalog, call.premises.passwords, password)
+    return replace(call, visit=await visit_with(call.request, call.known.token, noted=True))
+
+
+def _to_log_in(call: Call, way: _Way) -> Response:
+    """There, and afterwards back to the page that was asked for."""
+    if way.passive:
+        # Within a page: the whole of it goes there, and comes back.
+        back = urlsplit(call.request.headers.get("hx-current-url", ""))
+        where = _log_in_for(back.path + (f"?{back.query}" if back.query else ""))
+        return Response(status_code=401, headers={"hx-redirect": where})
+    if call.request.method == "GET":
+        return RedirectResponse(_log_in_for(call.here), 303)
+    back = urlsplit(call.request.headers.get("referer", ""))
+    return RedirectResponse(_log_in_for(back.path or "/"), 303)
+
+
+def _log_in_for(back: str) -> str:
+    return f"{LOG_IN}?next={quote(local(back), safe='/')}"
+
+
+def local(path: str) -> str:
+    """A path on this server; ``/`` where it may lead elsewhere."""
+    parts = urlsplit(path)
+    safe = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if safe and not parts.scheme and not parts.netloc and len(path) <= 2000 else "/"
