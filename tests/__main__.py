@@ -24,9 +24,11 @@ QUICK: Final = [
     "tests/vectors",
     "tests/profiles",
 ]
-SLOWER: Final = ["tests/faults", "tests/e2e", "tests/interop", "tests/console"]
+SLOWER: Final = ["tests/faults", "tests/e2e", "tests/interop"]
 """The longest tests first, so that no core waits for another in the end."""
 CORES: Final = ["--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal"]
+BY_FILE: Final = ["--numprocesses", str(os.cpu_count() or 1), "--dist", "loadfile"]
+"""In a turn of its own: Playwright keeps an event loop in its thread, in which no other test could have one."""
 OVER_POSTGRES: Final = [
     "tests/e2e/test_vcenter_replay.py",
     "tests/e2e/test_four_ways_in.py",
@@ -40,7 +42,8 @@ OVER_POSTGRES: Final = [
 TURNS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("the quick rooms, on every core", [*CORES, *QUICK]),
     ("whole processes, on every core", [*CORES, "-m", "not slow and not alone", *SLOWER]),
-    ("what measures, alone", ["-m", "alone and not slow", *SLOWER]),
+    ("the console in a browser", [*BY_FILE, "-m", "not slow and not alone", "tests/console"]),
+    ("what measures, alone", ["-m", "alone and not slow", *SLOWER, "tests/console"]),
 )
 NOTHING_TO_DO: Final = 5
 """How pytest ends where the options leave a turn no test."""
