@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from keyrack.shell.console import assets
 from keyrack.shell.console.calls import Call, Room, show_trouble
-from keyrack.shell.console.rooms import log_in, overview
+from keyrack.shell.console.rooms import instances, log_in, overview
 from keyrack.shell.console.troubles import trouble_of_http
 from keyrack.shell.console.words import spoken
 from keyrack.shell.rest.v1.problems import HANDLERS
 
-ROOMS: Final[Sequence[Room]] = (log_in.room, overview.room)
+ROOMS: Final[Sequence[Room]] = (log_in.room, overview.room, instances.room)
 """Each a file for one noun; a new one goes in here."""
 PROGRAMS: Final = ("/api/", "/health", "/metrics")
 """What paths begin with that no browser is sent to."""
