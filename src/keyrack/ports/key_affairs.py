@@ -100,6 +100,23 @@ class KeyPage:
     rows: Sequence[KeyRow]
     next: str | None = None
     """What ``cursor`` of the next page is; ``None`` on the last one."""
+    back: str | None = None
+    """What ``cursor`` is in the opposite direction, for the page that ends before this one; ``None`` where a page has
+    no rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """How much an instance has."""
+
+    keys: int = 0
+    """Objects that are not destroyed."""
+    certificates: int = 0
+    """Client certificates in force."""
+    authorities: int = 0
+    """Trusted authorities."""
+    fetched_at: int | None = None
+    """When one of its keys was last handed out, in milliseconds since 1970, as far as the journal was read."""
 
 
 class WrongCursor(ValueError):
@@ -128,12 +145,20 @@ class KeyBook(Protocol):
         """How many keys all its pages have."""
         ...
 
+    async def count_by_state(self, instance: str, now: int) -> Mapping[State, int]:
+        """How many keys of the instance are in each state that their dates make now."""
+        ...
+
     async def key_rows(self, instance: str, identifiers: Sequence[str]) -> Sequence[KeyRow]:
         """These keys of the instance, those of them that are there, in the order of creation."""
         ...
 
     async def keys_by_state(self) -> Mapping[tuple[str, int], int]:
         """How many objects there are, by instance and the state that was last written down; it looks at every one."""
+        ...
+
+    async def holdings(self) -> Mapping[str, Holding]:
+        """How much each instance has, by its identifier: what is counted as it comes and goes, and looks at no key."""
         ...
 
     async def destroyed(self, after: str = "", limit: int = 100) -> Sequence[ManagedObject]:

@@ -11,7 +11,8 @@ from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
 from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.domain.objects import ManagedObject
-from keyrack.ports.key_affairs import Fetch, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
+from keyrack.ports.key_affairs import Fetch, Holding, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
+from keyrack.spec.enumerations import State
 
 _OBJECT: Final = ", ".join(f"object.{column.strip()}" for column in OBJECT_COLUMNS.split(","))
 _ROW: Final = (
@@ -31,6 +32,14 @@ DESTROYED: Final = f"""
     WHERE state IN (5, 6) AND (sealed IS NOT NULL OR standard_key IS NOT NULL) AND identifier > ?
     ORDER BY identifier LIMIT ?"""
 COUNTS: Final = "SELECT instance, state, count(*) FROM object GROUP BY instance, state"
+HOLDINGS: Final = """
+    SELECT instance.identifier, coalesce(living.objects, 0),
+        (SELECT count(*) FROM certificate WHERE certificate.instance = instance.identifier),
+        (SELECT count(*) FROM authority WHERE authority.instance = instance.identifier), fetched.at
+    FROM instance LEFT JOIN living ON living.instance = instance.identifier
+    LEFT JOIN (SELECT fetch.instance AS instance, max(fetch.at) AS at FROM fetch GROUP BY fetch.instance) AS fetched
+        ON fetched.instance = instance.identifier"""
+BY_STATE: Final = f"SELECT {STATE_NOW} AS now, count(*) FROM object WHERE instance = ? GROUP BY 1"
 ADMITTED: Final = "SELECT added_by FROM admission WHERE instance = ? AND fingerprint = ?"
 
 _KEYS: Final = {
@@ -76,7 +85,8 @@ class ListingReads(Reads):
         more = len(rows) > limit
         rows = rows[:limit]
         following = _closed(order, descending, rows[-1][1], rows[-1][0]) if more else None
-        return KeyPage(rows=[_row(row[2:]) for row in rows], next=following)
+        back = _closed(order, not descending, rows[0][1], rows[0][0]) if rows else None
+        return KeyPage(rows=[_row(row[2:]) for row in rows], next=following, back=back)
 
     async def count_keys(self, instance: str, wanted: KeyFilter, now: int) -> int:
         """Looks at every key that the indexes leave."""
@@ -84,6 +94,14 @@ class ListingReads(Reads):
         fetches = _WITH_FETCH if question.fetches else ""
         sql = f"SELECT count(*) FROM object {fetches} WHERE {question.text}"
         return int(first(await self._read(sql, tuple(question.parameters)))[0])
+
+    async def count_by_state(self, instance: str, now: int) -> Mapping[State, int]:
+        """Apart from requests: it looks at every key of the instance."""
+
+        async def counted(execute: Execute) -> Mapping[State, int]:
+            return {State(state): number for state, number in await execute(BY_STATE, (now, now, now, instance))}
+
+        return await self._apart(counted)
 
     async def key_rows(self, instance: str, identifiers: Sequence[str]) -> Sequence[KeyRow]:
         """By the index of identifiers."""
@@ -99,6 +117,17 @@ class ListingReads(Reads):
 
         async def counted(execute: Execute) -> Mapping[tuple[str, int], int]:
             return {(instance, state): number for instance, state, number in await execute(COUNTS)}
+
+        return await self._apart(counted)
+
+    async def holdings(self) -> Mapping[str, Holding]:
+        """Apart from requests: of last fetches each has a row, which is narrow."""
+
+        async def counted(execute: Execute) -> Mapping[str, Holding]:
+            return {
+                instance: Holding(keys=keys, certificates=pinned, authorities=trusted, fetched_at=at)
+                for instance, keys, pinned, trusted, at in await execute(HOLDINGS)
+            }
 
         return await self._apart(counted)
 

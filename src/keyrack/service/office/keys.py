@@ -13,8 +13,10 @@ from keyrack.ports.catalog import CERTIFICATE_ID, Catalog
 from keyrack.ports.key_affairs import KeyBook, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.approvals import KeyCatalog
+from keyrack.service.office.impact import Impact, impact_of_rows
 from keyrack.service.office.refusals import NotThere, Refused, Unusable
 from keyrack.service.vault.blob import Blob, Malformed, parse
+from keyrack.spec.enumerations import State
 
 SHORTEST: Final = 4
 """Characters of an identifier's beginning that may mean a key."""
@@ -110,6 +112,22 @@ async def count(administration: Administration, book: KeyBook, instance: Instanc
     """How many keys all pages of such a listing have."""
     administration.require(Right.KEY_READ, instance.identifier)
     return await book.count_keys(instance.identifier, wanted, administration.now)
+
+
+async def count_by_state(administration: Administration, book: KeyBook, instance: Instance) -> Mapping[State, int]:
+    """How many keys of the instance are in which state now."""
+    administration.require(Right.KEY_READ, instance.identifier)
+    return await book.count_by_state(instance.identifier, administration.now)
+
+
+async def at_stake(
+    administration: Administration, book: KeyBook, instance: Instance, prefixes: Sequence[str]
+) -> tuple[Sequence[KeyRow], Impact]:
+    """The keys that an act would be about, and what hangs on them: looked at before anything is asked for."""
+    administration.require(Right.KEY_READ, instance.identifier)
+    await book.catch_up()
+    rows = await found(administration, book, instance, prefixes)
+    return rows, impact_of_rows(instance, rows, administration.now)
 
 
 async def found(

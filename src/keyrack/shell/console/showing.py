@@ -88,6 +88,7 @@ def _environment() -> Environment:
         percent=_of_words(Words.percent),
         span=_of_words(Words.span),
         told=_told,
+        seconds=_seconds,
         ago=_ago,
         moment=_moment,
         day=_day,
@@ -149,6 +150,11 @@ def _time(seconds: int | None, shown: str, words: Words, kind: str = "") -> str 
     iso = datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
     pattern = '<time datetime="{}" title="{} UTC"{}>{}</time>'
     return Markup(pattern).format(iso, words.moment(seconds), Markup(' data-local=""') if kind else "", shown)
+
+
+def _seconds(iso: str) -> int:
+    """A time as programs are told it, in seconds since 1970: ``{{ key.created_at|seconds|ago }}``."""
+    return int(datetime.fromisoformat(iso).timestamp())
 
 
 def _of_words(how: Any) -> Any:
