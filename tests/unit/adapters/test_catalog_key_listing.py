@@ -15,15 +15,16 @@ from keyrack.adapters.catalogs import key_affairs
 from keyrack.domain import lifecycle
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.catalog import Unit
-from keyrack.ports.key_affairs import KeyFilter, KeyOrder, WrongCursor
+from keyrack.ports.key_affairs import Holding, KeyFilter, KeyOrder, WrongCursor
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.spec.enumerations import ObjectType, State
 from keyrack.spec.types import CustomValue, ItemType
-from keyrack.testing.catalog_values import KEY, ONE, OTHER_KEY, TWO, entry, instance, key, named, numbered
+from keyrack.testing.catalog_values import KEY, ONE, OTHER_KEY, TWO, certificate, entry, instance, key, named, numbered
 from keyrack.testing.catalogs import catalog_at, rows
 
 NOW = 1_800_000_000
 Keys = list[ManagedObject]
+THREE = "33333333-3333-4333-8333-333333333333"
 
 
 @pytest.fixture
@@ -200,6 +201,17 @@ async def _compare(gets: Sequence[tuple[str, int]], data: st.DataObject) -> None
         latest, count = expected.get(target, (0, 0))
         expected[target] = max(latest, at), count + 1
     assert expected == {target: (fetch.at, fetch.count) for target, fetch in found.items()}
+
+
+async def test_what_each_instance_has_is_counted(filled: WholeCatalog) -> None:
+    """Keys that are not destroyed, ways in, and the latest of all fetches; of one with nothing, nothing."""
+    await filled.commit(Unit(entries=(), certificates=(certificate(),), instances=(instance(THREE, "three"),)))
+
+    assert await filled.holdings() == {
+        ONE: Holding(keys=6, certificates=1, fetched_at=9_000_000),
+        TWO: Holding(keys=1),
+        THREE: Holding(),
+    }
 
 
 async def test_fetches_go_with_their_object(filled: WholeCatalog) -> None:
