@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -17,7 +17,10 @@ from keyrack.shell.console.menu import MENU
 from keyrack.shell.console.words import LANGUAGES, Words, mark
 
 if TYPE_CHECKING:
-    from keyrack.shell.console.calls import Call
+    from starlette.requests import Request
+
+    from keyrack.shell.console.calls import Typed
+    from keyrack.shell.console.troubles import Trouble
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 POLICY: Final = (
@@ -41,7 +44,36 @@ def tells(told: Mapping[str, str]) -> None:
     _ADDED.update(told)
 
 
-def render(template: str, call: "Call", status: int, values: Mapping[str, Any]) -> Response:
+class Asked(Protocol):
+    """One request that a page answers; what a template wants to know beyond that, its own room gives it."""
+
+    @property
+    def request(self) -> "Request":
+        """As Starlette has it."""
+        ...
+
+    @property
+    def words(self) -> Words:
+        """The language that is spoken."""
+        ...
+
+    @property
+    def typed(self) -> "Typed":
+        """What was typed, or stands in the query."""
+        ...
+
+    @property
+    def trouble(self) -> "Trouble | None":
+        """What went wrong with the form that the page is shown again for."""
+        ...
+
+    @property
+    def now(self) -> int:
+        """Seconds since 1970."""
+        ...
+
+
+def render(template: str, call: Asked, status: int, values: Mapping[str, Any]) -> Response:
     """The page; templates see ``call``, ``now``, ``Right``, ``menu``, and what the room gives them."""
     done = call.typed.get("done") if call.request.method == "GET" else ""
     text = (
@@ -169,7 +201,7 @@ def _asset(name: str) -> Asset:
     return assets()[name]
 
 
-def _theme(call: "Call") -> str:
+def _theme(call: Asked) -> str:
     chosen = call.request.cookies.get(THEME_COOKIE, "")
     return chosen if chosen in THEMES else "auto"
 

@@ -4,16 +4,18 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Collection
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keyrack.shell.rest.floodgate import home
+from keyrack.shell.metrics.scrape import WebMeter
+from keyrack.shell.rest.bounds import Bounds
+from keyrack.shell.rest.floodgate import Floodgate, home
 from keyrack.shell.rest.protection import PROTECTING
-from keyrack.shell.rest.v1.premises import Premises
 from keyrack.shell.rest.v1.problems import problem, unforeseen
 
 log = logging.getLogger(__name__)
@@ -30,10 +32,34 @@ LONGEST_PATH: Final = 200
 """Characters of a path that are logged."""
 
 
+class Guarded(Protocol):
+    """What the door has to know of what is behind it."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What one request may take."""
+        ...
+
+    @property
+    def addresses(self) -> Floodgate:
+        """How often one address may come."""
+        ...
+
+    @property
+    def hosts(self) -> Collection[str]:
+        """What the server is called."""
+        ...
+
+    @property
+    def meter(self) -> WebMeter:
+        """Counts what was answered."""
+        ...
+
+
 class Door:
     """An ASGI layer around everything else. No exception goes through it."""
 
-    def __init__(self, app: ASGIApp, premises: Premises) -> None:
+    def __init__(self, app: ASGIApp, premises: Guarded) -> None:
         self._app = app
         self._premises = premises
 
@@ -129,7 +155,7 @@ def _ambiguous(scope: Scope) -> str | None:
     return None
 
 
-def _is_called(scope: Scope, premises: Premises) -> bool:
+def _is_called(scope: Scope, premises: Guarded) -> bool:
     """Whether the header Host names this server: else a page of another site may have made its name point here."""
     told = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
     named = re.fullmatch(r"\[([0-9a-f:.]+)\](?::\d{1,5})?|([^:\[\]]+)(?::\d{1,5})?", told)
