@@ -94,12 +94,18 @@ class JournalQuery:
     """Identifiers; ``None`` for all, and those of no instance with them."""
     target: str = ""
     """What the target begins with."""
+    targets: Collection[str] = ()
+    """Targets that are wanted beside those that begin so; with these alone, no others."""
     actions: Collection[str] = ()
     """As the journal names them."""
     outcome: str = ""
     """``"success"``, ``"failure"`` for all else, or one outcome as the journal names it."""
     initiator: str = ""
     """What the initiator begins with; a fingerprint is one without its ``CertificateID-`` too."""
+    address: str = ""
+    """What the source address begins with."""
+    data: bool | None = None
+    """``True``: only what clients do with keys; ``False``: only what is administered; ``None``: both."""
     text: str = ""
     """What stands anywhere in the record, whatever its case in ASCII."""
 
@@ -110,12 +116,21 @@ def matches(query: JournalQuery, entry: Entry, text: str) -> bool:
         (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at < query.until)
         and (query.instances is None or entry.instance in query.instances)
-        and entry.target.startswith(query.target)
+        and _target(query, entry.target)
         and (not query.actions or entry.action in query.actions)
         and _outcome(query.outcome, entry.outcome)
         and (entry.initiator.startswith(query.initiator) or entry.initiator.startswith(CERTIFICATE + query.initiator))
+        and entry.address.startswith(query.address)
+        # Acts of administration have a dot in their names, and no operation of KMIP has one.
+        and (query.data is None or ("." not in entry.action) == query.data)
         and said(query.text).lower() in text.lower()
     )
+
+
+def _target(query: JournalQuery, target: str) -> bool:
+    if not query.targets:
+        return target.startswith(query.target)
+    return target in query.targets or (bool(query.target) and target.startswith(query.target))
 
 
 def said(text: str) -> str:
@@ -130,11 +145,12 @@ def _outcome(wanted: str, outcome: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of a search, newest first."""
+    """One page of a search: newest first, or oldest first where it goes forward."""
 
     records: Sequence[JournalRecord]
     before: int | None
-    """Where the next page begins; ``None`` where there is none."""
+    """Where the next page begins; ``None`` where there is none. A page that is not full and has one: so far was looked,
+    and no further."""
 
 
 class JournalBook(Protocol):
@@ -172,8 +188,15 @@ class JournalBook(Protocol):
         """What would go, chain by chain, if everything up to the record of this number went; by nobody yet."""
         ...
 
-    async def find(self, query: JournalQuery, *, before: int | None = None, limit: int = 100) -> Found:
-        """Records newest first, from before the one of this number; not on the event loop."""
+    async def find(
+        self, query: JournalQuery, *, before: int | None = None, limit: int = 100, within: int | None = None
+    ) -> Found:
+        """Records newest first, from before the one of this number; not on the event loop. ``within``: look at so many
+        numbers at most."""
+        ...
+
+    async def find_on(self, query: JournalQuery, *, after: int, limit: int = 100, within: int | None = None) -> Found:
+        """The same forward: oldest first, from behind the one of this number."""
         ...
 
 

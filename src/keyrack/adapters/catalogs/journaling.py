@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from keyrack.adapters.catalogs.journal_search import search
+from keyrack.adapters.catalogs.journal_search import search, search_on
 from keyrack.adapters.catalogs.queries import SETTLED
 from keyrack.adapters.catalogs.reading import Execute, Reads, first
 from keyrack.ports.catalog import Conflict, Unit
@@ -166,9 +166,15 @@ class JournalReads(Reads):
         """A microsecond for each record that would go."""
         return await self._apart(lambda execute: _doomed(execute, checkpoint, through))
 
-    async def find(self, query: JournalQuery, *, before: int | None = None, limit: int = 100) -> Found:
+    async def find(
+        self, query: JournalQuery, *, before: int | None = None, limit: int = 100, within: int | None = None
+    ) -> Found:
         """From the newest backwards until the page is full."""
-        return await self._apart(lambda execute: search(execute, query, before, limit))
+        return await self._apart(lambda execute: search(execute, query, before, limit, within))
+
+    async def find_on(self, query: JournalQuery, *, after: int, limit: int = 100, within: int | None = None) -> Found:
+        """Forward until the page is full."""
+        return await self._apart(lambda execute: search_on(execute, query, after, limit, within))
 
 
 def _checkpoint_of(row: Sequence[Any]) -> SignedCheckpoint:
