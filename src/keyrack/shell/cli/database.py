@@ -105,7 +105,7 @@ def check(config: ConfigFile = None, json: screen.Json = False) -> None:
             f"the catalog is the SQLite file {loaded.catalog_path}: write a PostgreSQL database as catalog.url, or "
             "move it there with 'keyrack migrate-catalog'"
         )
-    _driver()
+    require_driver()
     from keyrack.adapters.catalogs.postgres.opening import look
     from keyrack.shell.catalogs import place_of
 
@@ -134,21 +134,18 @@ def check(config: ConfigFile = None, json: screen.Json = False) -> None:
 
 def check_url(url: str, option: str, role: str) -> None:
     """Raise :class:`WrongUse` for what is no URL of a database, and for one with a password in it."""
-    from pydantic import ValidationError
+    from keyrack.service.office.refusals import Unusable
+    from keyrack.shell.planning import check_postgres
 
-    from keyrack.shell.config.catalog import POSTGRES, CatalogTable
-
-    instead = f"write postgresql://{role}@HOST/DATABASE"
-    if not url.startswith(POSTGRES):
-        raise WrongUse(f"{option} names no PostgreSQL database; {instead}")
     try:
-        CatalogTable(url=url)
-    except ValidationError as error:
-        raise WrongUse(f"{option}: {error.errors()[0]['msg']}; {instead}") from None
-    _driver()
+        check_postgres(url, role)
+    except Unusable as error:
+        raise WrongUse(f"{option}: {error}") from None
+    require_driver()
 
 
-def _driver() -> None:
+def require_driver() -> None:
+    """Raise :class:`Failed` where PostgreSQL cannot be spoken to."""
     try:
         import asyncpg  # noqa: F401
     except ImportError:

@@ -1,9 +1,5 @@
 """``keyrack init``: a few questions, each with a default and an option; then ``keyrack serve`` runs what it made."""
 
-import ipaddress
-import os
-import re
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +11,8 @@ from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import Failed, WrongUse
 from keyrack.shell.cli.options import account
 from keyrack.shell.cli.options import administrator as operator
-from keyrack.shell.cli.protection import KINDS, HsmOptions, Protection, chosen
+from keyrack.shell.cli.protection import HsmOptions, chosen
+from keyrack.shell.protections import KINDS, Protection
 
 if TYPE_CHECKING:
     from keyrack.shell.deployment import Made, Plan
@@ -116,11 +113,12 @@ def init(
     With a key manager of IBM's nothing is asked there: 'keyrack key-manager check' does.
     """
     from keyrack.shell import deployment as room
+    from keyrack.shell import planning
 
     ask = not yes and sys.stdin.isatty()
-    place = directory or Path(_ask(ask, "Directory", str(_home())))
+    place = directory or Path(_ask(ask, "Directory", str(planning.home())))
     target = place.expanduser().absolute()
-    listed = names or _list(_ask(ask, "Host names and addresses of this server", ",".join(room.own_names())))
+    listed = names or planning.listed(_ask(ask, "Host names and addresses of this server", ",".join(room.own_names())))
     first = administrator or _ask(ask, "Name of the first administrator", _own_name())
     chosen_port = port if port is not None else _port(_ask(ask, "Port", "5696"))
     cloud = ibm.IbmOptions(
@@ -146,9 +144,9 @@ def init(
         kind = protect or _implied(passphrase_file, device) or _ask(ask, _OPENED_WITH, KINDS[0])
         keeping = chosen(kind, target, passphrase_file, device, ask=ask)
     plan = room.Plan(
-        deployment=deployment or _label(socket.gethostname()),
+        deployment=deployment or planning.label_of_machine(),
         directory=target,
-        config=(config or _config(directory, target)).expanduser().absolute(),
+        config=(config or planning.config_in(target, named=directory is not None)).expanduser().absolute(),
         names=listed,
         host=host,
         port=chosen_port,
@@ -216,50 +214,30 @@ def _own_name() -> str:
     return name_of_account(account())
 
 
-def _home() -> Path:
-    return Path("/var/lib/keyrack") if os.geteuid() == 0 else Path.home() / ".local/share/keyrack"
-
-
-def _config(directory: Path | None, target: Path) -> Path:
-    """Beside everything else, unless it is the usual directory: then where every command looks for it."""
-    if directory is not None or target != _home():
-        return target / "keyrack.toml"
-    return Path("/etc/keyrack/keyrack.toml") if os.geteuid() == 0 else Path.home() / ".config/keyrack/keyrack.toml"
-
-
-def _list(text: str) -> list[str]:
-    return [name for name in re.split(r"[,\s]+", text) if name]
-
-
 def _port(text: str) -> int:
-    if text.isdecimal() and int(text) <= 65_535:
-        return int(text)
-    raise WrongUse(f"{text!r} is not a port; use a number from 1 to 65535, for KMIP it is 5696")
+    from keyrack.service.office.refusals import Unusable
+    from keyrack.shell.planning import port_of
 
-
-def _label(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.split(".", maxsplit=1)[0].lower()).strip("-")[:63] or "keyrack"
+    try:
+        return port_of(text)
+    except Unusable as error:
+        raise WrongUse(str(error)) from None
 
 
 def _check(plan: "Plan") -> None:
+    from keyrack.service.office.refusals import Unusable
     from keyrack.service.people.persons import check_name
-    from keyrack.shell.config.key_managers import NAME
+    from keyrack.shell import planning
+    from keyrack.shell.cli.database import require_driver
 
-    if not re.fullmatch(NAME, plan.deployment):
-        raise WrongUse(f"{plan.deployment!r} cannot be a deployment's name; use lower-case letters, digits and hyphens")
     if plan.first_person is not None:
         check_name(plan.first_person)
+    try:
+        planning.check(plan)
+    except Unusable as error:
+        raise WrongUse(f"{_OPTIONS.get(error.field, '')}{error}") from None
     if plan.catalog_url:
-        from keyrack.shell.cli.database import check_url
-
-        check_url(plan.catalog_url, "--catalog", "keyrack")
-    for host in (plan.host, plan.api_host):
-        _check_address(host)
-    if plan.api_port and plan.api_port == plan.port:
-        raise WrongUse(f"KMIP and the administration API cannot share port {plan.port}; give --port or --api-port")
-    for name in plan.names:
-        if not re.fullmatch(r"[A-Za-z0-9.:_-]+", name):
-            raise WrongUse(f"{name!r} is neither a host name nor an address; separate several with commas")
+        require_driver()
     if taken := plan.taken():
         there = taken[0] == plan.config
         raise Failed(
@@ -272,17 +250,12 @@ def _check(plan: "Plan") -> None:
         )
 
 
+_OPTIONS = {"catalog_url": "--catalog: "}
+"""The options whose refusals do not say what they are about."""
+
+
 def _others(number: int) -> str:
     return f", and {number} more of what would be made" if number else ""
-
-
-def _check_address(host: str) -> None:
-    """Raise :class:`WrongUse` for what cannot be listened on: a name has a letter in its last part."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not re.fullmatch(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*", host):
-            raise WrongUse(f"{host!r} is neither an address nor a host name; 0.0.0.0 listens on all") from None
 
 
 def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json: bool) -> None:
@@ -290,6 +263,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     from keyrack.shell.config.whole import load
     from keyrack.shell.links import api_name
     from keyrack.shell.pki import spaced
+    from keyrack.shell.planning import searched
 
     here = isinstance(keeping, Protection)
     if json:
@@ -325,7 +299,7 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     )
     screen.warn(keeping.warning)
     screen.say()
-    option = "" if plan.config in _searched() else f" --config {plan.config}"
+    option = "" if plan.config in searched() else f" --config {plan.config}"
     screen.say(
         f"The first person, {plan.first_person}, is administrator and security officer, and has no password yet."
     )
@@ -335,9 +309,3 @@ def _print(plan: "Plan", made: "Made", keeping: Protection | ibm.IbmChoice, json
     usual = [f"keyrack {words}{option}" for words in ("serve", "instance create prod", "cert add prod vcenter.pem")]
     for step in keeping.next_steps(option) if isinstance(keeping, ibm.IbmChoice) else usual:
         screen.say(f"  {step}")
-
-
-def _searched() -> list[Path]:
-    from keyrack.shell.config.whole import candidates
-
-    return [path.absolute() for path in candidates(os.environ)]

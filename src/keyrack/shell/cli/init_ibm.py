@@ -1,22 +1,16 @@
 """What ``keyrack init`` writes for a key manager of IBM's: its tables, checked before anything is made."""
 
 import shlex
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from keyrack.shell.cli.failures import WrongUse
-from keyrack.shell.cli.protection import in_toml
+from keyrack.shell.ibm_tables import API_KEY, NAME, TYPES, IbmOptions, described, tables_of, whole
 
-NAME = "ibm"
-"""The key manager's name in the configuration: one that an environment variable can bear as well."""
-TYPES = {"key-protect": "key_protect", "hpcs": "hpcs"}
-API_KEY = "ibm.key"
-"""Where the API key is looked for, in the directory, if nobody names a file."""
+__all__ = ["NAME", "TYPES", "IbmChoice", "IbmOptions", "chosen_ibm"]
 
 Region = Annotated[str | None, typer.Option(metavar="REGION", help="IBM's region, such as eu-de.", show_default=False)]
 Url = Annotated[
@@ -60,28 +54,6 @@ Proxy = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IbmOptions:
-    """What the options say of an instance at IBM."""
-
-    region: str | None = None
-    url: str | None = None
-    network: str | None = None
-    kms_instance: str | None = None
-    key_ring: str | None = None
-    api_key_file: Path | None = None
-    trusted_profile: str | None = None
-    cr_token_file: Path | None = None
-    token_file: Path | None = None
-    iam_url: str | None = None
-    ca_bundle: Path | None = None
-    proxy: str | None = None
-
-    def given(self) -> list[str]:
-        """The options that were used, as they are written."""
-        return [f"--{each.name.replace('_', '-')}" for each in fields(self) if getattr(self, each.name) is not None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IbmChoice:
     """A key manager of IBM's, described whole."""
 
@@ -119,19 +91,13 @@ def chosen_ibm(kind: str, directory: Path, options: IbmOptions, *, ask: bool) ->
     bundle = options.ca_bundle.expanduser() if options.ca_bundle is not None else None
     if bundle is not None and not bundle.is_file():
         raise WrongUse(f"--ca-bundle {bundle} is not there; name a file with the authorities' certificates in PEM")
-    tables = "\n".join([*_main(kind, options), "", *_iam(directory, options), "", *_INTEGRITY])
+    tables = tables_of(kind, options)
     return IbmChoice(
         tables=tables,
-        told=_told(tables),
+        told=described(tables),
         api_key=_missing(directory, options),
         open_to_others=_open_to_others(options.api_key_file),
     )
-
-
-_INTEGRITY = (
-    "[integrity]",
-    'key_file = "integrity.key"     # what wrapped keys are authenticated with: keep a copy of it elsewhere',
-)
 
 
 def _completed(options: IbmOptions) -> IbmOptions:
@@ -148,59 +114,10 @@ def _completed(options: IbmOptions) -> IbmOptions:
     return options
 
 
-def _main(kind: str, options: IbmOptions) -> Sequence[str]:
-    rows = {
-        "type": TYPES[kind],
-        "region": options.region,
-        "network": options.network or ("private" if options.region else None),
-        "url": options.url,
-        "instance": options.kms_instance,
-        "key_ring": options.key_ring,
-        "ca_bundle": _whole(options.ca_bundle),
-        "proxy": options.proxy,
-    }
-    return [f"[key_managers.{NAME}]", *_lines(rows)]
-
-
-def _iam(directory: Path, options: IbmOptions) -> Sequence[str]:
-    other = options.trusted_profile or options.token_file
-    rows = {
-        "url": options.iam_url,
-        "api_key_file": _whole(options.api_key_file) or (None if other else API_KEY),
-        "trusted_profile": options.trusted_profile,
-        "cr_token_file": _whole(options.cr_token_file),
-        "token_file": _whole(options.token_file),
-    }
-    return [f"[key_managers.{NAME}.iam]", *_lines(rows)]
-
-
-def _lines(rows: dict[str, str | None]) -> list[str]:
-    return [f"{key} = {in_toml(value)}" for key, value in rows.items() if value is not None]
-
-
-def _whole(path: Path | None) -> str | None:
-    return str(path.expanduser().absolute()) if path is not None else None
-
-
-def _told(tables: str) -> str:
-    """Where it is, once the tables were checked as they will be when they are loaded."""
-    from pydantic import ValidationError
-
-    from keyrack.shell.config.problems import ConfigError, problems_of
-    from keyrack.shell.config.whole import Config
-
-    try:
-        config = Config.model_validate({"deployment": {"id": "new"}, **tomllib.loads(tables)})
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, "the configuration would not do", {})) from None
-    table = config.of_ibm[NAME]
-    return f"{table.product} at {table.address}, instance {table.instance}"
-
-
 def _missing(directory: Path, options: IbmOptions) -> Path | None:
     if options.trusted_profile or options.token_file:
         return None
-    path = Path(_whole(options.api_key_file) or directory / API_KEY)
+    path = Path(whole(options.api_key_file) or directory / API_KEY)
     return None if path.exists() else path
 
 

@@ -1,6 +1,5 @@
 """What shall open the keystore that ``keyrack init`` makes: four ways, each with its lines of the configuration."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from keyrack.shell import protections as kinds
 from keyrack.shell.cli import screen
 from keyrack.shell.cli.failures import WrongUse
+from keyrack.shell.protections import KINDS, LEAST_PASSPHRASE, VARIABLE, Protection
 
 if TYPE_CHECKING:
-    from keyrack.embedded.root_keys.unlock import Passphrase, Unlock
-
-LEAST_PASSPHRASE = 12
-VARIABLE = "KEYRACK_PASSPHRASE"
-_HSM_TABLE = """
-[key_managers.embedded.hsm]
-library = {library}
-token = {token}
-pin_file = {pin_file}
-"""
-KINDS = ("key-file", "passphrase", "unseal", "hsm")
+    from keyrack.embedded.root_keys.unlock import Passphrase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,28 +30,12 @@ class HsmOptions:
         return self.library is not None or self.token is not None or self.pin_file is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protection:
-    """One way, chosen. ``close`` lets go of what making the keystore needed."""
-
-    kind: str
-    unlock: str
-    """The table ``unlock`` of the configuration, in TOML."""
-    opener: "Unlock"
-    hsm: str = ""
-    """The table ``hsm`` of the configuration, in TOML, or nothing."""
-    told: str
-    """How people are told what opens it."""
-    warning: str
-    close: Callable[[], None] = lambda: None
-
-
 def chosen(kind: str, directory: Path, passphrase_file: Path | None, hsm: HsmOptions, *, ask: bool) -> Protection:
     """The protection of this kind; raises :class:`WrongUse`."""
     makers: dict[str, Callable[[], Protection]] = {
-        "key-file": lambda: _key_file(directory),
-        "passphrase": lambda: _passphrase(passphrase_file, ask),
-        "unseal": lambda: _unseal(passphrase_file, ask),
+        "key-file": lambda: kinds.by_key_file(directory),
+        "passphrase": lambda: kinds.by_passphrase(_typed(passphrase_file, ask), passphrase_file),
+        "unseal": lambda: kinds.by_people(_typed(passphrase_file, ask)),
         "hsm": lambda: _hsm(_completed(hsm) if ask else hsm),
     }
     if kind not in makers:
@@ -71,44 +46,6 @@ def chosen(kind: str, directory: Path, passphrase_file: Path | None, hsm: HsmOpt
     if passphrase_file is not None and kind not in ("passphrase", "unseal"):
         raise WrongUse(f"--passphrase-file goes with --protect passphrase or unseal, and not with {kind}")
     return makers[kind]()
-
-
-def _key_file(directory: Path) -> Protection:
-    from keyrack.embedded.root_keys.unlock import KeyFile
-
-    path = directory / "keystore.key"
-    return Protection(
-        kind="key-file",
-        unlock='{ key_file = "keystore.key" }',
-        opener=KeyFile(path),
-        told=str(path),
-        warning="whoever has the keystore and its key file has every key; keep a copy of both, apart from each other",
-    )
-
-
-def _passphrase(file: Path | None, ask: bool) -> Protection:
-    if file is not None:
-        table = f"{{ passphrase_file = {in_toml(file.expanduser().absolute())} }}"
-    else:
-        table = f'{{ passphrase_environment = "{VARIABLE}" }}'
-    return Protection(
-        kind="passphrase",
-        unlock=table,
-        opener=_typed(file, ask),
-        told="a passphrase",
-        warning="without the passphrase every key is lost; keep it where the keystore is not",
-    )
-
-
-def _unseal(file: Path | None, ask: bool) -> Protection:
-    return Protection(
-        kind="unseal",
-        unlock="{ unseal = true }",
-        opener=_typed(file, ask),
-        told="a passphrase that is typed after each start, with 'keyrack unseal'",
-        warning="after each start nothing is served until somebody has typed the passphrase: run two endpoints, and "
-        "let several people know it, or shares of it ('keyrack keystore export')",
-    )
 
 
 def _completed(options: HsmOptions) -> HsmOptions:
@@ -127,21 +64,7 @@ def _completed(options: HsmOptions) -> HsmOptions:
 def _hsm(options: HsmOptions) -> Protection:
     if options.library is None or options.token is None or options.pin_file is None:
         raise WrongUse("an HSM needs all of --hsm LIBRARY, --token LABEL and --pin-file FILE")
-    from keyrack.embedded.root_keys.pkcs11 import Pkcs11Keeper, TokenSettings
-    from keyrack.embedded.root_keys.token_unlock import TokenUnlock
-
-    library, pin_file = (path.expanduser().absolute() for path in (options.library, options.pin_file))
-    keeper = Pkcs11Keeper(TokenSettings(library=library, token=options.token, pin_file=pin_file))
-    return Protection(
-        kind="hsm",
-        unlock="{ hsm = true }",
-        opener=TokenUnlock(keeper),
-        hsm=_HSM_TABLE.format(library=in_toml(library), token=in_toml(options.token), pin_file=in_toml(pin_file)),
-        told=f"the HSM's token {options.token!r}",
-        warning="without the HSM every key is lost; back it up as its vendor says, together with the keystore and the "
-        "database beside it",
-        close=keeper.close,
-    )
+    return kinds.by_hsm(options.library, options.token, options.pin_file)
 
 
 def _typed(file: Path | None, ask: bool) -> "Passphrase":
@@ -155,11 +78,6 @@ def _typed(file: Path | None, ask: bool) -> "Passphrase":
     if not ask:
         raise WrongUse(f"there is no passphrase; set ${VARIABLE} or use --passphrase-file FILE")
     return Passphrase(Secret(typed("Passphrase")))
-
-
-def in_toml(text: object) -> str:
-    """A text as a string of TOML, whatever is in it: JSON's escapes are TOML's."""
-    return json.dumps(str(text))
 
 
 def in_file(file: Path) -> bytearray:
@@ -181,6 +99,9 @@ def typed(prompt: str) -> bytearray:
 
 def strong(passphrase: bytearray) -> bytearray:
     """The same, if it is long enough to be a passphrase; raises :class:`WrongUse`."""
-    if len(passphrase) < LEAST_PASSPHRASE:
-        raise WrongUse(f"the passphrase is too short; use at least {LEAST_PASSPHRASE} characters")
-    return passphrase
+    from keyrack.service.office.refusals import Unusable
+
+    try:
+        return kinds.strong(passphrase)
+    except Unusable as error:
+        raise WrongUse(str(error)) from None
