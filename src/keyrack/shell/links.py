@@ -18,6 +18,11 @@ def set_password_link(config: Config, token: str) -> str:
     return f"https://{api_name(config)}/set-password#{token}"
 
 
+def log_in_link(config: Config, token: str) -> str:
+    """The page of the console that logs whoever has the token in, once."""
+    return f"https://{api_name(config)}/log-in/link#{token}"
+
+
 def api_name(config: Config) -> str:
     """Host and port by which the administration API is called: a configured name, else the address it listens on; where
     that is every address, the first name in its certificate."""

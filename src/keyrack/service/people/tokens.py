@@ -12,11 +12,13 @@ from typing import Final
 SESSION: Final = "krs_"
 API_KEY: Final = "krk_"
 LINK: Final = "krl_"
+LOG_IN_LINK: Final = "kro_"
 
 _RANDOM: Final = "[A-Za-z0-9_-]{43}"
 _SESSION: Final = re.compile(f"{SESSION}{_RANDOM}")
 _API_KEY: Final = re.compile(f"{API_KEY}([0-9a-f]{{32}})_{_RANDOM}")
 _LINK: Final = re.compile(f"{LINK}{_RANDOM}")
+_LOG_IN_LINK: Final = re.compile(f"{LOG_IN_LINK}{_RANDOM}")
 
 
 def new_session() -> str:
@@ -25,8 +27,14 @@ def new_session() -> str:
 
 
 def new_link() -> str:
-    """The token of a one-time link."""
+    """The token of a one-time link with which a password is set."""
     return LINK + secrets.token_urlsafe(32)
+
+
+def new_log_in_link() -> str:
+    """The token of a one-time link that logs in. It looks different from one that sets a password, and neither does
+    what the other does."""
+    return LOG_IN_LINK + secrets.token_urlsafe(32)
 
 
 def new_api_key(identifier: str) -> str:
@@ -45,8 +53,13 @@ def is_session(token: str) -> bool:
 
 
 def is_link(token: str) -> bool:
-    """Whether it has the form of a one-time link's token."""
+    """Whether it has the form of the token of a link with which a password is set."""
     return _LINK.fullmatch(token) is not None
+
+
+def is_log_in_link(token: str) -> bool:
+    """Whether it has the form of the token of a link that logs in."""
+    return _LOG_IN_LINK.fullmatch(token) is not None
 
 
 def api_key_identifier(token: str) -> str | None:

@@ -10,22 +10,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from keyrack.domain.people import is_name_of_issuer
 from keyrack.domain.rights import EVERYWHERE, Right
 from keyrack.ports.back_office import BackOffice
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.office.administration import Administration
-from keyrack.service.office.refusals import Unauthenticated
+from keyrack.service.office.refusals import NotRecognised, TooManyAttempts, Unauthenticated
 from keyrack.service.people import logins
 from keyrack.shell.config.whole import Config
+from keyrack.shell.console.places import LOG_IN, local, log_in_for, of_this_server, page_at
 from keyrack.shell.console.showing import render
 from keyrack.shell.console.troubles import TOLD, Trouble, trouble_of, trouble_of_ours
-from keyrack.shell.console.words import Words, spoken
+from keyrack.shell.console.words import Words, mark, spoken
 from keyrack.shell.rest.v1.callers import Visit, cookie_of_visit, csrf_of, refuse_other_sites, visit_with
 from keyrack.shell.rest.v1.premises import Premises
 from keyrack.shell.rest.v1.problems import Problem
@@ -34,7 +36,10 @@ LONGEST_FORM: Final = 262_144
 """Bytes of a form."""
 MOST_FIELDS: Final = 1_200
 """Fields of a form: one for each key that can be acted on at once, and some."""
-LOG_IN: Final = "/log-in"
+WRONG_PROOF: Final = mark("this is not your password")
+LOOKING: Final = frozenset({"GET", "HEAD"})
+
+__all__ = ["LOG_IN", "Call", "Room", "Typed", "local", "show_trouble"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +127,28 @@ class Call:
 
     @property
     def here(self) -> str:
-        """Path and query of this page."""
+        """Path and query of this page, without what was told on it once."""
         query = self.request.url.query
+        if "done=" in query:
+            query = urlencode([each for each in parse_qsl(query, keep_blank_values=True) if each[0] != "done"])
         return self.request.url.path + (f"?{query}" if query else "")
+
+    @property
+    def back(self) -> str:
+        """The page to come back to: this one, or the one whose form is answered here."""
+        if self.request.method in LOOKING:
+            return page_at(self.request, self.here)
+        return page_at(self.request, of_this_server(self.request, "referer") or self.request.url.path)
+
+    @property
+    def name(self) -> str:
+        """Of whoever is logged in; empty before that."""
+        return self.administration.administrator.initiator.removeprefix("person-") if self.visit else ""
+
+    @property
+    def proves_elsewhere(self) -> bool:
+        """Whether it is a provider, and no password here, that proves who this is."""
+        return is_name_of_issuer(self.name)
 
     def may(self, right: Right, instance: str = EVERYWHERE) -> bool:
         """Whether to offer an act; the use case asks again."""
@@ -132,7 +156,10 @@ class Call:
 
     def show(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page, or a part of one; where it is shown again for a trouble, with its status."""
-        return render(template, self, self.trouble.status if self.trouble else status, values)
+        answer = render(template, self, self.trouble.status if self.trouble else status, values)
+        if self.trouble and (wait := self.trouble.more.get("retry_after")):
+            answer.headers["retry-after"] = str(wait)
+        return answer
 
     def go(self, path: str, *, done: str = "") -> Response:
         """To another page after something was done; ``done`` is a key of ``showing.DONE``, told there."""
@@ -201,6 +228,10 @@ async def _answered(request: Request, handler: Handler, way: _Way) -> Response:
 
 
 async def _told(call: Call, way: _Way) -> Response:
+    if way.passive:
+        # A part of a page stays as it was; the strip at its head tells that something is wrong.
+        assert call.trouble is not None
+        return PlainTextResponse(call.trouble.code, call.trouble.status)
     try:
         return await (way.again or show_trouble)(call)
     except Unauthenticated:
@@ -245,31 +276,32 @@ async def _checked(call: Call) -> Call:
         return call
     if not hmac.compare_digest(call.typed.raw("csrf").encode(), call.csrf.encode()):
         raise Problem("csrf", "the form is not of this log-in", hint="send it again from here")
-    if not (password := call.typed.raw("proof")):
-        return call
-    await logins.prove_again(call.administration, call.catalog, call.premises.passwords, password)
+    if password := call.typed.raw("proof"):
+        return await _proved(call, password)
+    return call
+
+
+async def _proved(call: Call, password: str) -> Call:
+    try:
+        await logins.prove_again(call.administration, call.catalog, call.premises.passwords, password)
+    except NotRecognised:
+        raise NotRecognised(WRONG_PROOF, field="proof", hint=mark("type it once more")) from None
+    except TooManyAttempts as error:
+        error.field = "proof"
+        raise
     return replace(call, visit=await visit_with(call.request, call.known.token, noted=True))
 
 
 def _to_log_in(call: Call, way: _Way) -> Response:
     """There, and afterwards back to the page that was asked for."""
-    if way.passive:
+    request = call.request
+    if way.passive or "hx-request" in request.headers:
         # Within a page: the whole of it goes there, and comes back.
-        back = urlsplit(call.request.headers.get("hx-current-url", ""))
-        where = _log_in_for(back.path + (f"?{back.query}" if back.query else ""))
-        return Response(status_code=401, headers={"hx-redirect": where})
-    if call.request.method == "GET":
-        return RedirectResponse(_log_in_for(call.here), 303)
-    back = urlsplit(call.request.headers.get("referer", ""))
-    return RedirectResponse(_log_in_for(back.path or "/"), 303)
-
-
-def _log_in_for(back: str) -> str:
-    return f"{LOG_IN}?next={quote(local(back), safe='/')}"
-
-
-def local(path: str) -> str:
-    """A path on this server; ``/`` where it may lead elsewhere."""
-    parts = urlsplit(path)
-    safe = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if safe and not parts.scheme and not parts.netloc and len(path) <= 2000 else "/"
+        back = page_at(request, of_this_server(request, "hx-current-url"))
+        return Response(status_code=401, headers={"hx-redirect": log_in_for(back)})
+    if request.method not in LOOKING:
+        return RedirectResponse(log_in_for(call.back), 303)
+    if request.headers.get("sec-fetch-site") == "cross-site" and not cookie_of_visit(request):
+        # Another site's link: the browser keeps the cookie of a log-in back. From a page of this server it sends it.
+        return call.show("log_in/onward.html", to=log_in_for(call.here))
+    return RedirectResponse(log_in_for(call.here), 303)

@@ -39,6 +39,20 @@ TOLD: Final = (
     TooMany,
 )
 """What a page can tell of; everything else is a fault of ours."""
+TITLES: Final[Mapping[str, str]] = {
+    "not-found": mark("There is nothing here"),
+    "method-not-allowed": mark("There is nothing to look at here"),
+    "csrf": mark("This did not come from a page of this server"),
+    "forbidden": mark("You may not do this"),
+    "bad-request": mark("This cannot be read"),
+    "too-large": mark("This is too long"),
+    "unsupported-media-type": mark("This is no form"),
+    "wrong-host": mark("This server has another name"),
+    "too-many-requests": mark("Too many requests"),
+    "internal": mark("Something went wrong that nobody foresaw"),
+    "unavailable": mark("It does not work now"),
+}
+"""Of pages; REST's own speak of bodies and tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +77,8 @@ class Trouble:
 
     @property
     def title(self) -> str:
-        """What all of its code have in common."""
-        return KINDS.get(self.code, UNKNOWN).title
+        """What all of its code have in common, as a person sees it."""
+        return TITLES.get(self.code) or KINDS.get(self.code, UNKNOWN).title
 
     def at(self, name: str) -> str:
         """What is wrong with a field; empty where nothing is."""
@@ -77,7 +91,9 @@ def trouble_of(error: Exception) -> Trouble:
         told = HIDDEN if error.code == "not-found" else error.told
         return Trouble(code=error.code, told=told, hint=error.hint, field=error.field, more=error.more)
     if isinstance(error, Problem):
-        return Trouble(code=error.code, told=error.detail, hint=error.hint, field=error.field, more=error.more)
+        wait = error.headers.get("retry-after")
+        more = {**error.more, "retry_after": wait} if wait else error.more
+        return Trouble(code=error.code, told=error.detail, hint=error.hint, field=error.field, more=more)
     if isinstance(error, ValidationError):
         fields = {str(each["loc"][-1]) if each["loc"] else "": _in_words(each["msg"]) for each in error.errors()}
         return Trouble(code="invalid", told=mark("some fields cannot be used"), fields=fields)

@@ -1,14 +1,16 @@
-"""``/log-in``, ``/log-out``: where a log-in begins and ends, and what somebody prefers."""
+"""``/log-in``, ``/log-out``: where a log-in begins and ends, here or at a provider, and what somebody prefers."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from keyrack.service.people import logins
-from keyrack.shell.console.calls import LOG_IN, Call, Room, local
+from keyrack.shell.console.calls import LOG_IN, LOOKING, Call, Room, local, show_trouble
 from keyrack.shell.console.showing import THEME_COOKIE, THEMES
 from keyrack.shell.console.words import COOKIE as LANGUAGE_COOKIE
 from keyrack.shell.console.words import LANGUAGES
+from keyrack.shell.rest.v1.oidc import begin_at_provider
 from keyrack.shell.rest.v1.sessions import ENDED, cookie_of, visitor_of
 
 room = Room()
@@ -18,8 +20,11 @@ PREFERRED_FOR: Final = 365 * 24 * 3600
 
 @room.shows(LOG_IN, opened=True)
 async def show_log_in(call: Call) -> Response:
-    """Name and password."""
-    return call.show("log_in/log_in.html")
+    """Name and password, or the provider; who is logged in already goes on at once."""
+    if call.visit is not None and call.trouble is None and call.request.method in LOOKING:
+        return call.go(local(call.typed.get("next", "/")))
+    table = call.config.api.oidc
+    return call.show("log_in/log_in.html", provider=urlsplit(table.issuer).hostname if table else "")
 
 
 @room.does(LOG_IN, again=show_log_in, opened=True)
@@ -39,16 +44,29 @@ async def log_in(call: Call) -> Response:
     return answer
 
 
-@room.does("/log-out", again=show_log_in)
+@room.shows("/log-in/provider", opened=True)
+async def go_to_provider(call: Call) -> Response:
+    """To the provider, which sends the browser back to the page that was asked for; ``again``: with a new proof.
+
+    It is a link and no form: a form may lead nowhere else, which is what keeps what is typed into one here.
+    """
+    again, back = call.typed.get("again") == "yes", local(call.typed.get("next", "/"))
+    url, cookie = await begin_at_provider(call.request, call.premises, again=again, back=back)
+    return RedirectResponse(url, 303, headers={"set-cookie": cookie})
+
+
+@room.does("/log-out", again=show_trouble)
 async def log_out(call: Call) -> Response:
     """End the log-in."""
     await logins.log_out(call.administration, call.catalog)
     answer = call.go(LOG_IN, done="logged-out")
     answer.headers["set-cookie"] = ENDED
+    # What the browser keeps of this log-in beside the cookie: what was typed and not sent.
+    answer.headers["clear-site-data"] = '"storage"'
     return answer
 
 
-@room.does("/preferences", again=show_log_in, opened=True)
+@room.does("/preferences", again=show_trouble, opened=True)
 async def prefer(call: Call) -> Response:
     """Choose a language, or light or dark; a browser remembers it."""
     answer = call.go(local(call.typed.get("next", "/")))

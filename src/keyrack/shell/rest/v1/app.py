@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from keyrack.shell.console.face import furnish
+from keyrack.shell.console.face import furnish, page_instead
 from keyrack.shell.rest.serving import Open
 from keyrack.shell.rest.v1 import (
     api_keys,
@@ -25,7 +25,6 @@ from keyrack.shell.rest.v1 import (
     keys,
     metrics,
     oidc,
-    pages_of_log_in,
     people,
     seen,
     sessions,
@@ -97,7 +96,7 @@ def _made(premises: Premises, routers: Sequence[APIRouter]) -> FastAPI:
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     furnish(app)
-    app.add_middleware(Door, premises=premises)
+    app.add_middleware(Door, premises=premises, shown=page_instead)
     return app
 
 
@@ -114,7 +113,6 @@ def _routed(routers: Sequence[APIRouter]) -> FastAPI:
     for router in routers:
         app.include_router(router, prefix=ROOT)
     app.include_router(health.opened)
-    app.include_router(pages_of_log_in.opened)
     app.include_router(metrics.opened)
     return app
 

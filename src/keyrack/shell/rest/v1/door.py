@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -59,9 +59,13 @@ class Guarded(Protocol):
 class Door:
     """An ASGI layer around everything else. No exception goes through it."""
 
-    def __init__(self, app: ASGIApp, premises: Guarded) -> None:
+    def __init__(
+        self, app: ASGIApp, premises: Guarded, shown: Callable[[Scope, Response], Response] = lambda _, told: told
+    ) -> None:
+        """``shown`` makes of a problem what whoever asks can read."""
         self._app = app
         self._premises = premises
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in and its answer out."""
@@ -73,13 +77,13 @@ class Door:
         began = time.perf_counter()
         try:
             answer = self._turned_away(scope)
-            await (answer or self._app)(scope, receive, sent)
+            await (self._shown(scope, answer) if answer else self._app)(scope, receive, sent)
         except ClientDisconnect:
             log.debug("the client has gone", extra={"correlation": correlation})
         except Exception as error:
             answer = unforeseen(correlation, error)
             if not sent.status:
-                await answer(scope, receive, sent)
+                await self._shown(scope, answer)(scope, receive, sent)
         took = time.perf_counter() - began
         route = getattr(scope.get("route"), "path", "")
         self._premises.meter.answered(scope["method"], route, sent.status, took)
