@@ -8,6 +8,7 @@ installed. With paths among the options there are no turns: pytest runs those an
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -39,9 +40,11 @@ OVER_POSTGRES: Final = [
 ]
 """What a client or an administrator sees, which must not hang on the database; all else runs over it by
 ``KEYRACK_TEST_CATALOG=postgres make test``."""
+WAITING: Final = ["-m", "waits and not slow", "tests/e2e", "tests/interop"]
+"""What mostly waits for a clock, in a process of its own beside the quick rooms, which need the cores."""
 TURNS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("the quick rooms, on every core", [*CORES, *QUICK]),
-    ("whole processes, on every core", [*CORES, "-m", "not slow and not alone", *SLOWER]),
+    ("whole processes, on every core", [*CORES, "-m", "not slow and not alone and not waits", *SLOWER]),
     ("the console in a browser", [*BY_FILE, "-m", "not slow and not alone", "tests/console"]),
     ("what measures, alone", ["-m", "alone and not slow", *SLOWER, "tests/console"]),
 )
@@ -54,9 +57,15 @@ def main(options: Sequence[str]) -> int:
     if any(Path(each.partition("::")[0]).exists() for each in options):
         return _pytest(options)
     ends = {}
-    for told, chosen in TURNS:
-        print(f"\n{told}:", flush=True)  # noqa: T201 - it stands over pytest's own output
-        ends[told] = _pytest([*chosen, *options])
+    with tempfile.TemporaryFile("w+") as said:
+        waiting = subprocess.Popen(_command([*WAITING, *options]), cwd=ROOT, stdout=said, stderr=said)
+        for number, (told, chosen) in enumerate(TURNS):
+            print(f"\n{told}:", flush=True)  # noqa: T201 - it stands over pytest's own output
+            ends[told] = _pytest([*chosen, *options])
+            if number == 0:
+                ends[told := "what waits, beside them"] = waiting.wait()
+                said.seek(0)
+                print(f"\n{told}:\n{said.read()}", flush=True)  # noqa: T201
     if binaries() is not None and not over_postgres():
         told = "KMIP and REST once more, over PostgreSQL"
         print(f"\n{told}:", flush=True)  # noqa: T201
@@ -70,9 +79,11 @@ def main(options: Sequence[str]) -> int:
 
 def _pytest(options: Sequence[str], more: Mapping[str, str] | None = None) -> int:
     surroundings = {**os.environ, **(more or {})}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False, env=surroundings
-    ).returncode
+    return subprocess.run(_command(options), cwd=ROOT, check=False, env=surroundings).returncode
+
+
+def _command(options: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "pytest", *options]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from keyrack.testing.ledger import material
 from keyrack.testing.process import Deployment
 from keyrack.testing.ttlv import text
 
+pytestmark = pytest.mark.waits
+
 ROUND = 10
 """Seconds between two rounds of care, the least that can be configured."""
 PATIENCE = 3 * ROUND

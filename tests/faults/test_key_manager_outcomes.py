@@ -27,7 +27,6 @@ from keyrack.testing.ibm_grounds import ADAPTERS, Adapter, IbmFace, Lane, ibm_fa
 from keyrack.testing.outcome_cases import CASES
 from keyrack.testing.outcomes import HPCS_ALONE, LONG, METHODS, Case, Kind, Outcome, Result, Wait, Where
 
-pytestmark = pytest.mark.alone
 LANES: Final = 12
 Cell = tuple[Case, str, str]
 """A fault, a kind of key manager, and a method."""

@@ -25,7 +25,7 @@ from keyrack.testing.process import Deployment
 from keyrack.testing.ttlv import enumeration
 
 PREPARATIONS = Path(__file__).parent / "sabotage.py"
-TIMES = 3
+TIMES = 1
 """How often each act is done before memory is searched."""
 HIERARCHIES = ["direct", "two-level"]
 SEALED_WITHIN = 3.0

@@ -14,6 +14,8 @@ import pytest
 
 from keyrack.testing.key_manager_process import KeyManagerProcess, key_manager_process
 
+pytestmark = pytest.mark.waits
+
 SUITE = "test/integration/test_ibm_key_protect_api_v2.py"
 SKIPPED = {
     "test_purge_key",

@@ -30,9 +30,9 @@ enabled = false
 
 @pytest.mark.timeout(240)
 def test_the_administration_api_keeps_to_its_document(tmp_path: Path) -> None:
-    """A minute of it, over every route."""
+    """Half a minute of it, over every route."""
     with web_process(tmp_path / "d", KEYRACK_API__REQUESTS_PER_SECOND="10000") as running:
-        _run(running, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "2", "--max-time", "50")
+        _run(running, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "2", "--max-time", "30")
 
 
 @pytest.mark.slow
@@ -45,7 +45,6 @@ def test_the_administration_api_keeps_to_its_document_for_ten_minutes(tmp_path: 
 
 def _run(running: WebProcess, directory: Path, *options: str) -> None:
     token = running.person("mara", Grant(Role.ADMINISTRATOR), Grant(Role.SECURITY_OFFICER))
-    watcher = running.person("watcher", Grant(Role.AUDITOR))
     running.deployment.run("instance", "create", "prod")
     host, port = running.address
     (directory / "schemathesis.toml").write_text(SETTINGS)
@@ -74,5 +73,7 @@ def _run(running: WebProcess, directory: Path, *options: str) -> None:
     statuses = [int(each) for each in re.findall(r'"path": "/api[^}]*?"status": (\d+)', log)]
     assert sum(each == 401 for each in statuses) < len(statuses) / 2, statuses
     assert sum(each < 300 for each in statuses) > len(statuses) / 50
+    # Somebody new: whoever was there before may have been locked out by what was tried.
+    watcher = running.person("watcher", Grant(Role.AUDITOR))
     assert running.ask("GET", "/api/v1/instances", watcher).status == 200
     assert running.ask("GET", "/health/live").status == 200

@@ -189,19 +189,23 @@ async def asked(
     async def receive() -> Mapping[str, Any]:
         if inbox:
             return inbox.pop(0)
-        # Who leaves before the end gets only what was ready by then.
+        # Who leaves before the end gets only what was ready by then; of events, which have no end, the first.
         await answered.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
         outbox.append(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if message["type"] == "http.response.body" and (not message.get("more_body", False) or _endless(outbox[0])):
             answered.set()
 
     await app(scope, receive, send)
     start = outbox[0]
     told = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], told, b"".join(bytes(each.get("body", b"")) for each in outbox[1:]))
+
+
+def _endless(start: Mapping[str, Any]) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
 
 
 @asynccontextmanager

@@ -120,8 +120,8 @@ class Load:
 
 def _make(load: Load, caller: Caller, chance: random.Random) -> None:
     known = caller.create(brought=chance.random() < 0.5)
-    if known is not None:
-        caller.activate(known)
+    # A key whose activation came to nothing is still promised, and only an Active one can be deactivated.
+    if known is not None and caller.activate(known) in {Outcome.DONE, Outcome.REPEATED}:
         load.keys.living.append(known)
 
 

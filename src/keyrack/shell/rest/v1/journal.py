@@ -14,7 +14,7 @@ from keyrack.domain.cadf import line
 from keyrack.domain.checkpoints import SignedCheckpoint
 from keyrack.domain.rights import Right
 from keyrack.ports.catalog import CatalogUnavailable
-from keyrack.service.journal import reading, verification
+from keyrack.service.journal import reading
 from keyrack.service.journal.exporting import Order, export
 from keyrack.service.journal.forwarding import lags
 from keyrack.service.journal.proof import Proved
@@ -231,7 +231,8 @@ async def _followed(caller: Visit, keeper: Premises, wanted: reading.Wanted, at:
     while True:
         if loop.time() - known >= AGAIN:
             try:
-                who = await keeper.recognise(caller.token, caller.address, caller.correlation)
+                # To be told of news is no sign that somebody is there: it keeps no log-in from ending.
+                who = await keeper.recognise(caller.token, caller.address, caller.correlation, noted=False)
             except (Unauthenticated, CatalogUnavailable):
                 return
             administration, known = Administration(caller.catalog, {}, who, keeper.clock), loop.time()
@@ -299,14 +300,12 @@ async def list_sinks(caller: Caller, page: Paging, keeper: Keeper) -> Listing[Si
 async def verify_journal(caller: Caller, keeper: Keeper) -> VerdictShown:
     """Verify the journal of the catalog: its chains, its checkpoints, and what was exported of them."""
     caller.administration.require(Right.JOURNAL_VERIFY)
-    if keeper.verifying.locked():
+    if keeper.verifying.turn.locked():
         raise Problem("in-progress", "a verification is under way already", hint="ask again when it has ended")
-    async with keeper.verifying:
-        found = await verification.verify(caller.administration, caller.catalog, _evidence(keeper))
-    return _verdict(found)
+    return _verdict(await keeper.verifying.verify(caller.administration, caller.catalog, evidence_of(keeper)))
 
 
-def _evidence(keeper: Premises) -> Evidence:
+def evidence_of(keeper: Premises) -> Evidence:
     """The exported file; whose key has to have signed is only for who can read the deployment's files to say."""
     from keyrack.shell.journal_room import exported_of  # noqa: PLC0415 - only where it is needed
 
