@@ -1,6 +1,5 @@
 """Keys on the screen: a row for a list, everything for one, words for numbers. Never their material."""
 
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyrack.shell.cli import screen
@@ -13,13 +12,14 @@ if TYPE_CHECKING:
 
 def row_of(key: "ManagedObject", fetched: int | None) -> dict[str, Any]:
     """What is told of a key; ``fetched`` in seconds since 1970."""
+    from keyrack.domain.attribute_words import algorithm_of
     from keyrack.service.office.impact import state_title
 
     return {
         "unique_identifier": key.unique_identifier,
         "object_type": key.object_type.title,
         "state": state_title(key),
-        "algorithm": _algorithm(key),
+        "algorithm": algorithm_of(key),
         "created_at": screen.instant(key.value("Initial Date")),
         "name": _custom(key, "x-Name") or _name(key),
         "component": _custom(key, "x-Component"),
@@ -44,6 +44,8 @@ def listed(row: "KeyRow", now: int) -> dict[str, Any]:
 
 def told(key: "KeyTold", now: int) -> dict[str, Any]:
     """Everything that there is to tell of a key, but its attributes."""
+    from keyrack.domain.attribute_words import in_words
+
     fetch, wrapped = key.row.fetch, key.wrapped
     return listed(key.row, now) | {
         "product": _custom(key.managed, "x-Product"),
@@ -65,7 +67,7 @@ def told(key: "KeyTold", now: int) -> dict[str, Any]:
             "wrapping_key": wrapped.wrapping_key,
         },
         "purge_at": screen.instant(key.purge_at),
-        "attributes": _attributes(key.managed),
+        "attributes": in_words(key.managed),
     }
 
 
@@ -84,15 +86,6 @@ def cells(row: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _algorithm(key: "ManagedObject") -> str | None:
-    algorithm, length = key.value("Cryptographic Algorithm"), key.value("Cryptographic Length")
-    if algorithm is None:
-        return None
-    title = getattr(algorithm, "title", None)
-    named = title if isinstance(title, str) else hex(algorithm)
-    return f"{named}-{length}" if length else named
-
-
 def _custom(key: "ManagedObject", name: str) -> str | None:
     value = key.value(name)
     return str(getattr(value, "value", value)) if value is not None else None
@@ -101,37 +94,3 @@ def _custom(key: "ManagedObject", name: str) -> str | None:
 def _name(key: "ManagedObject") -> str | None:
     value = key.value("Name")
     return str(value.name_value) if value is not None else None
-
-
-def _attributes(key: "ManagedObject") -> dict[str, list[str]]:
-    return {name: [_told(name, indexed.value) for indexed in held] for name, held in sorted(key.attributes.items())}
-
-
-def _told(name: str, value: Any) -> str:
-    """A value for people: words for numbers, times for seconds, digits for bytes."""
-    from keyrack.spec.attributes import ATTRIBUTES
-    from keyrack.spec.enumerations import CryptographicUsageMask
-    from keyrack.spec.types import CustomValue, DateTime
-
-    if isinstance(value, CustomValue):
-        return _plain(value.value)
-    if name == "Cryptographic Usage Mask":
-        return ", ".join(_words(mask.name) for mask in CryptographicUsageMask if value & mask) or "none"
-    if name in ATTRIBUTES and ATTRIBUTES[name].type == DateTime:
-        return screen.instant(value) or "-"
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes | bytearray):
-        return value.hex()
-    if isinstance(title := getattr(value, "title", None), str):
-        return title
-    if is_dataclass(value):
-        parts = ((each.name, getattr(value, each.name)) for each in fields(value))
-        return ", ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in parts if part is not None)
-    return str(value)
-
-
-def _words(name: str | None) -> str:
-    return (name or "").replace("_", " ").title()

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from keyrack.shell.console import assets
 from keyrack.shell.console.calls import Call, Room, show_trouble
-from keyrack.shell.console.rooms import account, instances, links, log_in, overview, strip
+from keyrack.shell.console.rooms import account, approvals, instances, keys, keys_acts, links, log_in, overview, strip
 from keyrack.shell.console.troubles import Trouble, trouble_of_http
 from keyrack.shell.console.words import spoken
 from keyrack.shell.faults import fault
@@ -31,6 +31,9 @@ ROOMS: Final[Sequence[Room]] = (
     account.room,
     overview.room,
     instances.room,
+    keys.room,
+    keys_acts.room,
+    approvals.room,
 )
 """Each a file for one noun; a new one goes in here."""
 PROGRAMS: Final = ("/api/", "/health", "/metrics")
