@@ -1,6 +1,6 @@
 # Keyrack. `make` alone explains itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo serve hsm postgres otel test check format docs bench faults fuzz requirements clean
+.PHONY: help demo serve hsm postgres otel test check format docs texts bench faults fuzz requirements clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## Put the code into its form
 
 docs: $(VENV)/.dev ## Write the generated reference pages anew
 	$(BIN)/python docs/generate.py
+
+texts: $(VENV)/.dev ## Gather the console's texts for its languages; then translate what is empty
+	$(BIN)/python docs/texts.py
 
 bench: $(VENV)/.dev ## Measure against the C floor and PyKMIP; ARGS=key-manager: the key manager
 	@requirements/debian gcc libc6-dev libssl-dev make openssl softhsm2

@@ -19,8 +19,8 @@ from keyrack.shell.console.words import LANGUAGES, Words, mark
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from keyrack.shell.console.calls import Typed
     from keyrack.shell.console.troubles import Trouble
+    from keyrack.shell.console.typed import Typed
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 POLICY: Final = (
@@ -152,7 +152,7 @@ def _plural(context: Context, one: str, many: str, number: int) -> str:
 def _told(context: Context, message: str) -> str:
     """What a use case has said, in the page's language as far as it is known there: ``{{ trouble.told|told }}``."""
     words: Words = context["words"]
-    said = words.text(message)
+    said = words.told(message)
     return said[:1].upper() + said[1:]
 
 

@@ -4,6 +4,7 @@ English is the source. The other languages are the files ``locale/<language>.po`
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,9 @@ _CHINESE: Final = ("zh", "zh-cn", "zh-sg", "zh-hans")
 """What browsers call Simplified Chinese; the same with anything behind it."""
 
 
+_HOLE: Final = re.compile(r"\{(\d)\}")
+
+
 def mark(text: str) -> str:
     """A text that is translated where it is shown, and not where it stands."""
     return text
@@ -37,6 +41,8 @@ class Words:
     tag: str
     locale: Locale
     book: NullTranslations
+    shapes: Sequence[tuple[re.Pattern[str], str]] = ()
+    """Texts with ``{1}``, ``{2}`` … in the place of what was filled in: how one is known again, and this language's."""
 
     def text(self, message: str) -> str:
         """A text in this language."""
@@ -45,6 +51,18 @@ class Words:
     def plural(self, one: str, many: str, number: int) -> str:
         """A text for a number of things, in the form that this language has for that many."""
         return self.book.ungettext(one, many, number)
+
+    def told(self, message: str) -> str:
+        """What a use case has told in English, as far as its shape is known; what was filled in stays as it is."""
+        if not message or (said := self.book.ugettext(message)) != message:
+            return said if message else ""
+        for shape, pattern in self.shapes:
+            if (found := shape.fullmatch(message)) is not None:
+                return self._filled(pattern, found.groups())
+        return message
+
+    def _filled(self, pattern: str, values: Sequence[str]) -> str:
+        return _HOLE.sub(lambda hole: self.text(values[int(hole[1]) - 1]), pattern)
 
     def number(self, value: float) -> str:
         """A number with this language's separators."""
@@ -86,9 +104,19 @@ def words_of(tag: str) -> Words:
         return Words(tag, locale, NullTranslations())
     packed = io.BytesIO()
     with file.open("rb") as opened:
-        mofile.write_mo(packed, pofile.read_po(opened, locale=locale))
+        catalog = pofile.read_po(opened, locale=locale)
+    mofile.write_mo(packed, catalog)
     packed.seek(0)
-    return Words(tag, locale, Translations(packed))
+    known = {str(each.id): str(each.string) for each in catalog if each.string and _HOLE.search(str(each.id))}
+    # The one that has most words of its own says most.
+    longest = sorted(known, key=lambda each: -len(_HOLE.sub("", each)))
+    return Words(tag, locale, Translations(packed), [(shape_of(each), known[each]) for each in longest])
+
+
+def shape_of(message: str) -> re.Pattern[str]:
+    """How a text is known again whose ``{1}``, ``{2}`` … were filled in; in this order, as they stand in the source."""
+    pieces = _HOLE.split(message)
+    return re.compile("(.*?)".join(re.escape(piece) for piece in pieces[::2]), re.DOTALL)
 
 
 def spoken(request: Request) -> Words:
