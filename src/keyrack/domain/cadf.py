@@ -63,6 +63,7 @@ REASONS: Final[Mapping[str, tuple[int, str]]] = {
     "forbidden": (403, "Forbidden"),
     "refused": (400, "Bad Request"),
     "unauthenticated": (401, "Unauthorized"),
+    "flawed": (409, "Conflict"),
 }
 """Outcomes that are failures: a Result Reason's title, a key manager's reason, or the word of an administrative act; as
 HTTP would say it."""

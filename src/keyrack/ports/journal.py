@@ -102,6 +102,8 @@ class JournalQuery:
     """``"success"``, ``"failure"`` for all else, or one outcome as the journal names it."""
     initiator: str = ""
     """What the initiator begins with; a fingerprint is one without its ``CertificateID-`` too."""
+    initiators: Collection[str] = ()
+    """What it begins with, in one of these words; empty: whatever it is."""
     address: str = ""
     """What the source address begins with."""
     data: bool | None = None
@@ -120,6 +122,7 @@ def matches(query: JournalQuery, entry: Entry, text: str) -> bool:
         and (not query.actions or entry.action in query.actions)
         and _outcome(query.outcome, entry.outcome)
         and (entry.initiator.startswith(query.initiator) or entry.initiator.startswith(CERTIFICATE + query.initiator))
+        and (not query.initiators or entry.initiator.startswith(tuple(query.initiators)))
         and entry.address.startswith(query.address)
         # Acts of administration have a dot in their names, and no operation of KMIP has one.
         and (query.data is None or ("." not in entry.action) == query.data)

@@ -41,6 +41,7 @@ def a_query(chance: random.Random) -> JournalQuery:
         "instances": chance.choice(({"one"}, {"one", "two"}, set())),
         "target": chance.choice(("key-1", 'a"', "50%", "no", "Ü", "line\n")),
         "targets": chance.choice((("key-1",), ("key-12", 'a"b', "line\nend", "no"))),
+        "initiators": chance.choice((("person-", "CertificateID-abc"), ("an",))),
         "address": chance.choice(("192.0.2.1", "192.0.2.1:", "loc")),
         "data": chance.choice((True, False)),
         "actions": chance.choice((("Get",), ("Create", "certificate.add"))),

@@ -123,6 +123,9 @@ def _where(query: JournalQuery) -> tuple[str, list[Any]]:
         made.append(_of_targets(query))
     if query.initiator:
         made.append(("instr(text, ?) > 0", said(query.initiator)))
+    if query.initiators:
+        told = " OR ".join(["instr(text, ?) > 0"] * len(query.initiators))
+        made.append((f"({told})", [f'"initiator":{quoted(each)[:-1]}' for each in query.initiators]))
     if query.address:
         made.append(("instr(text, ?) > 0", f'"address":{quoted(query.address)[:-1]}'))
     if query.data is not None:

@@ -32,6 +32,8 @@ class Proved(Verdict):
     """Records behind it: only their chains speak for them."""
     remarks: Sequence[str] = ()
     """What is no flaw and somebody should know."""
+    through: int = 0
+    """The number of the last record that was looked at; 0 where records have none."""
 
 
 @dataclass(slots=True)

@@ -40,13 +40,19 @@ class Evidence:
     """What was wrong with the evidence itself."""
 
 
-async def verify(administration: Administration, catalog: Book, evidence: Evidence) -> Proved:
+Walked = Callable[[int, int], None]
+"""Hears from time to time, in another thread than the loop's, how far a walk has got: numbers of records."""
+
+
+async def verify(
+    administration: Administration, catalog: Book, evidence: Evidence, walked: Walked | None = None
+) -> Proved:
     """Walk all of it; raises ``Forbidden``, ``CatalogUnavailable`` and ``OSError``."""
     administration.require(Right.JOURNAL_VERIFY)
-    return await proved(catalog, evidence)
+    return await proved(catalog, evidence, walked)
 
 
-async def proved(catalog: Book, evidence: Evidence) -> Proved:
+async def proved(catalog: Book, evidence: Evidence, walked: Walked | None = None) -> Proved:
     """The same, for who has the right by being at the machine, and for tests."""
     loop = asyncio.get_running_loop()
     cuts = await catalog.cuts()
@@ -63,9 +69,9 @@ async def proved(catalog: Book, evidence: Evidence) -> Proved:
             exported=exported,
             must_be_signed=evidence.must_be_signed,
         )
-        records = _until(_pages(loop, catalog.journal, _number_of_record), end)
+        records = _until(_pages(loop, catalog.journal, _number_of_record), end, walked)
         found = fed(proof, records, _signed(loop, catalog, end))
-        return replace(found, flaws=(*evidence.flaws, *flaws, *found.flaws))
+        return replace(found, flaws=(*evidence.flaws, *flaws, *found.flaws), through=end)
 
     found = await asyncio.to_thread(walk)
     return replace(found, remarks=(*found.remarks, *await _restored(catalog)))
@@ -109,10 +115,12 @@ def _signed(loop: asyncio.AbstractEventLoop, catalog: Book, end: int) -> Iterato
         yield signed
 
 
-def _until(records: Iterable[JournalRecord], end: int) -> Iterator[JournalRecord]:
-    for record in records:
+def _until(records: Iterable[JournalRecord], end: int, walked: Walked | None) -> Iterator[JournalRecord]:
+    for count, record in enumerate(records):
         if record.number > end:
             return
+        if walked is not None and count % PAGE == 0:
+            walked(record.number, end)
         yield record
 
 
