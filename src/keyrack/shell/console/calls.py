@@ -5,8 +5,7 @@ here, once: the log-in is looked at, forged forms are refused, a proof is taken,
 on which it was asked for, with what was typed still there.
 """
 
-import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -27,41 +26,15 @@ from keyrack.shell.config.whole import Config
 from keyrack.shell.console.places import LOG_IN, local, log_in_for, of_this_server, page_at
 from keyrack.shell.console.showing import render
 from keyrack.shell.console.troubles import TOLD, Trouble, trouble_of, trouble_of_ours
+from keyrack.shell.console.typed import Typed, form_of, refuse_forged
 from keyrack.shell.console.words import Words, mark, spoken
-from keyrack.shell.rest.v1.callers import Visit, cookie_of_visit, csrf_of, refuse_other_sites, visit_with
+from keyrack.shell.rest.v1.callers import Visit, cookie_of_visit, csrf_of, visit_with
 from keyrack.shell.rest.v1.premises import Premises
-from keyrack.shell.rest.v1.problems import Problem
 
-LONGEST_FORM: Final = 262_144
-"""Bytes of a form."""
-MOST_FIELDS: Final = 1_200
-"""Fields of a form: one for each key that can be acted on at once, and some."""
 WRONG_PROOF: Final = mark("this is not your password")
 LOOKING: Final = frozenset({"GET", "HEAD"})
 
 __all__ = ["LOG_IN", "Call", "Room", "Typed", "local", "show_trouble"]
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """What was typed into a form, or stands in the query of an address."""
-
-    pairs: Sequence[tuple[str, str]] = ()
-
-    def get(self, name: str, default: str = "") -> str:
-        """The first value of this name, without blanks around it."""
-        return next((value.strip() for each, value in self.pairs if each == name), default)
-
-    def raw(self, name: str) -> str:
-        """The same as it was typed: for passwords."""
-        return next((value for each, value in self.pairs if each == name), "")
-
-    def all(self, name: str) -> Sequence[str]:
-        """Every value of this name that is not empty."""
-        return [value.strip() for each, value in self.pairs if each == name and value.strip()]
-
-    def __contains__(self, name: object) -> bool:
-        return any(each == name for each, _ in self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +188,7 @@ async def _answered(request: Request, handler: Handler, way: _Way) -> Response:
     try:
         call = await _recognised(call, way)
         if way.again is not None:
-            call = replace(call, typed=await _form(request))
+            call = replace(call, typed=await form_of(request))
             call = await _checked(call)
         return await handler(call)
     except Unauthenticated:
@@ -253,29 +226,11 @@ async def _recognised(call: Call, way: _Way) -> Call:
         raise
 
 
-async def _form(request: Request) -> Typed:
-    if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
-        raise Problem("unsupported-media-type", "this is no form")
-    octets = bytearray()
-    async for chunk in request.stream():
-        octets += chunk
-        if len(octets) > LONGEST_FORM:
-            raise Problem("too-large", "what was typed is too long")
-    try:
-        return Typed(parse_qsl(octets.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
-    except ValueError:
-        raise Problem("bad-request", "the form cannot be read") from None
-
-
 async def _checked(call: Call) -> Call:
     """Refuse what another site has made the browser send; take the proof that was typed with it."""
-    refuse_other_sites(call.request)
-    if call.request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Problem("csrf", "the request comes from a page of another site")
+    refuse_forged(call.request, call.typed, call.csrf if call.visit else None)
     if call.visit is None:
         return call
-    if not hmac.compare_digest(call.typed.raw("csrf").encode(), call.csrf.encode()):
-        raise Problem("csrf", "the form is not of this log-in", hint="send it again from here")
     if password := call.typed.raw("proof"):
         return await _proved(call, password)
     return call

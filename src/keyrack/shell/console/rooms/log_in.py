@@ -1,21 +1,16 @@
 """``/log-in``, ``/log-out``: where a log-in begins and ends, here or at a provider, and what somebody prefers."""
 
-from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
 from keyrack.service.people import logins
 from keyrack.shell.console.calls import LOG_IN, LOOKING, Call, Room, local, show_trouble
-from keyrack.shell.console.showing import THEME_COOKIE, THEMES
-from keyrack.shell.console.words import COOKIE as LANGUAGE_COOKIE
-from keyrack.shell.console.words import LANGUAGES
+from keyrack.shell.console.typed import preferred
 from keyrack.shell.rest.v1.oidc import begin_at_provider
 from keyrack.shell.rest.v1.sessions import ENDED, cookie_of, visitor_of
 
 room = Room()
-PREFERRED_FOR: Final = 365 * 24 * 3600
-"""Seconds for which a browser keeps language and appearance."""
 
 
 @room.shows(LOG_IN, opened=True)
@@ -69,11 +64,4 @@ async def log_out(call: Call) -> Response:
 @room.does("/preferences", again=show_trouble, opened=True)
 async def prefer(call: Call) -> Response:
     """Choose a language, or light or dark; a browser remembers it."""
-    answer = call.go(local(call.typed.get("next", "/")))
-    wanted = ((LANGUAGE_COOKIE, "language", LANGUAGES), (THEME_COOKIE, "theme", THEMES))
-    for cookie, name, known in wanted:
-        if (chosen := call.typed.get(name)) in known:
-            answer.set_cookie(
-                cookie, chosen, max_age=PREFERRED_FOR, path="/", secure=True, httponly=True, samesite="lax"
-            )
-    return answer
+    return preferred(call.typed)
