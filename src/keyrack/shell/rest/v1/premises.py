@@ -1,6 +1,5 @@
 """What every call of the administration API works with: the catalog, the way to a serving process, and the bounds."""
 
-import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from fastapi import Depends, Request
 
 from keyrack.ports.back_office import BackOffice
 from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.service.journal.verified import Verifications
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.people.passwords import Passwords
@@ -60,7 +60,7 @@ class Premises:
     strangers: Floodgate = field(init=False)
     """Requests of one address whose token nobody has."""
 
-    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    verifying: Verifications = field(default_factory=Verifications)
     """One verification of the journal at a time: it takes a core for itself."""
     searching: Turns = field(default_factory=lambda: Turns(of_one=3, in_all=12))
     exporting: Turns = field(default_factory=lambda: Turns(of_one=2, in_all=8))
