@@ -140,7 +140,8 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Mapping[str, Severity]]]] = {
         "root key",
         {
             "create": _N, "import": _N, "rotate": _W, "disable": _W, "enable": _W, "delete": _C, "restore": _W,
-            "purge": _C, "move": _W, "destroy-material": _C,
+            "purge": _C, "move": _W, "destroy-material": _C, "policy": _W, "rewrap": _N, "set-for-deletion": _W,
+            "unset-for-deletion": _W,
         },
     ),
     "standard-key": (
@@ -189,6 +190,10 @@ _TELLING: Final[Mapping[str, str]] = {
     "authority.expire": "warn of end of trusted authority",
     "server-certificate.expire": "warn of end of server certificate",
     "root-key.destroy-material": "destroy material of root key",
+    "root-key.policy": "set policies of root key",
+    "root-key.rewrap": "begin to rewrap keys under root key",
+    "root-key.set-for-deletion": "set root key for deletion",
+    "root-key.unset-for-deletion": "unset root key for deletion",
     "person.password": "change password of person",
     "person.link": "make one-time link of person",
     "journal.checkpoint": "sign checkpoint of journal",

@@ -58,6 +58,12 @@ class Right(Enum):
     APPROVAL_READ = ("approval.read", True, "see what waits for a second person")
     APPROVAL_AGREE = ("approval.agree", True, "agree as the second person to what needs two")
     KEY_MANAGER_READ = ("key-manager.read", False, "list key managers and their root keys")
+    ROOT_KEY_CREATE = ("root-key.create", False, "make root keys")
+    ROOT_KEY_ROTATE = ("root-key.rotate", False, "rotate root keys, and have keys wrapped by the newest version")
+    ROOT_KEY_POLICY = ("root-key.policy", False, "set when root keys are rotated, and that it takes two to delete one")
+    ROOT_KEY_DISABLE = ("root-key.disable", False, "disable root keys: no key under them is handed out")
+    ROOT_KEY_DELETE = ("root-key.delete", False, "delete root keys; for 30 days that can be taken back")
+    ROOT_KEY_RESTORE = ("root-key.restore", False, "enable disabled root keys, and restore deleted ones")
     JOURNAL_READ = ("journal.read", True, "read, search, follow and export the journal")
     JOURNAL_VERIFY = ("journal.verify", False, "verify the journal and its checkpoints")
     JOURNAL_CUT = ("journal.cut", False, "cut the journal where its retention ends")
@@ -107,6 +113,12 @@ ROLES: Final[Mapping[Role, frozenset[Right]]] = {
         Right.KEY_RESTORE,
         Right.KEY_DESTROY,
         Right.KEY_PURGE,
+        Right.ROOT_KEY_CREATE,
+        Right.ROOT_KEY_ROTATE,
+        Right.ROOT_KEY_POLICY,
+        Right.ROOT_KEY_DISABLE,
+        Right.ROOT_KEY_DELETE,
+        Right.ROOT_KEY_RESTORE,
         Right.APPROVAL_AGREE,
         Right.JOURNAL_CUT,
     },
@@ -122,6 +134,8 @@ ROLES: Final[Mapping[Role, frozenset[Right]]] = {
         Right.AUTHORITY_CHANGE,
         Right.KEY_ACTIVATE,
         Right.KEY_RESTORE,
+        Right.ROOT_KEY_CREATE,
+        Right.ROOT_KEY_ROTATE,
         Right.APPROVAL_AGREE,
         Right.PERSON_CHANGE,
         Right.SERVER_CHANGE,
@@ -142,6 +156,8 @@ PROVED_AGAIN: Final = frozenset(
         Right.KEY_DEACTIVATE,
         Right.KEY_DESTROY,
         Right.KEY_PURGE,
+        Right.ROOT_KEY_DISABLE,
+        Right.ROOT_KEY_DELETE,
         Right.APPROVAL_AGREE,
         Right.JOURNAL_CUT,
         Right.PERSON_CHANGE,

@@ -35,6 +35,52 @@ class KeyManagerTold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RootKeyVersion:
+    """One generation of a root key's material."""
+
+    number: int
+    """From 1, the oldest; the last one wraps."""
+    identifier: str
+    created_at: int
+    kept_by: str
+    """``software`` or ``pkcs11``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootKeyDetails:
+    """What only a key manager tells that is administered here. Times are seconds since 1970."""
+
+    key_manager_instance: str
+    """The key manager's own instance that the root key is of."""
+    description: str = ""
+    aliases: Sequence[str] = ()
+    key_ring: str = ""
+    imported: bool = False
+    created_by: str = ""
+    versions: Sequence[RootKeyVersion] = ()
+    """Oldest first."""
+    rotated_at: int | None = None
+    state_changed_at: int
+    expires_at: int | None = None
+    rotate_every_months: int | None = None
+    rotation_due: int | None = None
+    """When its policy rotates it."""
+    rotate_from: int | None = None
+    """From when it may be rotated again; ``None``: at once, as far as time goes."""
+    return_from: int | None = None
+    """From when a disabled one may be enabled, or a deleted one restored."""
+    dual_authorisation: bool = False
+    """Whether it takes two people to delete it."""
+    set_for_deletion_by: str = ""
+    """Who has agreed to its deletion as the first of two; empty where nobody has, or it was too long ago."""
+    set_for_deletion_until: int | None = None
+    deleted_at: int | None = None
+    deleted_by: str = ""
+    restore_until: int | None = None
+    purged_on: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RootKeyTold:
     """A customer root key, as its key manager tells of it now."""
 
@@ -43,8 +89,11 @@ class RootKeyTold:
     state: int
     """Key Protect's key state: 0 pre-activation, 1 active, 2 suspended, 3 deactivated, 5 destroyed."""
     version: str
+    """Identifier of the version that wraps now."""
     created_at: int
     """Seconds since 1970."""
+    details: RootKeyDetails | None = None
+    """``None`` where its key manager is administered elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from typing import Final
 
 from keyrack.adapters.key_managers.registry import KeyManagers
 from keyrack.domain.errors import KmipError
-from keyrack.domain.instances import Instance
 from keyrack.ports.catalog import CatalogUnavailable, RollbackMode
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.batch import Desk
@@ -19,7 +18,7 @@ from keyrack.service.care.endings import Endings
 from keyrack.service.care.reconcile import reconcile
 from keyrack.service.care.validation import Heard, every
 from keyrack.service.care.withdrawals import Withdrawals
-from keyrack.service.moves.rewrap import Rewrapped, rewrap_instance
+from keyrack.service.moves.rewraps import Rewraps
 from keyrack.service.office.expiry import LOOK_EVERY as EXPIRY_EVERY
 from keyrack.service.office.expiry import raise_alarms
 from keyrack.service.office.seals import Seals
@@ -66,6 +65,7 @@ class House:
     server: KmipServer
     doorkeeping: Doorkeeping
     doubt: Doubt
+    rewraps: Rewraps
     stale: Stale | None = None
 
     async def look_again(self) -> None:
@@ -111,12 +111,13 @@ class House:
 
     async def care(self) -> None:
         """Look after key managers, for ever; one process of a deployment is enough."""
-
-        async def rewrap(instance: Instance) -> Rewrapped:
-            return await rewrap_instance(self.catalog, self.vault, instance, self.key_managers)
-
         await Care(
-            self.catalog, self.key_managers, self.vault, seconds=self._seconds, rewrap=rewrap, rests=self._rests
+            self.catalog,
+            self.key_managers,
+            self.vault,
+            seconds=self._seconds,
+            rewrap=self.rewraps.run,
+            rests=self._rests,
         ).watch()
 
     async def _rests(self) -> bool:
@@ -175,6 +176,8 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         await doubt.look()
         vault = vault_of(config, managers, catalog)
         stack.callback(vault.close)
+        rewraps = Rewraps(catalog, vault, managers)
+        stack.push_async_callback(rewraps.rest)
         desk = Desk(catalog, vault, batch_limit=config.kmip.limits.batch_items, meter=meter)
         trusted = Trusted(catalog)
         await trusted.refresh()
@@ -185,7 +188,9 @@ async def open_house(config: Config, ask: AskPassphrase | None = None, *, worker
         stale = await stale_of(config, catalog, desk, vault=vault, trusted=trusted, worker=worker)
         server = _server(config, stale or desk, trusted)
         doorkeeping = Doorkeeping(catalog, server, trusted, Taken(config.run_directory))
-        yield House(config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping, doubt, stale)
+        yield House(
+            config, catalog, managers, vault, desk, trusted, seals, endings, server, doorkeeping, doubt, rewraps, stale
+        )
 
 
 def _server(config: Config, desk: Answering, trusted: Trusted) -> KmipServer:

@@ -72,6 +72,12 @@ class EmbeddedKeyManager:
         """The view of another instance of the same house."""
         return EmbeddedKeyManager(self.house, instance, self._lanes)
 
+    async def administered(self, act: Callable[[House], T], *, makes: bool = False) -> T:
+        """What an administrator's act on the house gives, beside those that use it; ``makes``: it makes material, which
+        may be an HSM's to do. Raises the port's two failures, with the refusal as their cause."""
+        lane = self._lanes.token if makes else self._lanes.disk
+        return await self._in(lane, lambda: act(self.house))
+
     def integrity_root(self) -> Secret:
         """The deployment's integrity root, for the vault; the caller wipes it."""
         return self.house.keystore.derived("integrity root")

@@ -12,7 +12,9 @@ from keyrack.ports.back_office import (
     BackOfficeUnavailable,
     KeyManagerTold,
     OnBehalf,
+    RootKeyDetails,
     RootKeyTold,
+    RootKeyVersion,
     Trial,
     WorkerHealth,
 )
@@ -43,7 +45,7 @@ class BackOfficeLine:
     async def root_keys(self, key_manager: str) -> Sequence[RootKeyTold]:
         """As its key manager lists them now."""
         found = await self._ask({"verb": "root_keys", "key_manager": key_manager}, PATIENCE)
-        return [RootKeyTold(**each) for each in found]
+        return [_root_key(each) for each in found]
 
     async def act(self, who: OnBehalf, act: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """By the first serving process that answers; it looks at the token and the rights again."""
@@ -114,6 +116,13 @@ class BackOfficeLine:
             sock.close()
             raise
         return sock
+
+
+def _root_key(told: dict[str, Any]) -> RootKeyTold:
+    if (details := told.pop("details")) is None:
+        return RootKeyTold(**told)
+    versions = [RootKeyVersion(**each) for each in details.pop("versions")]
+    return RootKeyTold(**told, details=RootKeyDetails(**details, versions=versions))
 
 
 async def _conversation(sock: socket.socket, asked: Mapping[str, Any], patience: float) -> Mapping[str, Any]:

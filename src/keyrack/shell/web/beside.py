@@ -28,6 +28,7 @@ def desk_of(house: "House", worker: int = 0) -> BackOfficeDesk:
         vault=house.vault,
         config=house.config,
         metrics_text=lambda: house.metrics(f"kmip-{worker}"),
+        rewraps=house.rewraps,
         ends=Ends(idle=api.session_minutes * 60, longest=api.session_hours * 3600),
     )
 

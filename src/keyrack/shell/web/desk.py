@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
 from keyrack.ports.back_office import KeyManagerTold, OnBehalf, RootKeyTold, WorkerHealth
 from keyrack.ports.key_manager import KeyManager, RootKeyAdministration, TellsCondition
 from keyrack.ports.whole_catalog import WholeCatalog
+from keyrack.service.moves.rewraps import Rewraps
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.keys import Windows
 from keyrack.service.office.refusals import NotThere, Refused
@@ -19,6 +21,8 @@ from keyrack.shell.web.acts import perform
 from keyrack.shell.web.agreeing import Agreeing
 from keyrack.shell.web.certificate_acts import FILE_ACTS
 from keyrack.shell.web.condition import WorkerCondition
+from keyrack.shell.web.root_key_acts import ROOT_KEY_ACTS, Ground, perform_on_root_key
+from keyrack.shell.web.root_keys_told import root_keys_of
 
 LISTING: Final = 20.0
 """Seconds that a key manager may take to list its root keys."""
@@ -39,6 +43,8 @@ class BackOfficeDesk:
     ends: Ends = USUAL
     """When log-ins are over."""
     metrics_text: Callable[[], str] = lambda: ""
+    rewraps: Rewraps | None = None
+    """``None``: no key is rewrapped here."""
     agreeing: Agreeing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +60,10 @@ class BackOfficeDesk:
         if key_manager not in self.types:
             raise NotThere(f"no key manager {key_manager!r} is configured")
         manager = self.managers[key_manager]
+        if isinstance(manager, EmbeddedKeyManager):
+            view = manager
+            async with asyncio.timeout(LISTING):
+                return await view.administered(lambda house: root_keys_of(house, view.instance))
         if not isinstance(manager, RootKeyAdministration):
             raise Refused(f"key manager {key_manager!r} lists no root keys; name one of its own by its identifier")
         async with asyncio.timeout(LISTING):
@@ -82,6 +92,8 @@ class BackOfficeDesk:
         administration = Administration(self.catalog, self.managers, administrator, clock, self.vault)
         if act == "approval.agree":
             return await self.agreeing.agree(administration, arguments)
+        if act in ROOT_KEY_ACTS:
+            return await perform_on_root_key(Ground(self.catalog, self.rewraps), administration, act, arguments)
         if act in FILE_ACTS and self.config is not None:
             return await FILE_ACTS[act](self.config, administration, arguments)
         return await perform(administration, act, arguments)

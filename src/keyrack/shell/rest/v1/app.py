@@ -26,6 +26,7 @@ from keyrack.shell.rest.v1 import (
     metrics,
     oidc,
     people,
+    root_keys,
     seen,
     sessions,
 )
@@ -52,6 +53,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     keys.router,
     approvals.router,
     key_managers.router,
+    root_keys.router,
     journal.router,
     health.router,
 )

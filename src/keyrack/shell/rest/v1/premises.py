@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from keyrack.ports.back_office import BackOffice
 from keyrack.ports.whole_catalog import WholeCatalog
 from keyrack.service.journal.verified import Verifications
+from keyrack.service.moves.pace import Paces
 from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.people.passwords import Passwords
@@ -66,6 +67,8 @@ class Premises:
     exporting: Turns = field(default_factory=lambda: Turns(of_one=2, in_all=8))
     following: Turns = field(default_factory=lambda: Turns(of_one=8, in_all=64))
     """Of the journal: each reads all of it, or holds a connection for hours."""
+    paces: Paces = field(default_factory=Paces)
+    """Of rewraps, as far as they were looked at."""
     looking: Looking = field(init=False)
     """For the health, at most once a second."""
 
