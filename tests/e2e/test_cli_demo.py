@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from keyrack.shell.demonstration_console import Way, walked
+
 KEYRACK = (sys.executable, "-m", "keyrack")
 
 
@@ -58,6 +60,13 @@ def test_it_stays_for_other_commands_until_it_is_told_to_end(environment: dict[s
             if line.startswith("Ctrl-C"):
                 break
         proposed = [line.split()[1:] for line in lines if line.startswith("keyrack ")]
+        link = next(line for line in lines if line.startswith("https://") and "#" in line)
+        kept = Path(next(line.split()[-1] for line in lines if line.startswith("everything is in")))
+        way = Way(link, "demo", "")
+        certificate = (kept / "tls" / "server.pem").read_text()
+        walks = [walked(way, certificate, "demo") for _ in range(2)]
+        token = link.partition("#")[2].encode()
+        told = [path for path in kept.rglob("*") if path.is_file() and token in path.read_bytes()]
         done = [
             subprocess.run(
                 [*KEYRACK, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -69,6 +78,8 @@ def test_it_stays_for_other_commands_until_it_is_told_to_end(environment: dict[s
         code = process.wait(20)
 
     assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4
+    assert walks == ["", "the one-time link was answered with 401"], "it logs in, and once"
+    assert told == [], "the token is nowhere in catalog, journal and logs"
     assert "never point a real vCenter here" in lines[-2]
     assert code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["my-client"]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from keyrack.domain.objects import ManagedObject
 from keyrack.embedded.root_keys.unlock import KeyFile
@@ -28,9 +28,15 @@ from keyrack.shell.serving import Ready, listening
 from keyrack.spec.enumerations import State
 from keyrack.testing.vcenter import Step, VCenter
 
+if TYPE_CHECKING:
+    from keyrack.shell.demonstration_console import Way
+
+Answer = TypeVar("Answer")
+
 HOST: Final = "127.0.0.1"
 INSTANCE: Final = "demo"
 CONFIG: Final = "keyrack.toml"
+CONSOLE_PORT: Final = 8443
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +54,8 @@ class Shown:
     fetched: Mapping[str, int] = field(default_factory=dict)
     """When each key was last handed out, in seconds since 1970."""
     problems: list[str] = field(default_factory=list)
+    console: "Way | None" = None
+    """How to get into the console, once it listens."""
 
     @property
     def config(self) -> Path:
@@ -111,11 +119,17 @@ class Demonstration:
                         ready=time.monotonic() - self.started,
                     )
                     audience.ready(shown)
-                    shown.steps = await self._play(ready, _context(made, shown), audience, stop)
-                    await _look(house, client, shown, self.virtual_machines + self.hosts)
-                    audience.over(shown)
-                    if stay:
-                        await stop.wait()
+                    # Nobody waits for the console to be loaded before that.
+                    from keyrack.shell.demonstration_console import console  # noqa: PLC0415
+
+                    async with console(house, client, shown.config) as opening:
+                        shown.steps = await self._play(ready, _context(made, shown), audience, stop)
+                        await _look(house, client, shown, self.virtual_machines + self.hosts)
+                        shown.console = await _unless(stop, opening)
+                        await _see_console(shown, made, walk=not stay)
+                        audience.over(shown)
+                        if stay:
+                            await stop.wait()
         return shown
 
     async def _play(
@@ -128,12 +142,17 @@ class Demonstration:
 
         vcenter = VCenter((ready.host, ready.port), context, tell)
         playing = asyncio.create_task(asyncio.to_thread(vcenter.play, self.virtual_machines, self.hosts))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if stop.is_set() and not playing.done():
-            raise KeyboardInterrupt
-        return (await playing).steps
+        return (await _unless(stop, playing)).steps
+
+
+async def _unless(stop: asyncio.Event, task: "asyncio.Task[Answer]") -> Answer:
+    """What the task answers; raises ``KeyboardInterrupt`` where it is told to stop before."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set() and not task.done():
+        raise KeyboardInterrupt
+    return await task
 
 
 @contextmanager
@@ -159,25 +178,26 @@ def _make(
         config=directory / CONFIG,
         names=("localhost", HOST),
         host=HOST,
-        port=_free_port() if port is None else port,
+        port=_free_port(KMIP_PORT) if port is None else port,
+        api_port=_free_port(CONSOLE_PORT) if port is None else 0,
+        log_level="warning",
         key_manager=deployment.embedded_tables('{ key_file = "keystore.key" }'),
         opener=KeyFile(directory / "keystore.key"),
         authority_key="ec-p256",
-        api_enabled=False,  # a demonstration has one process, which serves KMIP
     )
     made = deployment.make(plan, server_key)
     return load(plan.config, environ={}), made
 
 
-def _free_port() -> int:
-    """KMIP's own port where nobody has it, else any."""
+def _free_port(usual: int) -> int:
+    """The usual port where nobody has it, else any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, KMIP_PORT))
+            probe.bind((HOST, usual))
         except OSError:
             return 0
-    return KMIP_PORT
+    return usual
 
 
 async def _admit(house: House, authority: pki.Pair, directory: Path) -> Administration:
@@ -216,3 +236,15 @@ async def _look(house: House, administration: Administration, shown: Shown, expe
                 shown.problems.append(f"key {key.unique_identifier} is {key.state.title}, not Active")
             if key.unique_identifier not in shown.fetched:
                 shown.problems.append(f"key {key.unique_identifier} was fetched, and the journal does not know")
+
+
+async def _see_console(shown: Shown, made: deployment.Made, *, walk: bool) -> None:
+    """See whether the console is there; with ``walk``, whether it lets somebody in by its link and shows what there
+    is."""
+    from keyrack.shell.demonstration_console import walked  # noqa: PLC0415
+
+    wrong = "" if shown.console else "the console does not answer"
+    if shown.console and walk:
+        wrong = await asyncio.to_thread(walked, shown.console, made.server.certificate_pem.decode(), INSTANCE)
+    if wrong:
+        shown.problems.append(wrong)

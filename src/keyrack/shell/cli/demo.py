@@ -38,7 +38,7 @@ def demo(
     """Show everything at work.
 
     No root, no network, nothing left behind. A pretended vCenter encrypts virtual machines and reboots hosts against
-    the real listener on 127.0.0.1.
+    the real listener on 127.0.0.1; the web console stands beside it, behind a link that logs in once.
     """
     import asyncio
 
@@ -104,6 +104,12 @@ class _Told:
     def _invite(self, shown: "Shown") -> None:
         from keyrack.shell.pki import spaced
 
+        if way := shown.console:
+            screen.say(screen.paint("The console, opened by this link once, within a quarter of an hour:", "bold"))
+            screen.say(f"  {way.link}")
+            screen.say(f"Later: {way.url}, name {way.name}, password {way.password}")
+            screen.say("The browser warns, since nobody has certified a demonstration: compare the SHA-256 below.")
+            screen.say()
         screen.pairs(
             [
                 ("KMIP address", shown.address),
@@ -152,6 +158,7 @@ def _json(shown: "Shown") -> dict[str, Any]:
         "ok": shown.ok,
         "address": shown.address,
         "server_certificate_sha256": shown.fingerprint,
+        "console": shown.console.url if shown.console else None,
         "config": str(shown.config),
         "ready_ms": round(shown.ready * 1000),
         "steps": [
