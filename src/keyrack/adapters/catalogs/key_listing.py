@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keyrack.adapters.catalogs.keys_by_name import Walk, label_of
 from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
-from keyrack.adapters.catalogs.reading import Execute, Reads, first
+from keyrack.adapters.catalogs.reading import Execute, Reads, Row, first
 from keyrack.adapters.catalogs.rows import managed_of
 from keyrack.domain.objects import ManagedObject
 from keyrack.ports.key_affairs import Fetch, Holding, KeyFilter, KeyOrder, KeyPage, KeyRow, WrongCursor
@@ -22,10 +23,6 @@ _ROW: Final = (
 _WITH_FETCH: Final = "LEFT JOIN fetch ON fetch.unique_identifier = object.identifier"
 _LABELS: Final = "SELECT object FROM attribute WHERE instance = ? AND name IN ({}) AND value LIKE ? ESCAPE '\\'"
 _LABELLED: Final = "SELECT object FROM attribute WHERE instance = ? AND name = 'x-Product'"
-# What vCenter called it, else the first of its Names; by object, so that it is asked for once and not for each key.
-_NAMES: Final = """
-    (SELECT object AS named, coalesce(max(CASE WHEN name = 'x-Name' THEN value END), min(value)) AS label
-        FROM attribute WHERE instance = ? AND name IN ('x-Name', 'Name') GROUP BY object) AS names"""
 ROWS: Final = f"SELECT {_ROW} FROM object {_WITH_FETCH} WHERE object.instance = ? AND object.identifier IN "
 DESTROYED: Final = f"""
     SELECT {OBJECT_COLUMNS} FROM object
@@ -45,9 +42,10 @@ ADMITTED: Final = "SELECT added_by FROM admission WHERE instance = ? AND fingerp
 _KEYS: Final = {
     KeyOrder.CREATED: "object.initial_date",
     KeyOrder.FETCHED: "coalesce(fetch.at, 0)",
-    KeyOrder.NAME: "coalesce(label, '')",
 }
 _AT_ONCE: Final = 500
+_BESIDE: Final = 8
+"""Columns of a row behind those of the object itself."""
 
 
 class ListingReads(Reads):
@@ -65,28 +63,57 @@ class ListingReads(Reads):
         limit: int = 100,
     ) -> KeyPage:
         """The page's places are found first, from narrow columns; then its rows are read."""
-        key, way = _KEYS[order], "DESC" if descending else "ASC"
+        way = "DESC" if descending else "ASC"
+        last = None if cursor is None else _opened(cursor, order, descending)
         question = _conditions(instance, wanted, now)
-        if cursor is not None:
-            last_key, last_number = _opened(cursor, order, descending)
-            question.say(f"({key}, object.number) {'<' if descending else '>'} (?, ?)", last_key, last_number)
-        names = f"LEFT JOIN {_NAMES} ON named = object.number" if order is KeyOrder.NAME else ""
-        fetches = _WITH_FETCH if question.fetches or order is KeyOrder.FETCHED else ""
-        places = (
-            f"SELECT object.number AS place, {key} AS sorted FROM object {fetches} {names}"
-            f" WHERE {question.text} ORDER BY sorted {way}, place {way} LIMIT ?"
-        )
-        sql = (
-            f"SELECT place, sorted, {_ROW} FROM ({places}) AS places JOIN object ON object.number = place {_WITH_FETCH}"
-            f" ORDER BY sorted {way}, place {way}"
-        )
-        before = (instance,) if order is KeyOrder.NAME else ()
-        rows = await self._read(sql, (*before, *question.parameters, limit + 1))
+        if order is KeyOrder.NAME:
+            rows = await self._by_name(instance, question, last, limit + 1, descending)
+        else:
+            key = _KEYS[order]
+            if last is not None:
+                question.say(f"({key}, object.number) {'<' if descending else '>'} (?, ?)", *last)
+            fetches = _WITH_FETCH if question.fetches or order is KeyOrder.FETCHED else ""
+            places = (
+                f"SELECT object.number AS place, {key} AS sorted FROM object {fetches}"
+                f" WHERE {question.text} ORDER BY sorted {way}, place {way} LIMIT ?"
+            )
+            sql = (
+                f"SELECT place, sorted, {_ROW} FROM ({places}) AS places JOIN object ON object.number = place"
+                f" {_WITH_FETCH} ORDER BY sorted {way}, place {way}"
+            )
+            rows = await self._read(sql, (*question.parameters, limit + 1))
         more = len(rows) > limit
         rows = rows[:limit]
         following = _closed(order, descending, rows[-1][1], rows[-1][0]) if more else None
         back = _closed(order, not descending, rows[0][1], rows[0][0]) if rows else None
         return KeyPage(rows=[_row(row[2:]) for row in rows], next=following, back=back)
+
+    async def _by_name(
+        self, instance: str, question: "_Question", last: tuple[Any, int] | None, limit: int, descending: bool
+    ) -> Sequence[Row]:
+        """Rows behind the last one, with their places; an object with several names stands under one of them."""
+        fetches = _WITH_FETCH if question.fetches else ""
+        told = (question.text, question.parameters)
+        walk = Walk(self._read, instance, told, fetches=fetches, descending=descending)
+        rows: list[Row] = []
+        while len(rows) < limit:
+            places = await walk.places(last, asked := limit - len(rows))
+            held = {row[0]: row[1:] for row in await self._rows_at([place for place, _ in places])}
+            for place, label in places:
+                if place in held and label_of(managed_of(held[place][:-_BESIDE])) == label:
+                    rows.append((place, label, *held[place]))
+            if len(places) < asked:
+                break
+            last = places[-1][1], places[-1][0]
+        return rows
+
+    async def _rows_at(self, places: Sequence[int]) -> Sequence[Row]:
+        sql = f"SELECT object.number, {_ROW} FROM object {_WITH_FETCH} WHERE object.number IN "
+        rows: list[Row] = []
+        for begin in range(0, len(places), _AT_ONCE):
+            some = places[begin : begin + _AT_ONCE]
+            rows += await self._read(f"{sql}({', '.join('?' * len(some))})", tuple(some))
+        return rows
 
     async def count_keys(self, instance: str, wanted: KeyFilter, now: int) -> int:
         """Looks at every key that the indexes leave."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -101,8 +101,8 @@ async def show_keys(call: Call) -> Response:
         earlier=earlier,
         later=later,
         states=STATES.values(),
-        ages=AGES,
-        fetches=FETCHES,
+        ages=[(name, title) for name, (title, _) in AGES.items()],
+        fetches=[(name, title) for name, (title, _) in FETCHES.items()],
         kinds=KINDS,
         acts=[act for act in ACTS.values() if call.may(act.right, instance.identifier)],
         most=MOST_AT_ONCE,
@@ -157,10 +157,10 @@ async def refresh_events(call: Call) -> Response:
     return call.show("keys/events.html", instance=instance, base=base_of(call, instance), uid=key, **parts)
 
 
-async def _timeline(call: Call, instance: Instance, key: str, names: Mapping[str, str]) -> dict[str, object]:
+async def _timeline(call: Call, instance: Instance, key: str, names: Mapping[str, str]) -> dict[str, Any]:
     """A page of what the journal tells of a key; nothing for who may not read it."""
     before = call.typed.get("events")
-    told: dict[str, object] = {"happenings": (), "older": None, "newest": not before, "readable": False}
+    told: dict[str, Any] = {"happenings": (), "older": None, "newest": not before, "readable": False}
     if not call.may(Right.JOURNAL_READ, instance.identifier):
         return told
     wanted = reading.Wanted(instance=instance.identifier, key=key)
