@@ -41,10 +41,8 @@ async def add(
     :class:`CertificateElsewhere`, :class:`NameTaken`, :class:`NotThere` where the instance is gone, and
     :class:`LimitReached` where it has ``most`` certificates already, or its quota of them.
     """
-    administration.require(Right.CERTIFICATE_ADD, certificate.instance)
     added = replace(certificate, added_by=administration.administrator.initiator)
-    await _refuse_duplicate(administration, added)
-    await refuse_foreign_client(administration, added, mine)
+    await check_new(administration, added, mine=mine)
     detail: dict[str, str | int] = {
         "subject": added.subject[:200],
         "not_after": added.not_after,
@@ -68,6 +66,15 @@ async def add(
     except Conflict:
         raise NotThere("the instance was removed just now") from None
     return added
+
+
+async def check_new(
+    administration: "Administration", certificate: ClientCertificate, *, mine: Collection[str] | None = None
+) -> None:
+    """Raise what :func:`add` would raise of it now, and change nothing: for whoever looks at it first."""
+    administration.require(Right.CERTIFICATE_ADD, certificate.instance)
+    await _refuse_duplicate(administration, certificate)
+    await refuse_foreign_client(administration, certificate, mine)
 
 
 def _too_many(error: TooMany, most: int | None) -> LimitReached:

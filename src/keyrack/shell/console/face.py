@@ -15,7 +15,24 @@ from starlette.types import Scope
 
 from keyrack.shell.console import assets
 from keyrack.shell.console.calls import Call, Room, show_trouble
-from keyrack.shell.console.rooms import account, approvals, instances, keys, keys_acts, links, log_in, overview, strip
+from keyrack.shell.console.rooms import (
+    account,
+    activity,
+    approvals,
+    authorities,
+    certificates,
+    certificates_added,
+    certificates_removed,
+    connecting,
+    instances,
+    keys,
+    keys_acts,
+    links,
+    log_in,
+    overview,
+    seen,
+    strip,
+)
 from keyrack.shell.console.troubles import Trouble, trouble_of_http
 from keyrack.shell.console.words import spoken
 from keyrack.shell.faults import fault
@@ -30,10 +47,17 @@ ROOMS: Final[Sequence[Room]] = (
     strip.room,
     account.room,
     overview.room,
+    activity.room,
     instances.room,
     keys.room,
     keys_acts.room,
     approvals.room,
+    certificates_added.room,
+    certificates_removed.room,
+    certificates.room,
+    authorities.room,
+    seen.room,
+    connecting.room,
 )
 """Each a file for one noun; a new one goes in here."""
 PROGRAMS: Final = ("/api/", "/health", "/metrics")

@@ -24,7 +24,7 @@ async function readInto(zone, file) {
   each("[data-too-long]", (told) => { told.hidden = !tooLong; }, zone);
   if (tooLong) return;
   const bytes = new Uint8Array(await file.arrayBuffer());
-  target.value = isDer(bytes) ? asLetters(bytes) : new TextDecoder().decode(bytes);
+  target.value = isDer(bytes) ? asLetters(bytes) : new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : "utf-8").decode(bytes);
   target.dispatchEvent(new Event("input", {bubbles: true}));
 }
 const zoneOf = (event) => event.target.closest && event.target.closest("[data-drop-into]");
