@@ -22,6 +22,8 @@ from keyrack.service.journal.naming import entry_of, names_of, place_of
 
 KIND: Final = "keyrack journal export"
 PAGE: Final = 500
+WITHIN: Final = 50_000
+"""Records that are looked at in one turn."""
 DAY: Final = 86_400_000
 FORMATS: Final = ("cadf", "raw")
 
@@ -61,6 +63,26 @@ async def export(catalog: Book, order: Order) -> AsyncIterator[str]:
             yield told(record_line(each, order.form, names) if wanted else _passed_over(each))
     ending = {"end": {"records": counts[0], "passed_over": counts[1], "digest": hashes.hexdigest()}}
     yield json.dumps(ending, separators=(",", ":")) + "\n"
+
+
+async def listed(catalog: Book, order: Order, *, table: bool = False) -> AsyncIterator[str]:
+    """What is wanted alone, oldest first, without a proof: a line of JSON for each event, or a table in CSV."""
+    names = await names_of(catalog, order.deployment, order.query.instances)
+    after, end = 0, await catalog.journal_end()
+    if table:
+        yield csv_line(COLUMNS)
+    while True:
+        found = await catalog.find_on(order.query, after=after, limit=PAGE, within=WITHIN)
+        for record in found.records:
+            if record.number > end:
+                return
+            if table:
+                yield csv_rows(record, names)
+            else:
+                yield cadf.line(cadf.event(entry_of(record), place_of(record), names)) + "\n"
+        if found.before is None or found.before >= end:
+            return
+        after = found.before
 
 
 async def _base(catalog: Book, query: JournalQuery) -> SignedCheckpoint | None:
