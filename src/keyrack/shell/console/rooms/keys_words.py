@@ -79,7 +79,6 @@ def _has_material(managed: ManagedObject) -> bool:
     return managed.state in DESTROYED_STATES and not is_purged(managed)
 
 
-_HOST: Final = mark("A running ESXi host keeps its keys until it restarts.")
 ACTS: Final[Mapping[str, Act]] = {
     act.name: act
     for act in (
@@ -121,7 +120,6 @@ ACTS: Final[Mapping[str, Act]] = {
             happens=(
                 mark("vCenter and hosts do not use a deactivated key: machines that restart may not start."),
                 mark("It can be taken back: restore the key to active."),
-                _HOST,
             ),
             done=mark("Deactivated. It can be restored to active."),
             stops=True,
@@ -134,7 +132,6 @@ ACTS: Final[Mapping[str, Act]] = {
             happens=(
                 mark("vCenter and hosts do not use a compromised key: machines that restart may not start."),
                 mark("Nothing takes it back."),
-                _HOST,
             ),
             done=mark("Marked as compromised."),
             stops=True,
@@ -147,7 +144,6 @@ ACTS: Final[Mapping[str, Act]] = {
             possible=_from(Event.DESTROY),
             happens=(
                 mark("No client is given it any more, from this moment on: no machine that needs it starts."),
-                _HOST,
             ),
             done=mark("Destroyed: no client is given it any more. The destruction can be undone until it is purged."),
             stops=True,
