@@ -68,13 +68,24 @@ async def web(config: Config) -> AsyncIterator[Open]:
         )
         try:
             premises.hosts = hosts_of(config, listening.certificate)
-            async with serving(AdministrationFace(premises), listening) as opened:
+            async with serving(AdministrationFace(premises), listening) as opened, _watched(premises):
                 with _announced(config, opened):
                     yield replace(opened, reload=lambda: _reload(premises, config, listening, opened))
         except (TlsError, ValueError) as error:
             raise ConfigError([_unusable(error)]) from None
     finally:
         await catalog.close()
+
+
+@asynccontextmanager
+async def _watched(premises: Premises) -> AsyncIterator[None]:
+    """What the plots of the overview are drawn from is gathered as long as the block lasts."""
+    watching = asyncio.create_task(kept(premises.sampler.watch))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 def listening_of(config: Config) -> Listening:

@@ -15,6 +15,7 @@ from keyrack.service.office.administration import Administrator
 from keyrack.service.people.door import USUAL, Ends, caller_of_token
 from keyrack.service.people.passwords import Passwords
 from keyrack.shell.config.whole import Config
+from keyrack.shell.metrics.sampling import Sampler
 from keyrack.shell.metrics.scrape import Scrape, WebMeter
 from keyrack.shell.office import clock as clock_of_the_system
 from keyrack.shell.oidc import Provider
@@ -71,12 +72,15 @@ class Premises:
     """Of rewraps, as far as they were looked at."""
     looking: Looking = field(init=False)
     """For the health, at most once a second."""
+    sampler: Sampler = field(init=False)
+    """What the plots are drawn from; whoever serves has it watch."""
 
     def __post_init__(self) -> None:
         """Set up the gates, and what tells of the metrics."""
         if self.config is not None and self.scrape is None:
             self.scrape = Scrape.of(self.config, self.catalog, self.back_office, self.meter)
         self.looking = Looking(self.back_office, self.config.api.readiness_seconds if self.config else 15)
+        self.sampler = Sampler(catalog=self.catalog, back_office=self.back_office)
         self.addresses = Floodgate(self.bounds.per_address, time.monotonic)
         self.callers = Floodgate(self.bounds.per_caller, time.monotonic)
         self.strangers = Floodgate(self.bounds.logins, time.monotonic)

@@ -37,6 +37,8 @@ class Looking:
         self._turn = asyncio.Lock()
         self._found: Readiness | None = None
         self._until = 0.0
+        self._asking: asyncio.Task[Readiness] | None = None
+        self._asked_at = 0.0
 
     async def look(self) -> Readiness:
         """What is so, or was a moment ago."""
@@ -45,6 +47,16 @@ class Looking:
                 self._found = await self._look()
                 self._until = time.monotonic() + FRESH
             return self._found
+
+    async def soon(self, patience: float) -> tuple[Readiness | None, float]:
+        """What is known after so many seconds at the most, and for how long an answer has been awaited: for a page,
+        which waits for nobody. ``None``: nobody has ever answered."""
+        if self._asking is None or self._asking.done():
+            self._asking, self._asked_at = asyncio.create_task(self.look()), time.monotonic()
+        done, _ = await asyncio.wait({self._asking}, timeout=patience)
+        if done:
+            return self._asking.result(), 0.0
+        return self._found, time.monotonic() - self._asked_at
 
     async def _look(self) -> Readiness:
         at = int(time.time())
