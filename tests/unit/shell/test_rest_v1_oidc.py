@@ -1,10 +1,10 @@
 """Log-in at a provider over REST, from the first redirect to the cookie; and the page behind a one-time link."""
 
 import base64
-import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -12,7 +12,6 @@ from keyrack.domain.rights import Grant, Role
 from keyrack.shell.config.whole import load
 from keyrack.shell.rest.v1.callers import COOKIE
 from keyrack.shell.rest.v1.oidc import FLOW
-from keyrack.shell.rest.v1.pages_of_log_in import telling
 from keyrack.testing import oidc
 from keyrack.testing.rest import Answer, Face, asked, open_face
 
@@ -99,8 +98,10 @@ async def test_a_browser_logs_in_at_the_provider(face: Face, known: oidc.Provide
     assert (other.status, [each.partition("=")[0] for each in told]) == (401, [FLOW])
     done, told = await callback(face, answered, flow)
 
+    # A page that goes on by itself: with a redirect, the browser would keep the cookie back at the next page.
     assert done.status == 200
     assert "anna@127.0.0.1" in done.body.decode()
+    assert '<meta http-equiv="refresh" content="0;url=/">' in done.body.decode()
     begin = next(each for each in told if each.startswith(f"{COOKIE}="))
     assert begin.endswith("; Path=/; Secure; HttpOnly; SameSite=Strict")
     assert f"{FLOW}=; " in next(each for each in told if each.startswith(FLOW))
@@ -117,7 +118,7 @@ async def test_what_the_provider_refuses_is_told_as_text(face: Face, known: oidc
     flow = cookies(begun)[FLOW].partition(";")[0]
     done, _ = await callback(face, {"state": state, "error": "%3Cscript%3Ealert(1)%3C/script%3E"}, flow)
     assert done.status == 401
-    assert b"<script" not in done.body
+    assert b"<script>alert" not in done.body
     assert done.headers["content-type"].startswith("text/html")
 
 
@@ -132,21 +133,77 @@ async def test_without_a_provider_there_is_none(tmp_path: Path) -> None:
         assert (await face.ask("GET", "/api/v1/oidc/login")).code == "not-found"
 
 
-async def test_the_page_behind_a_link_runs_its_one_script_alone(face: Face) -> None:
-    """By its hash; it asks this server alone, nobody frames it, and its address is in no log."""
-    answer = await face.ask("GET", "/set-password", headers={"accept": "text/html"})
-    text, policy = answer.body.decode(), answer.headers["content-security-policy"]
+@pytest.mark.parametrize(
+    ("asked_for", "gone_to"),
+    [
+        ("/instances?state=x&n=1", "/instances?state=x&amp;n=1"),
+        ("//evil.example/x", "/"),
+        ("https://evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("/" + "x" * 2500, "/"),
+    ],
+)
+async def test_who_comes_back_goes_on_to_the_page_that_was_asked_for(
+    face: Face, known: oidc.Provider, asked_for: str, gone_to: str
+) -> None:
+    begun = await face.ask("GET", f"/log-in/provider?next={quote(asked_for)}", headers={"accept": "text/html"})
+    assert begun.status == 303
+    flow = cookies(begun)[FLOW].partition(";")[0]
 
-    script = re.search(r"<script>(.*)</script>", text, re.DOTALL)
-    assert script is not None
-    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
-    assert "default-src 'none'" in policy
-    assert "connect-src 'self'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
-    assert (answer.headers["referrer-policy"], answer.headers["cache-control"]) == ("no-referrer", "no-store")
-    assert "https://" not in text
+    done, _ = await callback(face, known.log_in(begun.headers["location"]), flow)
+
+    assert f'content="0;url={gone_to}"' in done.body.decode()
+
+
+async def test_a_page_that_somebody_else_has_put_into_the_cookie_leads_nowhere_else(
+    face: Face, known: oidc.Provider
+) -> None:
+    """It is looked at when it comes back, and not only when it is written."""
+    begun = await face.ask("GET", "/log-in/provider?next=/x")
+    flow = cookies(begun)[FLOW].partition(";")[0].rpartition(".")[0]
+    for forged in ("//evil.example", "https://evil.example", "/%", "\x00"):
+        packed = base64.urlsafe_b64encode(forged.encode()).decode().rstrip("=")
+        begun = await face.ask("GET", "/log-in/provider?next=/x")
+        flow = cookies(begun)[FLOW].partition(";")[0].rpartition(".")[0]
+        done, _ = await callback(face, known.log_in(begun.headers["location"]), f"{flow}.{packed}")
+        assert done.status == 200
+        assert "evil" not in done.body.decode()
+
+
+async def test_a_new_proof_is_asked_for_where_an_act_wants_one(face: Face, known: oidc.Provider) -> None:
+    begun = await face.ask("GET", "/log-in/provider?again=yes&next=/instances")
+    query = parse_qs(urlsplit(begun.headers["location"]).query)
+    assert (query["prompt"], query["max_age"]) == (["login"], ["0"])
+
+
+async def test_the_log_in_names_the_provider(face: Face) -> None:
+    """As a link: a form could lead to no other site, by the page's own policy."""
+    page = (await face.ask("GET", "/log-in?next=/people", headers={"accept": "text/html"})).body.decode()
+    assert 'href="/log-in/provider?next=/people"' in page
+    assert "Log in with 127.0.0.1" in page
+
+
+async def test_a_provider_that_does_not_answer_is_told_as_a_page(face: Face, known: oidc.Provider) -> None:
+    known.document["issuer"] = "https://another.example"
+    answer = await face.ask("GET", "/log-in/provider", headers={"accept": "text/html"})
+    assert (answer.status, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "another issuer" in answer.body.decode()
+
+
+async def test_the_page_behind_a_link_runs_its_one_script_alone(face: Face) -> None:
+    """Files of this server by their hashes, and nothing that stands in the page; nobody frames it, and its address
+    goes to no other site."""
+    for url in ("/set-password", "/log-in/link"):
+        answer = await face.ask("GET", url, headers={"accept": "text/html"})
+        text, policy = answer.body.decode(), answer.headers["content-security-policy"]
+
+        assert re.findall(r"<script(?![^>]* src=\"/static/)", text) == []
+        assert len(re.findall(r"<script[^>]* integrity=", text)) == text.count("<script") > 0
+        for part in ("default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"):
+            assert part in policy
+        assert "unsafe" not in policy
+        assert (answer.headers["referrer-policy"], answer.headers["cache-control"]) == ("same-origin", "no-store")
+        assert "https://" not in text
 
 
 async def test_the_link_that_is_answered_leads_there(face: Face) -> None:
@@ -155,9 +212,12 @@ async def test_the_link_that_is_answered_leads_there(face: Face) -> None:
     assert made["link"] == f"https://keyrack.example.com:8443/set-password#{made['token']}"
 
 
-def test_what_a_page_tells_is_text() -> None:
+async def test_what_a_page_tells_is_text(face: Face, known: oidc.Provider) -> None:
     """Whoever has chosen the words."""
-    told = bytes(telling("<b>", "<script>alert(1)</script>&").body)
-    assert b"&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in told
-    assert b"<b>" not in told
-    assert b"<script" not in told
+    known.claims["preferred_username"] = "<b>"
+    known.claims["name"] = "<script>alert(1)</script>"
+    begun = await face.ask("GET", "/log-in/provider?next=/%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    done, _ = await callback(face, known.log_in(begun.headers["location"]), cookies(begun)[FLOW].partition(";")[0])
+    assert done.status == 200
+    assert b"<script>alert" not in done.body
+    assert b"&lt;script&gt;alert(1)" in done.body

@@ -18,6 +18,7 @@ from keyrack.service.office.refusals import SamePerson
 LETTING_IN: Final = (
     "person.add",
     "person.invite",
+    "person.link",
     "person.grant",
     "person.enable",
     "person.password",

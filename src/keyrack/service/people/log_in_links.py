@@ -31,7 +31,7 @@ async def offer(administration: Administration, book: PeopleBook, who: Person) -
     token = tokens.new_log_in_link()
     link = OneTimeLink(digest=tokens.digest(token), person=who.identifier, expires_at=administration.now + LASTS)
     detail: dict[str, str | int] = {"name": who.name, "minutes": LASTS // 60}
-    await administration.commit("person.log-in-link", "", who.identifier, detail, people=PeopleChanges(links=(link,)))
+    await administration.commit("person.link", "", who.identifier, detail, people=PeopleChanges(links=(link,)))
     return token
 
 

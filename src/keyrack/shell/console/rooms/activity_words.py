@@ -113,6 +113,7 @@ NAMED: Final[Mapping[str, str]] = {
     "person.remove": mark("Remove person"),
     "person.password": mark("Set password"),
     "person.invite": mark("Make one-time link"),
+    "person.link": mark("Make link that logs in, once"),
     "person.disable": mark("Lock person out"),
     "person.enable": mark("Let person in again"),
     "session.begin": mark("Log in"),
