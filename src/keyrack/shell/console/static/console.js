@@ -79,6 +79,9 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
 });
 
-function dress(root) { localise(root); uncover(root); }
+// What only stands in for scripts.
+function spare(root) { each("[data-without-script]", (part) => { part.hidden = true; }, root); }
+
+function dress(root) { localise(root); uncover(root); spare(root); }
 dress(document);
 document.addEventListener("htmx:after:swap", () => dress(document));
