@@ -30,6 +30,8 @@ from keyrack.shell.console.rooms import (
     links,
     log_in,
     overview,
+    people,
+    people_acts,
     seen,
     strip,
 )
@@ -48,6 +50,8 @@ ROOMS: Final[Sequence[Room]] = (
     account.room,
     overview.room,
     activity.room,
+    people.room,
+    people_acts.room,
     instances.room,
     keys.room,
     keys_acts.room,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from keyrack.domain.cadf import line
 from keyrack.domain.checkpoints import SignedCheckpoint
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Right
@@ -136,7 +135,6 @@ async def show_record(call: Call) -> Response:
         milliseconds=entry.at % 1000,
         fields=list(_flat(row.event_whole)),
         event=json.dumps(row.event_whole, indent=2, ensure_ascii=True),
-        line=line(row.event_whole),
         checkpoint=await _covering(call, number) if call.may(Right.JOURNAL_VERIFY) else None,
     )
 

@@ -81,8 +81,8 @@ class Row:
 async def rows(call: Call, records: Sequence[JournalRecord], of: Collection[str] | None = None) -> Sequence[Row]:
     """Records with the names of now. ``of``: only these instances may be named; ``None``: all."""
     names = await names_of(call.catalog, _deployment(call), of)
-    machines = await _machines(call, records, of)
-    return [_row(record, names, machines) for record in records]
+    called = {**await _machines(call, records, of), **await _people(call, records)}
+    return [_row(record, names, called) for record in records]
 
 
 def _deployment(call: Call) -> str:
@@ -104,7 +104,18 @@ async def _machines(call: Call, records: Sequence[JournalRecord], of: Collection
     return found
 
 
-def _row(record: JournalRecord, names: Names, machines: Mapping[str, str]) -> Row:
+async def _people(call: Call, records: Sequence[JournalRecord]) -> Mapping[str, str]:
+    """What people are called, by their identifiers, as far as whoever asks may see them."""
+    if not call.may(Right.PERSON_READ):
+        return {}
+    wanted = {
+        entry.target for entry in map(entry_of, records) if entry.target and _kind(entry) in {"person", "session"}
+    }
+    found = [await call.catalog.person(each) for each in sorted(wanted)]
+    return {each.identifier: each.name for each in found if each is not None}
+
+
+def _row(record: JournalRecord, names: Names, called: Mapping[str, str]) -> Row:
     entry = entry_of(record)
     event = cadf.event(entry, place_of(record), names)
     instance = names.instances.get(entry.instance, entry.instance)
@@ -117,7 +128,7 @@ def _row(record: JournalRecord, names: Names, machines: Mapping[str, str]) -> Ro
         said=said(entry.action),
         event=event["action"],
         data=event["dataEvent"],
-        what=_what(entry, names, machines, there),
+        what=_what(entry, names, called, there),
         instance=instance,
         instance_link=there,
         good=entry.outcome in GOOD,
@@ -166,7 +177,7 @@ def _kind(entry: Entry) -> str:
     return noun if dot else "key"
 
 
-def _what(entry: Entry, names: Names, machines: Mapping[str, str], there: str) -> What:
+def _what(entry: Entry, names: Names, called: Mapping[str, str], there: str) -> What:
     kind = _kind(entry)
     title, pattern = _TARGETS.get(kind, ("", ""))
     identifier = entry.target or (entry.instance if kind == "instance" else "")
@@ -177,7 +188,6 @@ def _what(entry: Entry, names: Names, machines: Mapping[str, str], there: str) -
         link = ""
     if kind == "instance" and identifier not in names.instances:
         link = ""
-    name = entry.detail.get("name")
-    called = name if isinstance(name, str) else ""
-    known = machines.get(identifier) or names.instances.get(identifier) or names.certificates.get(identifier)
-    return What(kind=title, name=known or called, identifier=identifier, link=link)
+    told = entry.detail.get("name")
+    known = called.get(identifier) or names.instances.get(identifier) or names.certificates.get(identifier)
+    return What(kind=title, name=known or (told if isinstance(told, str) else ""), identifier=identifier, link=link)
