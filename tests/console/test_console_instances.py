@@ -79,7 +79,7 @@ def test_pages_are_fit_for_dark_and_for_a_phone(browser: Browser, console: Conso
             assert here.evaluate("document.documentElement.scrollWidth") <= SMALL["width"], path
 
         page.go("/instances/b/key-manager")
-        console.web.deployment.run("instance", "seal", "b", "--yes")
+        console.web.deployment.run("instance", "seal", "b")
         here.wait_for_selector("#instance-state .status.bad:has-text('Sealed')")
         page.go("/instances/b/settings")
         here.click("text=Unseal it")
