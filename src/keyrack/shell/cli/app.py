@@ -10,6 +10,7 @@ import typer
 SINGLE: Final = (
     "demo",
     "init",
+    "setup",
     "serve",
     "web",
     "unseal",

@@ -28,7 +28,7 @@ def prepare(path: Path) -> None:
 
     Raises :class:`UnfitDatabase`; ``OSError`` and ``sqlite3.Error`` are translated to it.
     """
-    _refuse_network(path)
+    refuse_network(path)
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise UnfitDatabase(f"SQLite {sqlite3.sqlite_version} is too old; Keyrack needs 3.35 or newer")
     try:
@@ -95,7 +95,8 @@ def _setting(connection: sqlite3.Connection, name: str, value: str, expected: ob
         )
 
 
-def _refuse_network(path: Path) -> None:
+def refuse_network(path: Path) -> None:
+    """Raise :class:`UnfitDatabase` where the file would lie on another machine's disk."""
     kind = file_system(path)
     if kind in _NETWORK_FILE_SYSTEMS:
         raise UnfitDatabase(
