@@ -32,6 +32,8 @@ from keyrack.shell.console.rooms import (
     overview,
     people,
     people_acts,
+    root_keys,
+    root_keys_acts,
     seen,
     strip,
 )
@@ -62,6 +64,8 @@ ROOMS: Final[Sequence[Room]] = (
     authorities.room,
     seen.room,
     connecting.room,
+    root_keys.room,
+    root_keys_acts.room,
 )
 """Each a file for one noun; a new one goes in here."""
 PROGRAMS: Final = ("/api/", "/health", "/metrics")
