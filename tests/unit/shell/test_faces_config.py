@@ -200,8 +200,8 @@ def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
     told = mistakes(tmp_path / "none.toml")
 
     assert told == [
-        f"{tmp_path}/none.toml: it cannot be read: no such file or directory; make one with 'keyrack init', or name "
-        "another with --config FILE"
+        f"{tmp_path}/none.toml: it cannot be read: no such file or directory; make one with 'keyrack init', or in a "
+        "browser with 'keyrack setup'; or name another with --config FILE"
     ]
 
 
@@ -226,5 +226,8 @@ def test_no_configuration_at_all_says_where_it_was_looked_for(tmp_path: Path, mo
     """And how to make one."""
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ConfigError, match=r"looked for keyrack\.toml, .*make one with 'keyrack init'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"looked for keyrack\.toml, .*make one with 'keyrack init', or in a browser with 'keyrack setup'",
+    ):
         find(None, {"HOME": str(tmp_path)})

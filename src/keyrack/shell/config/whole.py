@@ -286,7 +286,8 @@ def find(explicit: Path | None, environ: Mapping[str, str] = os.environ) -> Path
                 where="keyrack.toml",
                 what="no configuration was found",
                 why="looked for " + ", ".join(str(path) for path in looked),
-                instead="make one with 'keyrack init', or name it with --config FILE",
+                instead="make one with 'keyrack init', or in a browser with 'keyrack setup'; or name it with --config "
+                "FILE",
             )
         ]
     )
@@ -313,7 +314,8 @@ def _read(path: Path) -> dict[str, Any]:
             where=str(path),
             what="it cannot be read",
             why=(error.strerror or "unknown").lower(),
-            instead="make one with 'keyrack init', or name another with --config FILE",
+            instead="make one with 'keyrack init', or in a browser with 'keyrack setup'; or name another with --config "
+            "FILE",
         )
     except UnicodeDecodeError as error:
         problem = Problem(
