@@ -8,11 +8,19 @@ from starlette.responses import Response
 from keyrack.domain.instance_status import STATUSES, StatusEvent
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Right
-from keyrack.ports.key_affairs import Holding, KeyFilter
+from keyrack.ports.key_affairs import KeyFilter
 from keyrack.service.office import instances, safe_removal, seals
 from keyrack.service.office.refusals import ConfirmationNeeded, Unusable
 from keyrack.shell.console.calls import Call
-from keyrack.shell.console.rooms.instances.frame import address_of, as_seen, confirmation_in, framed, offered, room
+from keyrack.shell.console.rooms.instances.frame import (
+    address_of,
+    as_seen,
+    confirmation_in,
+    framed,
+    held_by,
+    offered,
+    room,
+)
 from keyrack.shell.console.words import mark
 from keyrack.shell.rest.v1.instances import tag_of
 
@@ -100,7 +108,7 @@ async def remove(call: Call) -> Response:
 async def _steps(call: Call, instance: Instance) -> Sequence[Step]:
     """From what is counted: the use case looks at each key, and has the last word."""
     catalog, identifier = call.catalog, instance.identifier
-    held = (await catalog.holdings()).get(identifier, Holding())
+    held = await held_by(call, instance)
     return (
         Step(what="deactivate", left=int((instance.status, StatusEvent.REMOVE) not in STATUSES)),
         Step(what="destroy", left=held.keys),

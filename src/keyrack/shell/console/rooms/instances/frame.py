@@ -2,6 +2,7 @@
 
 from keyrack.domain.instances import Instance
 from keyrack.domain.rights import Right
+from keyrack.ports.key_affairs import Holding
 from keyrack.service.office.refusals import ChangedMeanwhile, Forbidden
 from keyrack.shell.console.calls import Call, Room
 from keyrack.shell.console.showing import tells
@@ -33,6 +34,16 @@ tells(
 async def framed(call: Call) -> Instance:
     """The instance that the address names, by identifier or name; one that whoever asks may not see is not there."""
     return await call.administration.instance(call.path["instance"])
+
+
+async def held_by(call: Call, instance: Instance) -> Holding:
+    """What one instance has, from its own counters: when a key was last fetched is not among them."""
+    catalog, identifier = call.catalog, instance.identifier
+    return Holding(
+        keys=await catalog.living(identifier),
+        certificates=len(await catalog.certificates(identifier)),
+        authorities=len(await catalog.authorities(identifier)),
+    )
 
 
 def address_of(call: Call, instance: Instance, page: str) -> str:

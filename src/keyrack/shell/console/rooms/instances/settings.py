@@ -12,7 +12,7 @@ from keyrack.service.office import instance_rules, instances, seals
 from keyrack.service.office.installing import LONGEST_DESCRIPTION, check_description, check_instance_name
 from keyrack.service.office.refusals import Unusable
 from keyrack.shell.console.calls import Call
-from keyrack.shell.console.rooms.instances.frame import address_of, as_seen, framed, room
+from keyrack.shell.console.rooms.instances.frame import address_of, as_seen, framed, held_by, room
 from keyrack.shell.console.words import mark
 from keyrack.shell.rest.v1.instances import tag_of
 
@@ -34,7 +34,7 @@ async def show_settings(call: Call) -> Response:
         instance=instance,
         tab="settings",
         seen=tag_of(instance),
-        held=(await call.catalog.holdings()).get(instance.identifier),
+        held=await held_by(call, instance),
         most=instance_rules.MOST,
         limits=_LIMITS,
         proof_due=_proof_due(call),
