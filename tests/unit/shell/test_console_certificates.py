@@ -273,4 +273,4 @@ def test_a_weak_hash_is_said() -> None:
     """What counts is the fingerprint; that the signature is of SHA-1 is told."""
     at = int(time.time())
     found = read(SIGNED_WITH_SHA1.encode(), instance="i", at=at).certificate
-    assert list(looked(found, at).oddities) == [Oddity.WEAK]
+    assert list(looked(found, at).oddities) == [Oddity.WEAK, Oddity.AUTHORITY]
