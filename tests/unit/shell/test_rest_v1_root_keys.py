@@ -1,109 +1,28 @@
 """Root keys over REST: who may what, what is asked first, what is refused, and how far a rewrap is."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keyrack.adapters.key_managers.embedded import EmbeddedKeyManager
-from keyrack.adapters.key_managers.memory import MemoryKeyManager
-from keyrack.domain.instances import Hierarchy, Instance
+from keyrack.domain.instances import Hierarchy
 from keyrack.domain.rights import Grant, Role
-from keyrack.domain.secret import Secret
-from keyrack.embedded.root_keys.unlock import KeyFile
 from keyrack.ports.back_office import OnBehalf
-from keyrack.ports.catalog import Unit
 from keyrack.service.moves.pace import Paces
-from keyrack.service.moves.rewraps import Rewraps
-from keyrack.service.vault.envelope import Vault, context_of
-from keyrack.shell.web.condition import WorkerCondition
-from keyrack.shell.web.desk import BackOfficeDesk
-from keyrack.testing.catalog_values import key
-from keyrack.testing.rest import Answer, Face, NobodyThere, open_face
+from keyrack.service.office.refusals import Forbidden
+from keyrack.testing.rest import NobodyThere, open_face
+from keyrack.testing.root_key_room import API, RootKeyRoom, root_key_room
 
-API = "/api/v1/key-managers/embedded/root-keys"
 HOUR = 3600
 
 
-@dataclass(slots=True)
-class Room:
-    """The API, and a serving process's part of it in this process."""
-
-    face: Face
-    manager: EmbeddedKeyManager
-    vault: Vault
-    tokens: dict[str, str]
-    later: list[float]
-    """Seconds by which the key manager's time is ahead."""
-
-    async def ask(self, who: str, method: str, path: str = "", body: Any = None) -> Answer:
-        return await self.face.ask(method, API + path, self.tokens[who], body)
-
-    async def make(self, name: str, **more: Any) -> str:
-        made = await self.ask("sofia", "POST", body={"name": name, **more})
-        assert made.status == 201, made.body
-        return str(made.json()["identifier"])
-
-    async def instance(self, name: str, root_key: str, keys: int = 0, **fields: Any) -> Instance:
-        made = await self.face.instance(name, root_key=root_key, **fields)
-        for number in range(keys):
-            with Secret(bytearray(32)) as material:
-                bare = key(f"{name}-{number:032x}", made.identifier)
-                sealed = replace(bare, sealed=await self.vault.seal_new(made, context_of(bare), material))
-            await self.face.catalog.commit(Unit(entries=(), inserted=(sealed,)))
-        return made
-
-    async def journal(self) -> list[Any]:
-        return [json.loads(each.text) for each in await self.face.catalog.journal()]
-
-    async def rewrapped(self, root_key: str) -> Any:
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            told = (await self.ask("vera", "GET", f"/{root_key}/rewrap")).json()
-            if told["complete"]:
-                return told
-            await asyncio.sleep(0.02)
-        raise AssertionError("it was not rewrapped")
-
-
 @pytest.fixture
-async def room(tmp_path: Path) -> AsyncIterator[Room]:
-    later = [0.0]
-    unlock = KeyFile(tmp_path / "keystore.key")
-    unlock.create()
-    manager = EmbeddedKeyManager.create(tmp_path / "keystore", unlock, clock=lambda: time.time() + sum(later))
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(manager.close)
-        face = await stack.enter_async_context(open_face(tmp_path))
-        managers: dict[str, Any] = {"embedded": manager, "kp": MemoryKeyManager()}
-        vault = Vault(managers, manager.integrity_root(), "d", wrapping_keys=face.catalog.wrapping_key)
-        stack.callback(vault.close)
-        rewraps = Rewraps(face.catalog, vault, managers)
-        stack.push_async_callback(rewraps.rest)
-        face.app.premises.back_office = BackOfficeDesk(
-            catalog=face.catalog,
-            managers=managers,
-            types={"embedded": "embedded", "kp": "key_protect"},
-            condition=WorkerCondition(0, face.catalog, managers, lambda: True),
-            vault=vault,
-            rewraps=rewraps,
-        )
-        people = {
-            "adam": Role.ADMINISTRATOR,
-            "sofia": Role.SECURITY_OFFICER,
-            "olga": Role.SECURITY_OFFICER,
-            "omar": Role.OPERATOR,
-            "vera": Role.VIEWER,
-            "aud": Role.AUDITOR,
-        }
-        tokens = {name: await face.person(name, Grant(role)) for name, role in people.items()}
-        yield Room(face, manager, vault, tokens, later)
+async def room(tmp_path: Path) -> AsyncIterator[RootKeyRoom]:
+    async with root_key_room(tmp_path) as room:
+        yield room
 
 
 # Who may what --------------------------------------------------------------------------------------------------------
@@ -124,7 +43,7 @@ ACTS: dict[str, tuple[str, str, Any, set[str]]] = {
 }
 
 
-async def test_who_may_what(room: Room) -> None:
+async def test_who_may_what(room: RootKeyRoom) -> None:
     """Who may not is told so before anything else, in the web process and again in the serving one."""
     made = await room.make("vmware")
     for name, (method, path, body, allowed) in ACTS.items():
@@ -134,19 +53,19 @@ async def test_who_may_what(room: Room) -> None:
             assert who in allowed or answer.status == 403
 
 
-async def test_the_serving_process_looks_at_the_rights_itself(room: Room) -> None:
+async def test_the_serving_process_looks_at_the_rights_itself(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
-    desk = room.face.app.premises.back_office
+    desk = room.desk
     for act in ("create", "rotate", "disable", "enable", "delete", "unset-for-deletion", "restore", "policy", "rewrap"):
         visit = OnBehalf(token=room.tokens["omar"], address="192.0.2.7:40000")
-        with pytest.raises(Exception, match="this needs the right 'root-key"):
+        with pytest.raises(Forbidden, match="this needs the right 'root-key"):
             await desk.act(visit, f"root-key.{act}", {"key_manager": "embedded", "root_key": made, "name": "n"})
 
 
 # Made and looked at --------------------------------------------------------------------------------------------------
 
 
-async def test_a_root_key_is_made_with_its_policies(room: Room) -> None:
+async def test_a_root_key_is_made_with_its_policies(room: RootKeyRoom) -> None:
     made = await room.ask(
         "adam",
         "POST",
@@ -155,13 +74,13 @@ async def test_a_root_key_is_made_with_its_policies(room: Room) -> None:
     told = made.json()
     assert made.headers["location"] == f"{API}/{told['identifier']}"
     assert (told["state"], told["version_number"], told["administered"]) == ("Active", 1, True)
-    assert (told["rotate_every_months"], told["dual_authorisation"], told["created_by"]) == (6, True, "person-adam")
+    assert (told["rotate_every_months"], told["dual_authorisation"], told["created_by"]) == (6, True, "person-adam.key")
     assert told["rotation_due"]
     assert not told["used_by"]
     entry = (await room.journal())[-1]
     assert (entry["action"], entry["initiator"], entry["target"]) == (
         "root-key.create",
-        "person-adam",
+        "person-adam.key",
         told["identifier"],
     )
     assert (await room.ask("adam", "POST", body={"name": "x"})).code == "invalid"
@@ -174,7 +93,7 @@ async def test_a_root_key_is_made_with_its_policies(room: Room) -> None:
     assert (await room.ask("vera", "GET", "/vmware")).code == "refused"
 
 
-async def test_whose_keys_it_wraps(room: Room) -> None:
+async def test_whose_keys_it_wraps(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
     await room.instance("prod", made, 3)
     await room.instance("two", made, hierarchy=Hierarchy.TWO_LEVEL)
@@ -188,7 +107,7 @@ async def test_whose_keys_it_wraps(room: Room) -> None:
 # Rotated and rewrapped -----------------------------------------------------------------------------------------------
 
 
-async def test_a_rotation_has_the_keys_rewrapped(room: Room) -> None:
+async def test_a_rotation_has_the_keys_rewrapped(room: RootKeyRoom) -> None:
     """To the end, counted; the older version stays, and nobody has to wait for it."""
     made = await room.make("vmware")
     prod = await room.instance("prod", made, 5)
@@ -207,7 +126,7 @@ async def test_a_rotation_has_the_keys_rewrapped(room: Room) -> None:
     assert (again.status, again.code) == (409, "too-early")
 
 
-async def test_progress_is_seen_while_it_goes_on_and_after_a_restart(room: Room) -> None:
+async def test_progress_is_seen_while_it_goes_on_and_after_a_restart(room: RootKeyRoom) -> None:
     """It stands in the catalog: whichever process is asked tells it; begun again, it goes on where it was."""
     made = await room.make("vmware")
     await room.instance("prod", made, 6)
@@ -217,14 +136,14 @@ async def test_progress_is_seen_while_it_goes_on_and_after_a_restart(room: Room)
     assert (told["complete"], told["behind"]) == (True, 0) or told["behind"] == 6
     begun = await room.ask("adam", "POST", f"/{made}/rewrap", {"rate": 1})
     assert begun.status == 202
-    desk: Any = room.face.app.premises.back_office
     until = time.monotonic() + 10
     while (told := (await room.ask("vera", "GET", f"/{made}/rewrap")).json())["behind"] in {0, 6}:
         assert time.monotonic() < until, told
         await asyncio.sleep(0.1)
     assert not told["complete"]
     assert 0 < told["behind"] < 6
-    await desk.rewraps.rest()
+    assert room.desk.rewraps is not None
+    await room.desk.rewraps.rest()
     await asyncio.sleep(0.1)
     assert not (await room.ask("vera", "GET", f"/{made}/rewrap")).json()["complete"]
     await room.ask("adam", "POST", f"/{made}/rewrap", {"rate": 1000})
@@ -244,7 +163,7 @@ def test_the_pace_is_of_the_last_looks() -> None:
 # Out of use, and back ------------------------------------------------------------------------------------------------
 
 
-async def test_what_stops_machines_is_told_first_and_wants_the_name(room: Room) -> None:
+async def test_what_stops_machines_is_told_first_and_wants_the_name(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
     await room.instance("prod", made, 2)
     for act in ("disable", "delete"):
@@ -257,7 +176,7 @@ async def test_what_stops_machines_is_told_first_and_wants_the_name(room: Room) 
     assert (await room.ask("vera", "GET", f"/{made}")).json()["state"] == "Active"
 
 
-async def test_disabled_and_enabled(room: Room) -> None:
+async def test_disabled_and_enabled(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
     done = await room.ask("sofia", "POST", f"/{made}/disable", {"confirmation": "vmware"})
     assert (done.json()["state"], bool(done.json()["return_from"])) == ("Suspended", True)
@@ -269,10 +188,10 @@ async def test_disabled_and_enabled(room: Room) -> None:
     assert [each["action"] for each in await room.journal()][-2:] == ["root-key.disable", "root-key.enable"]
 
 
-async def test_deleted_and_restored(room: Room) -> None:
+async def test_deleted_and_restored(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
     gone = (await room.ask("sofia", "POST", f"/{made}/delete", {"confirmation": "vmware"})).json()
-    assert (gone["state"], gone["deleted_by"]) == ("Destroyed", "person-sofia")
+    assert (gone["state"], gone["deleted_by"]) == ("Destroyed", "person-sofia.key")
     assert gone["restore_until"]
     assert gone["purged_on"]
     assert (await room.ask("sofia", "POST", f"/{made}/delete")).code == "wrong-state"
@@ -284,12 +203,12 @@ async def test_deleted_and_restored(room: Room) -> None:
     assert (await room.ask("sofia", "POST", f"/{made}/restore")).code == "wrong-state"
 
 
-async def test_under_dual_authorisation_two_people_delete(room: Room) -> None:
+async def test_under_dual_authorisation_two_people_delete(room: RootKeyRoom) -> None:
     made = await room.make("vmware", dual_authorisation=True)
     asked = await room.ask("sofia", "POST", f"/{made}/delete")
     assert (asked.code, asked.json()["detail"][:3]) == ("confirmation-needed", "set")
     first = (await room.ask("sofia", "POST", f"/{made}/delete", {"confirmation": "vmware"})).json()
-    assert (first["state"], first["set_for_deletion_by"]) == ("Active", "person-sofia")
+    assert (first["state"], first["set_for_deletion_by"]) == ("Active", "person-sofia.key")
     again = await room.ask("sofia", "POST", f"/{made}/delete", {"confirmation": "vmware"})
     assert (again.status, again.code) == (403, "same-person")
     assert (await room.ask("olga", "POST", f"/{made}/unset-for-deletion")).json()["set_for_deletion_by"] is None
@@ -298,10 +217,10 @@ async def test_under_dual_authorisation_two_people_delete(room: Room) -> None:
     assert gone.json()["state"] == "Destroyed"
 
 
-async def test_dual_control_of_an_instance_is_not_gone_around(room: Room) -> None:
+async def test_dual_control_of_an_instance_is_not_gone_around(room: RootKeyRoom) -> None:
     """Who deletes the root key ends each key of the instance: two must want that, too."""
     made = await room.make("vmware")
-    await room.instance("prod", made, dual_control_at=int(time.time()))
+    await room.instance("prod", made, dual_control_at=int(room.clock()))
     alone = await room.ask("sofia", "POST", f"/{made}/delete", {"confirmation": "vmware"})
     assert (alone.code, "prod" in alone.json()["detail"]) == ("refused", True)
     set_ = await room.ask("sofia", "PATCH", f"/{made}/policies", {"dual_authorisation": True})
@@ -311,7 +230,7 @@ async def test_dual_control_of_an_instance_is_not_gone_around(room: Room) -> Non
     assert (await room.ask("olga", "POST", f"/{made}/delete", {"confirmation": "vmware"})).status == 200
 
 
-async def test_policies(room: Room) -> None:
+async def test_policies(room: RootKeyRoom) -> None:
     made = await room.make("vmware")
     assert (await room.ask("sofia", "PATCH", f"/{made}/policies", {"rotate_every_months": 13})).code == "invalid"
     on = (await room.ask("sofia", "PATCH", f"/{made}/policies", {"rotate_every_months": 3})).json()
@@ -327,9 +246,8 @@ async def test_policies(room: Room) -> None:
 # Elsewhere -----------------------------------------------------------------------------------------------------------
 
 
-async def test_root_keys_of_ibm_are_listed_and_administered_there(room: Room) -> None:
-    desk: Any = room.face.app.premises.back_office
-    made = await desk.managers["kp"].create_root_key("theirs")
+async def test_root_keys_of_ibm_are_listed_and_administered_there(room: RootKeyRoom) -> None:
+    made = await room.elsewhere.create_root_key("theirs")
     url = f"/api/v1/key-managers/kp/root-keys/{made.identifier}"
     told = (await room.face.ask("GET", url, room.tokens["vera"])).json()
     assert (told["name"], told["administered"], told["versions"]) == ("theirs", False, [])
