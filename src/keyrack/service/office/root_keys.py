@@ -82,12 +82,12 @@ async def _user(  # noqa: PLR0917 - what one user is made of
 
 
 def _behind(told: RootKeyTold, seen: Validation | None, wrapped: int) -> int:
-    only = told.details is not None and len(told.details.versions) == 1
-    if only:
+    """What was counted last; after a rotation that nobody has counted after, whatever there is."""
+    if told.details is not None and len(told.details.versions) == 1:
         return 0
     if seen is None or not seen.root_key_version:
-        return 0
-    # A rotation that nobody has counted after: until then whatever there was before is behind.
+        # Where the key manager does not tell how many versions there are, nothing says that there was a rotation.
+        return wrapped if told.details is not None else 0
     return seen.behind if seen.root_key_version == told.version else wrapped
 
 

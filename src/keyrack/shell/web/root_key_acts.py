@@ -193,7 +193,7 @@ async def _disable(desk: Desk, arguments: Arguments) -> Mapping[str, Any]:
 async def _enable(desk: Desk, arguments: Arguments) -> Mapping[str, Any]:
     key = await desk.found(text(arguments, "root_key"))
     done = await desk.done(KeyRight.ENABLE, key, lambda house, call: lifecycle.enable(house, call, key.identifier))
-    return await desk.written("enable", done)
+    return await _back(desk, "enable", done)
 
 
 async def _delete(desk: Desk, arguments: Arguments) -> Mapping[str, Any]:
@@ -240,7 +240,14 @@ async def _unset_for_deletion(desk: Desk, arguments: Arguments) -> Mapping[str, 
 async def _restore(desk: Desk, arguments: Arguments) -> Mapping[str, Any]:
     key = await desk.found(text(arguments, "root_key"))
     done = await desk.done(KeyRight.RESTORE, key, lambda house, call: lifecycle.restore(house, call, key.identifier))
-    return await desk.written("restore", done)
+    return await _back(desk, "restore", done)
+
+
+async def _back(desk: Desk, act: str, key: Key) -> Mapping[str, Any]:
+    """It can be used again; a rewrap that it has broken off goes on."""
+    answer = await desk.written(act, key)
+    _begin(desk.ground, desk.administration, [each for each in await desk.users(key) if each.behind], RATE)
+    return answer
 
 
 async def _set_policies(desk: Desk, arguments: Arguments) -> Mapping[str, Any]:
