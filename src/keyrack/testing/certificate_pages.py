@@ -66,15 +66,18 @@ class Place(NobodyThere):
 
     async def get(self, who: str, path: str) -> Answer:
         """Look at a page."""
-        return await asked(self.face.app, "GET", path, headers=self._headers(who))
+        return await asked(self.face.app, "GET", path, headers=await self._headers(who))
 
     async def post(self, who: str, path: str, **fields: str) -> Answer:
         """Send a form, as a page or around every page."""
+        mine = await self._headers(who)
         body = urlencode({"csrf": csrf_of(self.tokens[who]), **fields}).encode()
         told = {"content-type": "application/x-www-form-urlencoded", "content-length": str(len(body))}
-        return await asked(self.face.app, "POST", path, headers={**self._headers(who), **told}, body=body)
+        return await asked(self.face.app, "POST", path, headers={**mine, **told}, body=body)
 
-    def _headers(self, who: str) -> Mapping[str, str]:
+    async def _headers(self, who: str) -> Mapping[str, str]:
+        if who not in self.tokens:
+            await self.person(who, *map(Grant, ROLES[who]))
         return {"host": "localhost", "accept": "text/html", "cookie": f"{COOKIE}={self.tokens[who]}"}
 
     async def pinned(self, instance: Instance, identity: Identity) -> None:
@@ -106,7 +109,7 @@ class Place(NobodyThere):
 
 @asynccontextmanager
 async def pages_of_certificates(tmp_path: Path) -> AsyncIterator[Place]:
-    """With two instances, ``prod`` and ``other``, and somebody of each role."""
+    """With two instances, ``prod`` and ``other``; somebody of :data:`ROLES` logs in when first asked as."""
     (tmp_path / "tls").mkdir()
     (tmp_path / "keyrack.toml").write_text(
         f'[deployment]\nid = "rest"\ndirectory = "{tmp_path}"\n[key_managers.embedded]\ntype = "embedded"\n'
@@ -124,8 +127,6 @@ async def pages_of_certificates(tmp_path: Path) -> AsyncIterator[Place]:
         made.face, made.house = face, House(face.catalog, clock=made.clock)
         face.app.premises.passwords = made.house.passwords
         made.prod, made.other = await face.instance("prod"), await face.instance("other")
-        for name, roles in ROLES.items():
-            await made.person(name, *map(Grant, roles))
         yield made
 
 
