@@ -14,6 +14,13 @@ def require_change(administration: Administration) -> None:
     administration.require(Right.SERVER_CHANGE)
 
 
+def require_replacement(administration: Administration) -> None:
+    """Raise ``Forbidden`` where whoever acts may not replace it, and ``ProofNeeded`` where the last proof that somebody
+    is there is too old: vCenter refuses the server until it trusts the next one, and hosts that restart get no key."""
+    require_change(administration)
+    administration.require_proof("replace the server's certificate")
+
+
 async def written_down(
     administration: Administration, action: str, before: ServerCertificate, new: ServerCertificate
 ) -> None:

@@ -35,6 +35,9 @@ from keyrack.shell.console.rooms import (
     root_keys,
     root_keys_acts,
     seen,
+    server,
+    server_certificate,
+    server_findings,
     strip,
 )
 from keyrack.shell.console.troubles import Trouble, trouble_of_http
@@ -51,6 +54,9 @@ ROOMS: Final[Sequence[Room]] = (
     strip.room,
     account.room,
     overview.room,
+    server.room,
+    server_certificate.room,
+    server_findings.room,
     activity.room,
     people.room,
     people_acts.room,

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,12 +17,12 @@ from keyrack.ports.back_office import BackOffice, BackOfficeUnavailable
 from keyrack.ports.catalog import CatalogUnavailable
 from keyrack.ports.journal import JournalQuery
 from keyrack.ports.whole_catalog import WholeCatalog
-from keyrack.shell.metrics.series import STEP, Counts, Rings, between, counts_of
+from keyrack.shell.metrics.series import STEP, Counts, Rings, between, counts_of, standings_of
 
 log = logging.getLogger(__name__)
 
 KEYS_EVERY: Final = 60
-"""Seconds between two counts of the keys, which are kept by the database's own triggers."""
+"""Seconds between two counts of the keys, which the database's own triggers keep, while nobody looks."""
 CHANGES: Final = (
     "Revoke",
     "Destroy",
@@ -50,6 +50,8 @@ class Sampler:
     rings: Rings = field(default_factory=Rings)
     changes: deque[Entry] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))
     """The last ones, the newest first."""
+    standings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What each process has told of itself last."""
     _known: Counts = field(default_factory=dict)
     _sampled_at: float = 0.0
     _keys: int | None = None
@@ -58,7 +60,7 @@ class Sampler:
     _watched_until: float = 0.0
 
     def watched(self) -> None:
-        """Somebody looks: what was fetched last is then brought up to date with each sample."""
+        """Somebody looks: keys are then counted, and the last fetches brought up to date, with each sample."""
         self._watched_until = self.clock() + KEYS_EVERY
 
     async def watch(self) -> None:
@@ -78,7 +80,7 @@ class Sampler:
             text = await self.back_office.metrics()
         except BackOfficeUnavailable:
             return
-        now, counts = self.clock(), counts_of(text)
+        now, counts, self.standings = self.clock(), counts_of(text), standings_of(text)
         if not counts:
             return
         if self._known:
@@ -88,11 +90,9 @@ class Sampler:
         self._known, self._sampled_at = {**self._known, **counts}, now
 
     async def _count_keys(self) -> None:
-        due = self._keys is None or self.clock() >= self._keys_until
-        if due or self.clock() < self._watched_until:
-            await self.catalog.catch_up()
-        if not due:
+        if self._keys is not None and self.clock() < self._keys_until and self.clock() >= self._watched_until:
             return
+        await self.catalog.catch_up()
         self._keys_until = self.clock() + KEYS_EVERY
         self._keys = sum([await self.catalog.living(each.identifier) for each in await self.catalog.instances()])
 

@@ -49,6 +49,24 @@ def counts_of(text: str) -> Counts:
     return found
 
 
+STANDINGS: Final = (
+    "process_start_time_seconds",
+    "process_resident_memory_bytes",
+    "keyrack_connections",
+    "keyrack_cache_entries",
+)
+"""What a process tells of itself that is no count of what happened."""
+_STANDING: Final = re.compile(rf'^({"|".join(STANDINGS)})\{{process="([^"]*)"\}} (\S+)$', re.MULTILINE)
+
+
+def standings_of(text: str) -> Mapping[str, Mapping[str, float]]:
+    """By process: :data:`STANDINGS`, those that it tells."""
+    found: dict[str, dict[str, float]] = {}
+    for metric, process, value in _STANDING.findall(text):
+        found.setdefault(process, {})[metric] = float(value)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """What happened in a stretch of time."""

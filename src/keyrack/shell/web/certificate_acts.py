@@ -13,7 +13,7 @@ from keyrack.domain.rights import Right
 from keyrack.service.office.administration import Administration
 from keyrack.service.office.refusals import Unusable
 from keyrack.service.office.requests import read_request
-from keyrack.service.office.server_certificates import requested, require_change, written_down
+from keyrack.service.office.server_certificates import requested, require_change, require_replacement, written_down
 from keyrack.shell import issuing, pki
 from keyrack.shell.config.whole import Config
 from keyrack.shell.server_pair import ServerPair, Shown, today
@@ -67,7 +67,7 @@ def _handed_out(issued: issuing.Issued) -> Mapping[str, Any]:
 
 async def _renew(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
     """``names`` (those of the old one without them) and ``days``."""
-    require_change(administration)
+    require_replacement(administration)
     async with _REPLACING:
         pair = await asyncio.to_thread(pair_of, config)
         before, authority = pair.shown(), issuing.authority_of(config)
@@ -81,7 +81,7 @@ async def _renew(config: Config, administration: Administration, arguments: Argu
 
 async def _replace(config: Config, administration: Administration, arguments: Arguments) -> Mapping[str, Any]:
     """``certificate`` and ``private_key`` in PEM; without the key, that of the last request."""
-    require_change(administration)
+    require_replacement(administration)
     certificate, private = _text(arguments, "certificate").encode(), arguments.get("private_key")
     async with _REPLACING:
         pair = await asyncio.to_thread(pair_of, config)

@@ -9,7 +9,7 @@
   const TOKENS = ["--one", "--two", "--three", "--four", "--five"];
   const said = document.documentElement.lang;
   const numbers = new Intl.NumberFormat(said, {maximumFractionDigits: 2});
-  const short = new Intl.NumberFormat(said, {notation: "compact", maximumFractionDigits: 1});
+  const short = new Intl.NumberFormat(said, {notation: "compact", maximumSignificantDigits: 3});
   const hours = new Intl.DateTimeFormat(said, {hour: "2-digit", minute: "2-digit"});
   const moments = new Intl.DateTimeFormat(said, {hour: "2-digit", minute: "2-digit", second: "2-digit"});
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -43,10 +43,12 @@
     };
   }
 
-  const isDecade = (number) => Math.abs(Math.log10(number) % 1) < 1e-9;
+  const decadesAlone = (_, ticks) => ticks.map((each) => (Math.abs(Math.log10(each) % 1) < 1e-9 ? each : null));
   const decades = (_, low, high) => (high > 0 ? [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))] : [0.1, 10]);
 
   function options(place, lines) {
+    const log = place.dataset.scale === "log";
+    const thin = {stroke: colour("--line"), width: 1};
     return {
       width: place.clientWidth,
       height: HEIGHT,
@@ -54,12 +56,13 @@
       scales: {
         // No wider than there is something to see, and five minutes at the least.
         x: {range: () => [Math.max(last.from, Math.min(last.at[0], last.until - 300)), last.until]},
-        y: place.dataset.scale === "log" ? {distr: 3, range: decades} : {range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1]},
+        y: log ? {distr: 3, range: decades} : {range: (_, low, high) => [0, Math.max(high * 1.15, 4)]},
       },
       axes: [
         axis({values: (_, ticks) => ticks.map((each) => hours.format(each * 1000)), space: 60}),
         axis({
-          values: (_, ticks) => ticks.map((each) => (place.dataset.scale !== "log" || isDecade(each) ? short.format(each) : "")),
+          values: (_, ticks) => ticks.map((each) => (each == null ? "" : short.format(each))),
+          ...(log ? {filter: decadesAlone, grid: {...thin, filter: decadesAlone}, ticks: {...thin, filter: decadesAlone}} : {}),
           label: place.dataset.unit,
           labelSize: 20,
           size: 52,

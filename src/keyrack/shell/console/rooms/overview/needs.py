@@ -16,7 +16,6 @@ from keyrack.service.health.limits_health import NEAR
 from keyrack.service.office.certificates import EXPIRY_ALARMS
 from keyrack.shell.config.whole import Config
 from keyrack.shell.console.rooms.overview.seen import RECENT, InstanceSeen, Lapse, Seen, ServerSeen
-from keyrack.shell.nodes.identity import SILENT_AFTER
 
 BAD: Final = "bad"
 WARN: Final = "warn"
@@ -84,8 +83,8 @@ def _serving(server: ServerSeen) -> Iterator[Need]:
 
 def _nodes(server: ServerSeen, at: int) -> Iterator[Need]:
     for each in server.nodes:
-        if (silent := at - each.seen_at) > SILENT_AFTER:
-            yield Need("node", BAD, "/server#nodes", {"node": each, "seconds": silent})
+        if server.silent(each, at):
+            yield Need("node", BAD, "/server#nodes", {"node": each, "seconds": at - each.seen_at})
     if len({each.version for each in server.nodes}) > 1:
         yield Need("versions", WARN, "/server#nodes", {"nodes": server.nodes})
 

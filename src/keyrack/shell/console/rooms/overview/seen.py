@@ -16,11 +16,11 @@ from keyrack.ports.key_affairs import Holding
 from keyrack.service.health.journal_health import Signed, signed
 from keyrack.service.journal.forwarding import Lag, lags
 from keyrack.service.office.approvals import wisher_of
-from keyrack.service.office.material import UnusableCertificate
 from keyrack.service.vault.lease import Terms
 from keyrack.shell.console.calls import Call
+from keyrack.shell.console.rooms.connecting_place import Face, face_of
+from keyrack.shell.nodes.identity import SILENT_AFTER
 from keyrack.shell.rest.v1.readiness import Readiness
-from keyrack.shell.server_pair import ServerPair, Shown
 from keyrack.shell.vaulting import terms_of
 
 DAY: Final = 86_400
@@ -100,8 +100,12 @@ class ServerSeen:
     reports: Mapping[str, Report] = field(default_factory=dict)
     sinks: Sequence[Lag] = ()
     checkpoint: Signed | None = None
-    certificate: Shown | None = None
+    certificate: Face | None = None
     """The KMIP listener's; ``None`` where it cannot be read."""
+
+    def silent(self, node: Node, at: int) -> bool:
+        """Whether a node has shown no sign of life for too long."""
+        return at - node.seen_at > SILENT_AFTER
 
     @property
     def workers(self) -> Sequence[WorkerHealth]:
@@ -195,25 +199,17 @@ async def server_of(call: Call) -> ServerSeen:
         reports=await catalog.reports(),
         sinks=await lags(catalog, sinks, call.now * 1000),
         checkpoint=await signed(catalog),
-        certificate=await asyncio.to_thread(certificate_of, call),
+        certificate=await asyncio.to_thread(face_of, config),
     )
-
-
-def certificate_of(call: Call) -> Shown | None:
-    """The KMIP listener's certificate; ``None`` where it cannot be read."""
-    kmip = call.config.kmip
-    try:
-        return ServerPair(call.config.path(kmip.certificate), call.config.path(kmip.key)).shown()
-    except (OSError, UnusableCertificate):
-        return None
 
 
 async def lapses(call: Call, instances: Mapping[str, Instance], server: ServerSeen | None) -> Sequence[Lapse]:
     """Certificates and authorities that whoever asks may see, the first to end first."""
     found = []
-    if server is not None and (shown := server.certificate) is not None:
-        days = (shown.not_after - call.now) // DAY
-        found.append(Lapse(kind="server", name="", not_after=shown.not_after, days=days, link="/server"))
+    if server is not None and server.certificate is not None:
+        end = server.certificate.shown.not_after
+        days = (end - call.now) // DAY
+        found.append(Lapse(kind="server", name="", not_after=end, days=days, link="/server#certificate"))
     found += await _of_clients(call, instances)
     return sorted(found, key=lambda each: (each.not_after, each.name))
 
