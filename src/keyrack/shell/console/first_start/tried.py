@@ -26,15 +26,19 @@ class Tried:
     values: Mapping[str, object] = field(default_factory=dict)
     field: str = ""
     """Of the form, that it is about; empty where it is about none."""
+    quoted: bool = False
+    """Whether it is told in the words of a key manager, which may begin with a name."""
 
     def said(self, words: Words) -> str:
         """In the reader's language."""
-        both = (self._spoken(words, self.told), self._spoken(words, self.hint))
-        return ". ".join(each[:1].upper() + each[1:] for each in both if each)
+        return ". ".join(self._spoken(words, each) for each in (self.told, self.hint) if each)
 
     def _spoken(self, words: Words, text: str) -> str:
+        said = words.text(text)
+        # What begins with a name begins as the name does.
+        begun = said if self.quoted or said.startswith("%(") else said[:1].upper() + said[1:]
         # What others have told is whole, and a percent sign in it is one.
-        return words.text(text) % self.values if self.values else words.text(text)
+        return begun % self.values if self.values else begun
 
 
 def well(what: str, told: str, **values: object) -> Tried:
@@ -60,7 +64,7 @@ def refused(what: str, error: Refused, at: str = "") -> Tried:
 def checked(found: Checked, at: str = "") -> Tried:
     """A step of a key manager's own check."""
     wrong = found.verdict is Verdict.FAILED
-    return Tried(what=found.what, verdict=found.verdict, told=found.told, field=at if wrong else "")
+    return Tried(what=found.what, verdict=found.verdict, told=found.told, field=at if wrong else "", quoted=True)
 
 
 def trouble_in(tried: Sequence[Tried], words: Words) -> Trouble | None:
@@ -70,6 +74,6 @@ def trouble_in(tried: Sequence[Tried], words: Words) -> Trouble | None:
         return None
     fields: dict[str, str] = {}
     for each in wrong:
-        fields.setdefault(each.field, each.said(words))
+        fields.setdefault(each.field, each.said(words).rstrip("."))
     fields.pop("", None)
     return Trouble(code="unusable", told=NOT_YET, fields=fields)

@@ -24,6 +24,7 @@ from keyrack.shell.console.words import mark
 from keyrack.shell.nodes.new_catalog import refuse_used
 
 FILE, DATABASE, PASSWORD = mark("SQLite file"), mark("PostgreSQL"), mark("Password")
+AS_IT_SHOULD_BE: Final = mark("as it should be")
 PATIENCE: Final = 20.0
 """Seconds in which a database has to answer all that is asked."""
 
@@ -61,19 +62,14 @@ async def _postgres(desk: Desk) -> Sequence[Tried]:
     try:
         from keyrack.adapters.catalogs.postgres.catalog import PostgresCatalog  # noqa: PLC0415 - it may not be there
         from keyrack.adapters.catalogs.postgres.connecting import Place  # noqa: PLC0415
-        from keyrack.adapters.catalogs.postgres.opening import look  # noqa: PLC0415
+        from keyrack.adapters.catalogs.postgres.opening import CHECKS, check  # noqa: PLC0415
     except ImportError:
         return [failed(DATABASE, mark("the driver for PostgreSQL is not installed: pip install 'keyrack[postgres]'"))]
     password = desk.draft.secrets.get("catalog_password")
     place = Place(desk.draft["catalog_url"], "keyrack setup", password.reveal().decode() if password else None)
     began = time.perf_counter()
     try:
-        found = [
-            failed(each.what, each.trouble, "catalog_url") if each.trouble else well(each.what, mark("as it should be"))
-            for each in await look(place)
-        ]
-        if any(each.field for each in found):
-            return found
+        await check(place)
         catalog = await PostgresCatalog.open(place, "setup")
         try:
             await refuse_used(catalog, desk.draft["deployment"])
@@ -82,7 +78,9 @@ async def _postgres(desk: Desk) -> Sequence[Tried]:
     except (UnfitDatabase, CatalogUnavailable, ConfigError) as error:
         return [failed(DATABASE, str(error), "catalog_password" if _is_about_password(error) else "catalog_url")]
     told = mark("%(place)s has answered everything in %(milliseconds)s ms, and is nobody's yet")
-    return [*found, well(DATABASE, told, place=place.shown, milliseconds=round(1000 * (time.perf_counter() - began)))]
+    took = round(1000 * (time.perf_counter() - began))
+    fit = [well(each, AS_IT_SHOULD_BE) for each in CHECKS]
+    return [*fit, well(DATABASE, told, place=place.shown, milliseconds=took)]
 
 
 def _is_about_password(error: Exception) -> bool:

@@ -144,7 +144,8 @@ async def _hsm(protection: Protection) -> Sequence[Tried]:
 
 def _open_to_others(draft: Draft) -> Sequence[Tried]:
     name = {"hsm": "pin_file", "passphrase": "passphrase_file"}.get(draft["protect"])
-    if name is None or not Path(draft[name]).expanduser().stat().st_mode & 0o007:
+    file = Path(draft[name or ""]).expanduser()
+    if name is None or not file.is_file() or not file.stat().st_mode & 0o007:
         return []
     told = mark("others on this machine can read %(path)s: chmod 600 it")
     return [remark(FILE, told, path=draft[name])]
@@ -185,7 +186,8 @@ async def _asked(draft: Draft, manager: "Configured") -> AsyncIterator[Tried]:
     assert isinstance(manager, ChecksItself)
     async for each in manager.check(draft["root_key"] or None, write=True):
         steps.append(each)
-        yield checked(each, _AT.get(each.what, ""))
+        at = _AT.get(each.what, "")
+        yield checked(each, "url" if at == "region" and draft["url"] else at)
     if any(each.what == "reading" and each.verdict is Verdict.FAILED for each in steps):
         return
     assert isinstance(manager, RootKeyAdministration)

@@ -69,11 +69,14 @@ class HealthShown(Resource):
 
 
 @opened.get("/health/live")
-async def health_live() -> Liveness:
+async def health_live(response: Response) -> Liveness:
     """Tell that the web process answers.
 
     It says nothing about keys: ask `/health/ready` for that.
     """
+    # The last page of the first start waits for it, and may be of another port: it learns that somebody answers, which
+    # whoever opens a connection learns too, and cannot read the answer.
+    response.headers["cross-origin-resource-policy"] = "cross-origin"
     return Liveness()
 
 
