@@ -321,12 +321,13 @@ async def test_a_stale_form_is_told_and_nothing_is_lost(place: Place) -> None:
     changed = replace(await place.now(ONE), description="by somebody else")
     await place.put(changed)
 
-    late = await place.post("mara", "/instances/one/describe", seen=seen, form="describe", name="two", description="x")
+    untouched = {"was_name": "one", "was_description": "for tests", "description": "for tests"}
+    late = await place.post("mara", "/instances/one/describe", seen=seen, form="describe", name="two", **untouched)
     page = late.body.decode()
     assert late.status == 412
     assert "somebody has changed the instance" in page.lower()
-    assert "by somebody else" in page
     assert 'value="two"' in page
+    assert 'id="description" name="description" type="text" autocomplete="off" value="by somebody else"' in page
     assert await place.now(ONE) == changed
 
     seen = unescape(re.search(r'name="seen" value="([^"]+)"', page)[1])  # type: ignore[index]

@@ -1,6 +1,7 @@
 """The tab Settings: what an instance is called and held to, and the way to what ends it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,8 +11,8 @@ from keyrack.domain.rights import PROOF_LASTS, Right
 from keyrack.domain.secret import Secret
 from keyrack.service.office import instance_rules, instances, seals
 from keyrack.service.office.installing import LONGEST_DESCRIPTION, check_description, check_instance_name
-from keyrack.service.office.refusals import Unusable
-from keyrack.shell.console.calls import Call
+from keyrack.service.office.refusals import ChangedMeanwhile, Unusable
+from keyrack.shell.console.calls import Call, Typed
 from keyrack.shell.console.rooms.instances.frame import address_of, as_seen, framed, held_by, room
 from keyrack.shell.console.words import mark
 from keyrack.shell.rest.v1.instances import tag_of
@@ -29,6 +30,8 @@ _LIMITS: Final[Mapping[str, int]] = {
 async def show_settings(call: Call) -> Response:
     """Each group of settings in a form of its own."""
     instance = await framed(call)
+    if call.trouble is not None and call.trouble.code == ChangedMeanwhile.code:
+        call = replace(call, typed=_touched(call.typed))
     return call.show(
         "instances/settings.html",
         instance=instance,
@@ -40,6 +43,11 @@ async def show_settings(call: Call) -> Response:
         proof_due=_proof_due(call),
         **await _hands(call, instance),
     )
+
+
+def _touched(typed: Typed) -> Typed:
+    """What was typed, without the fields that stand as the page had shown them: of those, the other's change counts."""
+    return Typed([(name, value) for name, value in typed.pairs if (f"was_{name}", value) not in typed.pairs])
 
 
 async def _hands(call: Call, instance: Instance) -> Mapping[str, Any]:

@@ -30,13 +30,14 @@ class Line:
 @room.shows("/instances")
 async def show_instances(call: Call) -> Response:
     """By name, with what each has and when a key of it was last fetched."""
-    return call.show("instances/instances.html", **await _table(call))
+    return call.show("instances/instances.html", first=True, **await _table(call))
 
 
 @room.refreshes("/live/instances")
 async def refresh_instances(call: Call) -> Response:
-    """The same table, as it is now."""
-    return call.show("instances/table.html", **await _table(call))
+    """The same table, as it is now; the first time right behind the page, which does not wait for the journal."""
+    await call.catalog.catch_up()
+    return call.show("instances/table.html", first=False, **await _table(call))
 
 
 async def _table(call: Call) -> Mapping[str, Any]:
