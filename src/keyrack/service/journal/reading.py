@@ -20,7 +20,7 @@ MOST: Final = 500
 """Records of one page."""
 KINDS: Final[Mapping[str, bool | None]] = {"": None, "data": True, "administration": False}
 """What clients do with keys, and what is administered; empty: both."""
-STRIDE: Final = 20_000
+STRIDE: Final = 10_000
 """Records that are looked at before the time is looked at."""
 PATIENCE: Final = 0.2
 """Seconds for which a page of records is looked for: what is not found by then is looked for where it is asked for."""
@@ -183,9 +183,11 @@ def _initiators(who: str, certificates: Mapping[str, str]) -> Collection[str]:
 
 
 async def has_news(administration: Administration, catalog: Book, wanted: Wanted, after: int) -> bool:
-    """Whether something that is wanted was written behind the record of this number. Raises ``Refused``."""
+    """Whether something that is wanted was written behind the record of this number, or so much that it is not looked
+    through. Raises ``Refused``."""
     query = await asked(administration, catalog, wanted)
-    return bool((await catalog.find_on(query, after=after, limit=1, within=STRIDE)).records)
+    found = await catalog.find_on(query, after=after, limit=1, within=STRIDE)
+    return bool(found.records) or found.before is not None
 
 
 async def record(administration: Administration, catalog: Book, number: int) -> JournalRecord:

@@ -27,11 +27,16 @@ log = logging.getLogger(__name__)
 ACT: Final = "journal.verify"
 FLAWED: Final = "flawed"
 """The outcome of a verification that has found something."""
-LOOKED_BACK: Final = 200_000
-"""Records that a process looks at when it first wants to know; then it reads on from there."""
+STRIDE: Final = 50_000
+"""Records that are looked at in one turn when a process first wants to know; then it reads on from there."""
+PATIENCE: Final = 0.1
+"""Seconds for which that is waited for; it goes on meanwhile."""
 BROKEN: Final = "it has broken off; the server's log tells more"
+MOST: Final = 100
+"""Verifications that are read at one time."""
 LONGEST: Final = 300
 """Characters of a flaw that the journal keeps."""
+_QUERY: Final = JournalQuery(actions=(ACT,), data=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ class Verifications:
     _last: Verified | None = None
     _looked: int = 0
     _task: asyncio.Task[None] | None = None
+    _search: asyncio.Task[None] | None = None
 
     async def verify(self, administration: Administration, catalog: Book, evidence: Evidence) -> Proved:
         """Verify, and remember. Raises what :func:`verification.verify` does, and ``Refused`` where no turn is free."""
@@ -124,15 +130,34 @@ class Verifications:
         return found
 
     async def last(self, catalog: Book) -> Verified | None:
-        """The last one, of whichever process; older ones than :data:`LOOKED_BACK` records are not looked for."""
+        """The last one, of whichever process; ``None`` also as long as it is looked for, see :attr:`looking`."""
         end = await catalog.journal_end()
-        if end > self._looked:
-            within = min(end - self._looked, LOOKED_BACK) + 1
-            found = await catalog.find(JournalQuery(actions=(ACT,), data=False), limit=1, within=within)
+        if self._search is None:
+            self._looked, self._search = end, asyncio.create_task(self._look_back(catalog, end))
+            await asyncio.wait({self._search}, timeout=PATIENCE)
+        elif end > self._looked:
+            found = await catalog.find_on(_QUERY, after=self._looked, limit=MOST, within=end - self._looked)
             self._looked = end
             for record in found.records:
                 self._last = self._newer(_read(entry_of(record)))
         return self._last
+
+    @property
+    def looking(self) -> bool:
+        """Whether the last one is being looked for, through the whole journal."""
+        return self._search is not None and not self._search.done()
+
+    async def _look_back(self, catalog: Book, end: int) -> None:
+        at: int | None = end + 1
+        try:
+            while at is not None:
+                found = await catalog.find(_QUERY, before=at, limit=1, within=STRIDE)
+                if found.records:
+                    self._last = self._newer(_read(entry_of(found.records[0])))
+                    return
+                at = found.before
+        except CatalogUnavailable:
+            self._search = None  # The next one who wants to know looks again.
 
     def _newer(self, read: Verified) -> Verified:
         """What was read, or what this process remembers, where it is the same one or is newer."""

@@ -23,7 +23,7 @@ from keyrack.shell.console.rooms.activity_words import choices
 from keyrack.shell.console.rooms.instances import framed
 from keyrack.shell.console.troubles import trouble_of
 
-PAGE: Final = 40
+PAGE: Final = 35
 """Records of one page."""
 room = Room()
 

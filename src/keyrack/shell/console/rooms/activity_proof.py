@@ -19,6 +19,8 @@ class Standing:
     last: Verified | None
     under_way: UnderWay | None
     broken_off: str
+    looking: bool
+    """Whether the last one is still looked for."""
     since: int
     """Records that were written after the last verification."""
     checkpoint: SignedCheckpoint | None
@@ -52,6 +54,7 @@ async def standing(call: Call) -> Standing:
         last=last,
         under_way=verifying.under_way,
         broken_off=verifying.broken_off,
+        looking=verifying.looking and last is None,
         since=max(0, end - last.through) if last is not None else end,
         checkpoint=checkpoint,
         through=through,
