@@ -19,7 +19,7 @@ from keyrack.testing.certificates import client
 from keyrack.testing.client import Client, answers
 from keyrack.testing.web_process import web_process
 
-KEYS = 200
+KEYS = 120
 WITHIN = 10.0
 """Seconds for what counts within one on a machine that has nothing else to do."""
 ROOT_KEY = "a root key"
