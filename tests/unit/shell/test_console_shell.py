@@ -19,6 +19,7 @@ from keyrack.service.people import letting_in, logins, persons, tokens
 from keyrack.service.people.door import USUAL
 from keyrack.service.people.passwords import Passwords
 from keyrack.shell.config.whole import load
+from keyrack.shell.console import assets
 from keyrack.shell.console.calls import Call, Room
 from keyrack.shell.console.face import ROOMS
 from keyrack.shell.console.places import local
@@ -46,6 +47,9 @@ BACK: Final = {
     "referer": "https://localhost/account?x=1",
     "sec-fetch-site": "same-origin",
 }
+MOST_OF_TEXT: Final = 60 * 1024
+MOST_TRANSFERRED: Final = 150 * 1024
+"""Bytes."""
 MADE_UP: Final = re.compile(r"\{[^}]*\}")
 
 
@@ -147,6 +151,23 @@ async def test_every_answer_says_what_a_browser_may_do(place: Place) -> None:
                 assert "form-action 'self'" in policy, told
                 assert answer.headers["x-frame-options"] == "DENY", told
                 seen += 1
+    assert seen > len(ROOMS)
+
+
+async def test_a_page_brings_little(place: Place) -> None:
+    """Counted as it goes over the wire to a browser that has nothing of it yet, with all that belongs to it."""
+    token, packed = await place.log_in("mara"), {each.url: len(each.packed) for each in assets.assets().values()}
+    seen = 0
+    for url in routes("GET"):
+        answer = await place.get(url, token)
+        text = answer.body.decode() if answer.headers.get("content-type", "").startswith("text/html") else ""
+        if "<html" in text:
+            files = set(re.findall(r"/static/[0-9a-f]{16}/[^\"'#]+", text))
+            assert len(files) > 4, url
+            assert len(answer.body) <= MOST_OF_TEXT, (url, len(answer.body))
+            taken = len(answer.body) + sum(packed[each] for each in files)
+            assert taken <= MOST_TRANSFERRED, (url, taken)
+            seen += 1
     assert seen > len(ROOMS)
 
 

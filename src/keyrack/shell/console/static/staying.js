@@ -20,7 +20,7 @@
   if (page.dataset.trouble && back && back !== location.pathname + location.search) history.replaceState(null, "", back);
 
   // What was typed is kept for the time of a log-in, for the same person on the same page, once. No secret is: neither
-  // passwords nor hidden fields, nor what lies in [data-secret].
+  // passwords nor hidden fields, nor what lies in [data-secret], nor a private key that was pasted where none belongs.
   const KEPT = "keyrack-typed", LONGEST = 3600000;
   const unkept = new Set(["hidden", "password", "file", "submit", "button", "image", "reset"]);
   const ticks = (field) => field.type === "checkbox" || field.type === "radio";
@@ -36,7 +36,7 @@
   function keep(forms, through, all) {
     const held = forms.map((form) => [
       form.getAttribute("action"),
-      fieldsOf(form).filter((field) => all || changed(field)).map((field) => [keyOf(field), valueOf(field)]),
+      fieldsOf(form).filter((field) => (all || changed(field)) && !/PRIVATE KEY/.test(field.value)).map((field) => [keyOf(field), valueOf(field)]),
     ]).filter(([, fields]) => fields.length);
     if (person && held.length) {
       sessionStorage.setItem(KEPT, JSON.stringify({back, person, at: Date.now(), through, held}));
