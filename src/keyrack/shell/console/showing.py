@@ -1,5 +1,6 @@
 """How a page is made of its template, and what every page tells a browser that it may do."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from keyrack.domain.rights import Right
 from keyrack.shell.console.assets import Asset, assets
 from keyrack.shell.console.menu import MENU
-from keyrack.shell.console.words import LANGUAGES, Words, mark
+from keyrack.shell.console.words import LANGUAGES, Words, mark, words_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from keyrack.shell.console.troubles import Trouble
     from keyrack.shell.console.typed import Typed
 
+SETTLED: Final = 2.0
+"""Seconds after the start until templates and languages are read ahead."""
+BREATH: Final = 0.05
+"""Seconds between two of them, for whoever asks meanwhile."""
 TEMPLATES: Final = Path(__file__).parent / "templates"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -99,6 +104,17 @@ def render(template: str, call: Asked, status: int, values: Mapping[str, Any]) -
         "referrer-policy": "same-origin",
     }
     return HTMLResponse(text, status, headers=headers)
+
+
+async def warm() -> None:
+    """Read what pages are made of while nobody waits for one: the first visitor of each shall not."""
+    await asyncio.sleep(SETTLED)
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+        await asyncio.sleep(BREATH)
+    for tag in LANGUAGES:
+        await asyncio.to_thread(words_of, tag)
+        await asyncio.sleep(BREATH)
 
 
 @cache

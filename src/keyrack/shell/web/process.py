@@ -20,6 +20,7 @@ from keyrack.shell.address_files import told_in
 from keyrack.shell.catalogs import open_catalog
 from keyrack.shell.config.problems import ConfigError, Problem
 from keyrack.shell.config.whole import WEB_ADDRESS_FILE, Config
+from keyrack.shell.console.showing import warm
 from keyrack.shell.duties import kept
 from keyrack.shell.kmip.tls import TlsError
 from keyrack.shell.private_memory import keep_memory_private
@@ -139,11 +140,13 @@ async def _serve(config: Config, ready: Callable[[Open], None], lifeline: int | 
         ready(opened)
         notify("READY=1")
         watching = asyncio.create_task(kept(lambda: _watch_certificate(config, opened)))
+        warming = asyncio.create_task(warm())
         try:
             await _told_to_end(opened, lifeline)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in (watching, warming):
+                task.cancel()
+            await asyncio.gather(watching, warming, return_exceptions=True)
     log.info("stopped")
 
 
