@@ -1,6 +1,6 @@
 """``python -m bench``: the KMIP server; ``key-manager``: the embedded one; ``outage``: one that fails;
 ``admin``: what administrators do; ``postgres``: the catalog in PostgreSQL, beside SQLite and pgbench;
-``capacity``: how a site grows; ``storm``: how one boots over two nodes."""
+``capacity``: how a site grows; ``storm``: how one boots over two nodes; ``console``: what a person waits for."""
 
 import sys
 
@@ -25,6 +25,10 @@ match sys.argv[1:2]:
         from bench.storm import main as measure_storm
 
         measure_storm(sys.argv[2:])
+    case ["console"]:
+        from bench.console import main as measure_console
+
+        measure_console(sys.argv[2:])
     case ["outage"]:
         from bench.outage import main as measure_outage
 
