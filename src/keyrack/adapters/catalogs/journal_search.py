@@ -121,6 +121,17 @@ def _where(query: JournalQuery) -> tuple[str, list[Any]]:
         made.append(("instr(text, ?) > 0", f'"outcome":{quoted(query.outcome)}'))
     if query.targets or query.target:
         made.append(_of_targets(query))
+    made += _of_whom(query)
+    if query.text:
+        escaped = said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        made.append(("text LIKE ? ESCAPE '\\'", f"%{escaped}%"))
+    parameters = [each for _, value in made for each in (value if isinstance(value, list) else [value])]
+    return " AND ".join(condition for condition, _ in made) or "1 = 1", parameters
+
+
+def _of_whom(query: JournalQuery) -> list[tuple[str, Any]]:
+    """Of who has done it, from where, and whether that was a client."""
+    made: list[tuple[str, Any]] = []
     if query.initiator:
         made.append(("instr(text, ?) > 0", said(query.initiator)))
     if query.initiators:
@@ -131,11 +142,7 @@ def _where(query: JournalQuery) -> tuple[str, list[Any]]:
     if query.data is not None:
         dotted = "instr(text, '.') BETWEEN 1 AND instr(text, '\",\"address\":')"
         made.append((dotted if not query.data else f"NOT ({dotted})", []))
-    if query.text:
-        escaped = said(query.text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        made.append(("text LIKE ? ESCAPE '\\'", f"%{escaped}%"))
-    parameters = [each for _, value in made for each in (value if isinstance(value, list) else [value])]
-    return " AND ".join(condition for condition, _ in made) or "1 = 1", parameters
+    return made
 
 
 def _of_targets(query: JournalQuery) -> tuple[str, list[str]]:
