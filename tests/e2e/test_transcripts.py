@@ -63,6 +63,7 @@ READY = {
     ("web",): "api.address",
     ("key-manager", "serve"): "key-manager.address",
     ("audit", "follow"): "",
+    ("setup",): "",
 }
 """The file that each command that goes on leaves in the run directory once it is ready; where it leaves none, it is
 ready when it has said something, and is quiet."""

@@ -101,9 +101,8 @@ def _show(ready: "Ready", asked: "Asked", json: bool) -> None:
     screen.say("The browser will warn: nobody vouches for this server yet. The certificate that it shows must have")
     screen.say(f"  SHA-256 {spaced(ready.fingerprint)}")
     if asked.is_local:
-        port = ready.address.rpartition(":")[2]
         screen.say("From another machine, open a tunnel first, and then the same link there:")
-        screen.say(f"  ssh -L {port}:{asked.host}:{port} THIS-MACHINE")
+        screen.say(f"  ssh -L {ready.address}:{ready.address} THIS-MACHINE")
     else:
         screen.warn(
             f"the wizard listens on {ready.address}: everybody who reaches it can knock, and whoever has the link "
