@@ -41,7 +41,7 @@ async def renew(call: Call) -> Response:
     wish = ServerRenewal(names=_names(call), days=_days(call))
     _confirm(call)
     await renew_server_certificate(call.known, call.premises, wish)
-    return call.go("/server#certificate", done="server-certificate")
+    return call.go("/server", done="server-certificate")
 
 
 @room.shows("/server/certificate/replace")
@@ -59,7 +59,7 @@ async def replace(call: Call) -> Response:
     wish = ServerReplacement(certificate=call.typed.get("certificate"), private_key=key)
     _confirm(call)
     await replace_server_certificate(call.known, call.premises, wish)
-    return call.go("/server#certificate", done="server-certificate")
+    return call.go("/server", done="server-certificate")
 
 
 @room.shows("/server/certificate/request")
