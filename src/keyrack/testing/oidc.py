@@ -77,6 +77,9 @@ class Provider:
             return _json({"keys": [each if isinstance(each, dict) else each.as_dict(private=False) for each in keys]})
         if path == "/token":
             return self._token(form, authorization)
+        if path == "/authorize":
+            # A browser comes; whoever sits there is known already.
+            return self._authorize(dict(form))
         return 404, {}, b"not here"
 
     def _document(self) -> dict[str, Any]:
@@ -185,7 +188,7 @@ def provider(directory: Path) -> Iterator[Provider]:
     ca.write_bytes(root.pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    listener = _Listener(("127.0.0.1", 0), _Handler)
     listener.daemon_threads = True
     listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
     made = Provider(f"https://127.0.0.1:{listener.server_address[1]}", ca)
@@ -200,9 +203,14 @@ def provider(directory: Path) -> Iterator[Provider]:
         thread.join(5)
 
 
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a browser hangs up on whom it does not trust, and comes again."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self._answer({})
+        self._answer(dict(parse_qsl(urlsplit(self.path).query)))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
