@@ -34,7 +34,7 @@ class Tried:
         return ". ".join(self._spoken(words, each) for each in (self.told, self.hint) if each)
 
     def _spoken(self, words: Words, text: str) -> str:
-        said = words.text(text)
+        said = words.text(text) if self.values else words.told(text)
         # What begins with a name begins as the name does.
         begun = said if self.quoted or said.startswith("%(") else said[:1].upper() + said[1:]
         # What others have told is whole, and a percent sign in it is one.
