@@ -136,6 +136,7 @@ def _environment() -> Environment:
         percent=_of_words(Words.percent),
         span=_of_words(Words.span),
         told=_told,
+        sentence=_sentence,
         seconds=_seconds,
         ago=_ago,
         moment=_moment,
@@ -170,6 +171,13 @@ def _told(context: Context, message: str) -> str:
     words: Words = context["words"]
     said = words.told(message)
     return said[:1].upper() + said[1:]
+
+
+@pass_context
+def _sentence(context: Context, message: str) -> str:
+    """The same with its full stop: ``{{ trouble.told|sentence }}``."""
+    said, words = _told(context, message), context["words"]
+    return said if said.endswith((".", "。", "!", "?", "！", "？", ":")) or not said else said + words.full_stop
 
 
 @pass_context

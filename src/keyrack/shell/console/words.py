@@ -44,6 +44,11 @@ class Words:
     shapes: Sequence[tuple[re.Pattern[str], str]] = ()
     """Texts with ``{1}``, ``{2}`` … in the place of what was filled in: how one is known again, and this language's."""
 
+    @property
+    def full_stop(self) -> str:
+        """What ends a sentence."""
+        return "。" if self.locale.language == "zh" else "."
+
     def text(self, message: str) -> str:
         """A text in this language."""
         return self.book.ugettext(message) if message else ""
