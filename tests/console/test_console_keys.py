@@ -112,7 +112,7 @@ def test_a_key_is_ended_and_brought_back_while_a_client_fetches_it(browser: Brow
 
             act(page, "deactivate", "vm-01", "moved to another cluster")
             assert "Deactivated" in here.inner_text("main .status >> nth=1")
-            assert "moved to another cluster" in here.inner_text("#key-events")
+            here.wait_for_selector("#key-events:has-text('Get')")
             page.check()
             act(page, "restore")
             assert fetching.now() == {True}
@@ -156,6 +156,7 @@ def test_what_two_people_must_want_waits_and_is_done_by_the_second(browser: Brow
             here.select_option("#act", name)
             here.click("text=Continue")
             here.fill("#confirmation", "2 keys")
+            here.fill("#why", "moved to another cluster")
             page.expected.add(202)
             here.click("main form button.first")
             here.wait_for_load_state()
@@ -177,6 +178,9 @@ def test_what_two_people_must_want_waits_and_is_done_by_the_second(browser: Brow
         there.wait_for_url("**done=agreed")
         for key in keys:
             assert not site.client.try_(Operation.GET, text(Tag.UNIQUE_IDENTIFIER, key)).ok
+        page.go(f"/instances/prod/keys/{keys[0]}")
+        here.wait_for_selector("#key-events li .status.bad")
+        assert here.locator("#key-events li:has-text('moved to another cluster')").count() == 2
 
 
 def test_on_a_phone_and_without_scripts_keys_can_be_read(browser: Browser, site: Site) -> None:
@@ -195,4 +199,5 @@ def test_on_a_phone_and_without_scripts_keys_can_be_read(browser: Browser, site:
         page.page.click("thead a:has-text('Last fetch')")
         assert "sort=-last-fetch" in page.page.url
         page.go(pages[1])
+        page.page.click("#key-events a")
         assert "Get" in page.page.inner_text("#key-events")

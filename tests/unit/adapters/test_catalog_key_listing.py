@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keyrack.adapters.catalogs import key_affairs
 from keyrack.domain import lifecycle
-from keyrack.domain.objects import ManagedObject
+from keyrack.domain.objects import Indexed, ManagedObject
 from keyrack.ports.catalog import Unit
 from keyrack.ports.key_affairs import Holding, KeyFilter, KeyOrder, WrongCursor
 from keyrack.ports.whole_catalog import WholeCatalog
@@ -113,6 +113,44 @@ async def test_a_filter_lets_through_what_it_says(filled: WholeCatalog, what: st
 
     assert expected == await listed(filled, KeyFilter(**asked))
     assert expected[::-1] == await listed(filled, KeyFilter(**asked), descending=True)
+
+
+@pytest.mark.parametrize("what", FILTERS)
+async def test_in_the_order_of_names_a_filter_lets_through_the_same(filled: WholeCatalog, what: str) -> None:
+    """Each once, backwards too, and in the order that all of them have."""
+    asked, expected = FILTERS[what]
+    order = [5, 8, 7, 4, 6, 1, 2, 3]
+    found = await listed(filled, KeyFilter(**asked), order=KeyOrder.NAME)
+    assert found == [number for number in order if number in expected]
+    assert found[::-1] == await listed(filled, KeyFilter(**asked), order=KeyOrder.NAME, descending=True)
+
+
+async def test_a_key_with_several_names_stands_under_one_of_them(catalog: WholeCatalog) -> None:
+    """And one whose name is empty under none."""
+    names = (Indexed(0, CustomValue(ItemType.TEXT_STRING, "a")), Indexed(1, CustomValue(ItemType.TEXT_STRING, "z")))
+    several = labelled(1)
+    several = replace(several, attributes={**several.attributes, "x-Name": names})
+    held = [several, labelled(2, "m"), labelled(3, Name=named("c")), labelled(4, Name=named(""))]
+    await catalog.commit(Unit(entries=(), inserted=held))
+    assert [4, 3, 2, 1] == await listed(catalog, order=KeyOrder.NAME)
+    assert [1, 2, 3, 4] == await listed(catalog, order=KeyOrder.NAME, descending=True)
+
+
+@pytest.mark.parametrize("order", KeyOrder)
+async def test_a_page_leads_back_to_the_one_before_it(filled: WholeCatalog, order: KeyOrder) -> None:
+    """In the opposite direction, from its first key on."""
+    first = await filled.key_page(ONE, KeyFilter(), NOW, order=order, limit=3)
+    second = await filled.key_page(ONE, KeyFilter(), NOW, order=order, limit=3, cursor=first.next)
+    again = await filled.key_page(ONE, KeyFilter(), NOW, order=order, limit=3, cursor=second.back, descending=True)
+    assert [row.managed for row in first.rows] == [row.managed for row in again.rows][::-1]
+    assert again.next is None
+    onward = await filled.key_page(ONE, KeyFilter(), NOW, order=order, limit=3, cursor=again.back)
+    assert [row.managed for row in onward.rows] == [row.managed for row in second.rows]
+
+
+async def test_keys_are_counted_by_the_states_that_their_dates_make(filled: WholeCatalog) -> None:
+    counted = await filled.count_by_state(ONE, NOW)
+    assert {State.PRE_ACTIVE: 1, State.ACTIVE: 4, State.DEACTIVATED: 1, State.DESTROYED: 2} == dict(counted)
 
 
 async def test_keys_are_sorted_by_last_fetch_and_by_name(filled: WholeCatalog) -> None:

@@ -67,7 +67,12 @@ class ListingReads(Reads):
         last = None if cursor is None else _opened(cursor, order, descending)
         question = _conditions(instance, wanted, now)
         if order is KeyOrder.NAME:
-            rows = await self._by_name(instance, question, last, limit + 1, descending)
+            few = await self._few_by_name(question, descending) if wanted.prefix else None
+            if few is None:
+                rows = await self._by_name(instance, question, last, limit + 1, descending)
+            else:
+                behind = [row for row in few if last is None or _is_behind((row[1], row[0]), last, descending)]
+                rows = behind[: limit + 1]
         else:
             key = _KEYS[order]
             if last is not None:
@@ -106,6 +111,16 @@ class ListingReads(Reads):
                 break
             last = places[-1][1], places[-1][0]
         return rows
+
+    async def _few_by_name(self, question: "_Question", descending: bool) -> list[Row] | None:
+        """All of them in order, where a beginning of identifiers leaves few; ``None`` where they are many."""
+        fetches = _WITH_FETCH if question.fetches else ""
+        sql = f"SELECT object.number FROM object {fetches} WHERE {question.text} LIMIT ?"
+        places = [row[0] for row in await self._read(sql, (*question.parameters, _AT_ONCE + 1))]
+        if len(places) > _AT_ONCE:
+            return None
+        held = [(row[0], label_of(managed_of(row[1:-_BESIDE])), *row[1:]) for row in await self._rows_at(places)]
+        return sorted(held, key=lambda row: (row[1], row[0]), reverse=descending)
 
     async def _rows_at(self, places: Sequence[int]) -> Sequence[Row]:
         sql = f"SELECT object.number, {_ROW} FROM object {_WITH_FETCH} WHERE object.number IN "
@@ -251,6 +266,10 @@ def _opened(cursor: str, order: KeyOrder, descending: bool) -> tuple[str | int, 
     if (was, way) != (str(order), descending) or not fits:
         raise WrongCursor("it is a cursor of another listing than this one")
     return key, number
+
+
+def _is_behind(place: tuple[Any, int], last: tuple[Any, int], descending: bool) -> bool:
+    return place < last if descending else place > last
 
 
 def fetch_of(row: Sequence[Any]) -> Fetch:

@@ -33,6 +33,7 @@ from keyrack.shell.office import windows_of
 room = Room()
 ON_A_PAGE: Final = 50
 EVENTS_ON_A_PAGE: Final = 12
+NEWEST: Final = "newest"
 _LABELS: Final = ("x-Vendor", "x-Product", "x-Product_Version", "x-Component", "x-Identifier", "x-Name")
 
 
@@ -158,19 +159,19 @@ async def refresh_events(call: Call) -> Response:
 
 
 async def _timeline(call: Call, instance: Instance, key: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """A page of what the journal tells of a key; nothing for who may not read it."""
-    before = call.typed.get("events")
-    told: dict[str, Any] = {"happenings": (), "older": None, "newest": not before, "readable": False}
-    if not call.may(Right.JOURNAL_READ, instance.identifier):
+    """A page of what the journal tells of a key; nothing for who may not read it. A journal may be long: the page of
+    the key asks for it once it is there, or by a link."""
+    asked = call.typed.get("events")
+    may = call.may(Right.JOURNAL_READ, instance.identifier)
+    told: dict[str, Any] = {"happenings": None, "older": None, "newest": asked in {"", NEWEST}, "readable": may}
+    if not may or (not asked and "/live/" not in call.request.url.path):
         return told
     wanted = reading.Wanted(instance=instance.identifier, key=key)
-    query = await reading.query_of(call.administration, wanted)
+    before = int(asked) if asked.isdecimal() and len(asked) < 18 else None
     with call.premises.searching.taken(call.administration.administrator.initiator):
-        found = await call.catalog.find(
-            query, before=int(before) if before.isdecimal() and len(before) < 18 else None, limit=EVENTS_ON_A_PAGE
-        )
+        found = await reading.look(call.administration, call.catalog, wanted, before=before, limit=EVENTS_ON_A_PAGE)
     happenings = [_happening(entry_of(record), names) for record in found.records]
-    return told | {"happenings": happenings, "older": found.before, "readable": True}
+    return told | {"happenings": happenings, "older": found.older}
 
 
 def _happening(entry: Entry, names: Mapping[str, str]) -> Happening:
