@@ -96,19 +96,22 @@ def _show(ready: "Ready", asked: "Asked", json: bool) -> None:
             }
         )
         return
-    screen.say("Open this link in a browser. It lets one browser in, once, within an hour:")
-    screen.say(f"  {ready.link}")
-    screen.say("The browser will warn: nobody vouches for this server yet. The certificate that it shows must have")
-    screen.say(f"  SHA-256 {spaced(ready.fingerprint)}")
+    lines = [
+        "Open this link in a browser. It lets one browser in, once, within an hour:",
+        f"  {ready.link}",
+        "The browser will warn: nobody vouches for this server yet. The certificate that it shows must have",
+        f"  SHA-256 {spaced(ready.fingerprint)}",
+    ]
     if asked.is_local:
-        screen.say("From another machine, open a tunnel first, and then the same link there:")
-        screen.say(f"  ssh -L {ready.address}:{ready.address} THIS-MACHINE")
+        lines.append("From another machine, open a tunnel first, and then the same link there:")
+        lines.append(f"  ssh -L {ready.address}:{ready.address} THIS-MACHINE")
     else:
         screen.warn(
             f"the wizard listens on {ready.address}: everybody who reaches it can knock, and whoever has the link "
             "first makes this deployment. Compare the fingerprint before you type a password or an API key"
         )
-    screen.say("Nothing is made before the last step; Ctrl-C leaves nothing behind.")
+    # At once: whoever reads it by a program may begin with the link.
+    screen.say("\n".join([*lines, "Nothing is made before the last step; Ctrl-C leaves nothing behind."]))
 
 
 def _serve(config: Path, json: bool) -> None:
