@@ -77,6 +77,8 @@ class Wait:
     waits: Sequence[float]
     """Seconds, sorted."""
     size: int
+    cpu: float
+    """Milliseconds of the web process for each: what stays the same while others use the machine."""
     content: float | None = None
     """Milliseconds to what a browser first painted."""
 
@@ -124,17 +126,20 @@ def pages(console: Console, deep: str) -> dict[str, str]:
     return found
 
 
-def waits_of(console: Console, path: str, times: int, status: bytes = b"200") -> tuple[Sequence[float], int]:
-    """Of so many requests one after the other, the first one left out; and how large the answer is."""
+def waits_of(console: Console, path: str, times: int, status: bytes = b"200") -> tuple[Sequence[float], int, float]:
+    """Of so many requests one after the other, the first one left out; how large the answer is, and what one costs."""
     connection = Connection(console.target)
     try:
         waits: list[float] = []
         body = b""
-        for _ in range(times + 1):
+        cpu = 0.0
+        for number in range(times + 1):
+            if number == 1:
+                cpu = cpu_of(console.web.pid)
             began = time.perf_counter()
             body = connection.ask(console.get(path), status)
             waits.append(time.perf_counter() - began)
-        return sorted(waits[1:]), len(body)
+        return sorted(waits[1:]), len(body), (cpu_of(console.web.pid) - cpu) / times * 1000
     finally:
         connection.close()
 
@@ -230,17 +235,15 @@ def deep_cursor(keys: int) -> str:
 
 def table(found: Sequence[Wait], floor: float) -> Iterator[str]:
     """In Markdown."""
-    yield "| page | page, median ms | × floor | slowest ms | first content ms | HTML KB | |"
-    yield "|---|---:|---:|---:|---:|---:|---|"
+    yield "| page | median ms | × floor | slowest ms | CPU ms | first content ms | HTML KB | |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for each in found:
         content = "–" if each.content is None else digits(each.content)
         slow = each.median if each.content is None else max(each.median, each.content)
         met = "met" if slow <= PROMISED and each.size <= HEAVIEST else "missed"
         most = digits(each.waits[-1] * 1000)
-        yield (
-            f"| {each.name} | {digits(each.median)} | {digits(each.median / floor)} | {most} | {content} "
-            f"| {each.size / 1000:.0f} | {met} |"
-        )
+        figures = (digits(each.median), digits(each.median / floor), most, digits(each.cpu), content)
+        yield f"| {each.name} | {' | '.join(figures)} | {each.size / 1000:.0f} | {met} |"
 
 
 def main(words: Sequence[str]) -> None:
