@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from tests.unit.shell.test_console_needs import APPROVAL, DAY, STRANGER, a_trial, a_worker, configured
+from tests.unit.shell.test_console_needs import APPROVAL, DAY, NODE, STRANGER, a_trial, a_worker, configured
 
 from keyrack.domain.rights import PROOF_LASTS, Grant, Role
 from keyrack.ports.admissions import AdmissionChanges
 from keyrack.ports.back_office import KeyManagerTold, OnBehalf, WorkerHealth
 from keyrack.ports.catalog import Unit
+from keyrack.ports.cluster import ClusterChanges, Report
 from keyrack.ports.key_affairs import Fetch, FetchesRead, KeyAffairs
 from keyrack.service.office.refusals import ProofNeeded
 from keyrack.shell.console.rooms.overview import needs as judged
@@ -235,6 +236,28 @@ async def test_findings_of_people_are_for_those_who_may_see_people(place: Place)
     assert "can administer" in all_of_them
     assert "can administer" not in seen
     assert "192.0.2.9" not in seen
+
+
+async def test_nodes_copies_and_sinks_are_told_on_both_pages(place: Place) -> None:
+    now = place.house.now
+    alive = replace(NODE, name="n1", token="u", seen_at=now)
+    report = Report(kind="backup", at=now - 60, good=True, told="lies in backups", keys=7)
+    for changes in (
+        ClusterChanges(pulse=replace(NODE, seen_at=now - 60)),
+        ClusterChanges(pulse=alive),
+        ClusterChanges(report=report),
+        ClusterChanges(report=replace(report, kind="proof", good=False, told="one did not open")),
+    ):
+        await place.face.catalog.commit(Unit(entries=(), cluster=changes))
+    first, server_page = await place.read("mara"), await place.read("mara", "/server")
+    assert "Node n2 is silent" in first
+    assert "A copy of a key did not open when it was tried" in first
+    assert "alone" in first  # the plots are one node's
+    for said in (first, server_page):
+        assert re.search("n1 .{0,20}Alive", said)
+        assert re.search("n2 .{0,20}Silent", said)
+        assert "7 keys · Lies in backups" in said
+    assert re.search("Sink archive .{0,40}record", server_page)
 
 
 @pytest.mark.slow

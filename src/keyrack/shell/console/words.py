@@ -95,9 +95,9 @@ class Words:
         """How long ago something was, or how far away it is: ``3 days ago``, ``in 3 days``."""
         if seconds is None:
             return self.text("never")
-        return dates.format_timedelta(
-            timedelta(seconds=seconds - now), add_direction=True, threshold=1.2, locale=self.locale
-        )
+        # What is just now was a second ago: "in 0 seconds" would have it come.
+        apart = timedelta(seconds=seconds - now or -1)
+        return dates.format_timedelta(apart, add_direction=True, threshold=1.2, locale=self.locale)
 
 
 @cache

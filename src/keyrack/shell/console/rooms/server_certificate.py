@@ -95,5 +95,5 @@ def _days(call: Call) -> int:
 def _confirm(call: Call) -> None:
     name = call.config.deployment.id
     if call.typed.get("confirmation") != name:
-        told = "vCenter refuses this server from then on, until it trusts the new certificate"
+        told = "from then on vCenter refuses this server, until it trusts the new certificate"
         raise ConfirmationNeeded(f"{told}; a host that restarts meanwhile gets no key from it", name, {})

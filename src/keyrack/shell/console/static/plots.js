@@ -31,14 +31,19 @@
     return {stroke: colour("--soft"), grid: {stroke: line, width: 1}, ticks: {stroke: line, width: 1}, ...more};
   }
 
+  // A point without neighbours has no line to be seen by.
+  function alone(chart, at) {
+    const values = chart.data[at];
+    return values.flatMap((each, i) => (each != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
+  }
+
   function series(line, at) {
     return {
       label: line.name,
       stroke: colour(TOKENS[at % TOKENS.length]),
       width: 2,
-      spanGaps: true,
       dash: at === 3 ? [6, 4] : undefined,  // not by its colour alone
-      points: {show: false},
+      points: {show: true, size: 4, filter: alone},
       value: (_, number) => (number == null ? "" : numbers.format(number)),
     };
   }
