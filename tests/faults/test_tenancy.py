@@ -265,7 +265,7 @@ def _telling_header(patch: pytest.MonkeyPatch) -> None:
     real = Door.__call__
 
     async def call(self: Door, scope: Any, receive: Any, send: Any) -> None:
-        names = {each.identifier for each in await self._premises.catalog.instances()  # type: ignore[attr-defined]}
+        names = {each.identifier for each in await self._premises.catalog.instances()}  # type: ignore[attr-defined]
 
         async def sending(message: Any) -> None:
             if message["type"] == "http.response.start" and any(each in scope["path"] for each in names):
