@@ -11,6 +11,7 @@ from keyrack.shell.console.calls import Call
 from keyrack.shell.console.rooms.overview.room import room
 from keyrack.shell.console.words import mark
 from keyrack.shell.metrics.series import SPANS, STEP, Point, names, rows
+from keyrack.spec.enumerations import Operation
 
 MOST_NAMES: Final = 4
 """Lines of a plot that have a name of their own; all others are one line together."""
@@ -112,5 +113,12 @@ PLOTS: Final[Mapping[str, Callable[[Sequence[Point]], Sequence[Line]]]] = {
 """By the name that the page has for each."""
 
 
+_OPERATIONS: Final = frozenset(each.title for each in Operation)
+
+
 def _lines(call: Call, lines: Sequence[Line]) -> Sequence[Mapping[str, Any]]:
-    return [{"name": call.words.text(name), "values": list(values)} for name, values in lines]
+    # An operation is called so in every language, though a button may say the same word.
+    return [
+        {"name": name if name in _OPERATIONS else call.words.text(name), "values": list(values)}
+        for name, values in lines
+    ]
