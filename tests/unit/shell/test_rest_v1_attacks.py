@@ -17,6 +17,8 @@ import pytest
 
 from keyrack.domain.rights import Grant, Role
 from keyrack.service.people.passwords import Passwords
+from keyrack.shell.rest.bounds import Rate
+from keyrack.shell.rest.floodgate import Floodgate
 from keyrack.shell.rest.v1.callers import COOKIE, csrf_of
 from keyrack.shell.telemetry import JsonLines
 from keyrack.testing.catalogs import rows
@@ -40,10 +42,15 @@ ELSEWHERE = (
 )
 
 
+EVERYTHING = Rate(each_second=1, burst=1_000_000)
+
+
 @pytest.fixture
 async def face(tmp_path: Path) -> AsyncIterator[Face]:
     async with open_face(tmp_path / "served") as opened:
         opened.app.premises.passwords = Passwords(CHEAP)
+        # Every call is tried in every way at once: more than one caller has.
+        opened.app.premises.addresses = opened.app.premises.callers = Floodgate(EVERYTHING, lambda: 0.0)
         yield opened
 
 
