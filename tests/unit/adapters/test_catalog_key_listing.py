@@ -115,14 +115,19 @@ async def test_a_filter_lets_through_what_it_says(filled: WholeCatalog, what: st
     assert expected[::-1] == await listed(filled, KeyFilter(**asked), descending=True)
 
 
+ORDERS = {KeyOrder.NAME: [5, 8, 7, 4, 6, 1, 2, 3], KeyOrder.FETCHED: [3, 5, 6, 7, 8, 4, 1, 2]}
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("what", FILTERS)
-async def test_in_the_order_of_names_a_filter_lets_through_the_same(filled: WholeCatalog, what: str) -> None:
+async def test_in_another_order_a_filter_lets_through_the_same(
+    filled: WholeCatalog, what: str, order: KeyOrder
+) -> None:
     """Each once, backwards too, and in the order that all of them have."""
     asked, expected = FILTERS[what]
-    order = [5, 8, 7, 4, 6, 1, 2, 3]
-    found = await listed(filled, KeyFilter(**asked), order=KeyOrder.NAME)
-    assert found == [number for number in order if number in expected]
-    assert found[::-1] == await listed(filled, KeyFilter(**asked), order=KeyOrder.NAME, descending=True)
+    found = await listed(filled, KeyFilter(**asked), order=order)
+    assert found == [number for number in ORDERS[order] if number in expected]
+    assert found[::-1] == await listed(filled, KeyFilter(**asked), order=order, descending=True)
 
 
 async def test_a_key_with_several_names_stands_under_one_of_them(catalog: WholeCatalog) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +14,11 @@ import asyncpg
 import pytest
 
 import keyrack.adapters.catalogs
-from keyrack.adapters.catalogs import key_listing, queries
+from keyrack.adapters.catalogs import key_listing, keys_by_fetch, keys_by_name, queries
 from keyrack.adapters.catalogs.postgres.connecting import Place, connect
 from keyrack.adapters.catalogs.postgres.dialect import spelt
 from keyrack.adapters.catalogs.postgres.migrator import migrations
+from keyrack.adapters.catalogs.reading import Row
 from keyrack.adapters.catalogs.sqlite.catalog import SqliteCatalog
 from keyrack.testing.postgres import binaries
 from keyrack.testing.postgres_catalogs import Fresh
@@ -174,10 +175,28 @@ def _statements() -> Mapping[str, str]:
     return {**found, "listing": queries.listing(2), "count": queries.count_listing(2)}
 
 
+async def _walks() -> Mapping[str, str]:
+    """Statements that walk through keys in the order of names or last fetches, from the beginning and from amidst."""
+    gathered: list[str] = []
+
+    async def read(statement: str, parameters: Sequence[Any] = (), /) -> Sequence[Row]:
+        gathered.append(statement)
+        return ()
+
+    conditions = ("object.instance = ?", ["one"])
+    for descending in (False, True):
+        walk = keys_by_name.Walk(read, "one", conditions, fetches="", descending=descending)
+        for name in (None, ("", 7), ("db01", 7)):
+            await walk.places(name, 10)
+        for at in (None, (0, 7), (9, 7)):
+            await keys_by_fetch.walked(read, "one", conditions, at, 10, descending)
+    return {f"walk {number}": text for number, text in enumerate(gathered)}
+
+
 @needs_postgres
 async def test_postgres_understands_every_statement(large: "asyncpg.Connection[asyncpg.Record]") -> None:
     """With its parameters, in the words that the dialect makes of SQLite's, and with the rights of a server."""
-    statements, refused = _statements(), {}
+    statements, refused = {**_statements(), **await _walks()}, {}
     for name, text in statements.items():
         try:
             await large.prepare(spelt(text))

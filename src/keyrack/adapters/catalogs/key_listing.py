@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keyrack.adapters.catalogs.keys_by_fetch import is_quick, walked
 from keyrack.adapters.catalogs.keys_by_name import Walk, label_of
 from keyrack.adapters.catalogs.queries import OBJECT_COLUMNS, STATE_NOW
 from keyrack.adapters.catalogs.reading import Execute, Reads, Row, first
@@ -73,17 +74,22 @@ class ListingReads(Reads):
             else:
                 behind = [row for row in few if last is None or _is_behind((row[1], row[0]), last, descending)]
                 rows = behind[: limit + 1]
+        elif order is KeyOrder.FETCHED and is_quick(wanted):
+            told = (question.text, question.parameters)
+            places = await walked(self._read, instance, told, last, limit + 1, descending)
+            held = {row[0]: row[1:] for row in await self._rows_at([place for place, _ in places])}
+            rows = [(place, at, *held[place]) for place, at in places if place in held]
         else:
             key = _KEYS[order]
             if last is not None:
                 question.say(f"({key}, object.number) {'<' if descending else '>'} (?, ?)", *last)
             fetches = _WITH_FETCH if question.fetches or order is KeyOrder.FETCHED else ""
-            places = (
+            found = (
                 f"SELECT object.number AS place, {key} AS sorted FROM object {fetches}"
                 f" WHERE {question.text} ORDER BY sorted {way}, place {way} LIMIT ?"
             )
             sql = (
-                f"SELECT place, sorted, {_ROW} FROM ({places}) AS places JOIN object ON object.number = place"
+                f"SELECT place, sorted, {_ROW} FROM ({found}) AS places JOIN object ON object.number = place"
                 f" {_WITH_FETCH} ORDER BY sorted {way}, place {way}"
             )
             rows = await self._read(sql, (*question.parameters, limit + 1))

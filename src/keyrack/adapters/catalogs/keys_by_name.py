@@ -13,18 +13,6 @@ from keyrack.domain.objects import ManagedObject
 
 CALLED: Final = "x-Name"
 NAME: Final = "Name"
-_HAVE: Final = "SELECT object FROM attribute WHERE instance = ? AND name IN ({}) AND value > ''"
-# Forced to begin with the attribute: its index has the order that is wanted.
-_UNDER: Final = """
-    SELECT attribute.object AS place, attribute.value AS sorted FROM attribute CROSS JOIN object {fetches}
-        WHERE attribute.instance = ? AND attribute.name = '{name}' AND attribute.value > '' {behind} {without}
-            AND object.number = attribute.object AND {conditions}"""
-_NAMED: Final = (
-    "SELECT place, sorted FROM ({called} UNION ALL {name}) AS named ORDER BY sorted {way}, place {way} LIMIT ?"
-)
-_NAMELESS: Final = """
-    SELECT object.number AS place, '' AS sorted FROM object {fetches}
-        WHERE {conditions} {behind} AND object.number NOT IN ({have}) ORDER BY object.number {way} LIMIT ?"""
 
 
 def label_of(managed: ManagedObject) -> str:
@@ -64,16 +52,21 @@ class Walk:
                 return ()
             last = None  # Who has no name came before.
         called = self._under(CALLED, last, "", ())
-        have = f"AND attribute.object NOT IN ({_HAVE.format(repr(CALLED))})"
-        name = self._under(NAME, last, have, (self._instance,))
-        sql = _NAMED.format(called=called[0], name=name[0], way=self._way)
+        name = self._under(NAME, last, f"AND attribute.object NOT IN ({_have(CALLED)})", (self._instance,))
+        sql = f"""
+            SELECT place, sorted FROM ({called[0]} UNION ALL {name[0]}) AS named
+                ORDER BY sorted {self._way}, place {self._way} LIMIT ?"""
         return await self._read(sql, (*called[1], *name[1], limit))
 
     def _under(
         self, name: str, last: tuple[str, int] | None, without: str, excluded: Sequence[Any]
     ) -> tuple[str, Sequence[Any]]:
         behind = "" if last is None else f"AND (attribute.value, attribute.object) {self._beyond} (?, ?)"
-        sql = _UNDER.format(fetches=self._fetches, name=name, behind=behind, without=without, conditions=self._text)
+        # Forced to begin with the attribute: its index has the order that is wanted.
+        sql = f"""
+            SELECT attribute.object AS place, attribute.value AS sorted FROM attribute CROSS JOIN object {self._fetches}
+                WHERE attribute.instance = ? AND attribute.name = '{name}' AND attribute.value > '' {behind} {without}
+                    AND object.number = attribute.object AND {self._text}"""
         return sql, (self._instance, *(last or ()), *excluded, *self._parameters)
 
     async def _nameless(self, last: tuple[str, int] | None, limit: int) -> Sequence[Row]:
@@ -82,6 +75,13 @@ class Walk:
                 return ()
             last = None
         behind = "" if last is None else f"AND object.number {self._beyond} ?"
-        have = _HAVE.format(f"'{CALLED}', '{NAME}'")
-        sql = _NAMELESS.format(fetches=self._fetches, conditions=self._text, behind=behind, have=have, way=self._way)
+        sql = f"""
+            SELECT object.number AS place, '' AS sorted FROM object {self._fetches}
+                WHERE {self._text} {behind} AND object.number NOT IN ({_have(CALLED, NAME)})
+                ORDER BY object.number {self._way} LIMIT ?"""
         return await self._read(sql, (*self._parameters, *((last[1],) if last else ()), self._instance, limit))
+
+
+def _have(*names: str) -> str:
+    told = ", ".join(f"'{name}'" for name in names)
+    return f"SELECT object FROM attribute WHERE instance = ? AND name IN ({told}) AND value > ''"
