@@ -76,7 +76,8 @@ class ListingReads(Reads):
                 rows = behind[: limit + 1]
         elif order is KeyOrder.FETCHED and is_quick(wanted):
             told = (question.text, question.parameters)
-            places = await walked(self._read, instance, told, last, limit + 1, descending)
+            either = False if wanted.never_fetched else True if wanted.fetched_since is not None else None
+            places = await walked(self._read, instance, told, last, limit + 1, descending, either=either)
             held = {row[0]: row[1:] for row in await self._rows_at([place for place, _ in places])}
             rows = [(place, at, *held[place]) for place, at in places if place in held]
         else:

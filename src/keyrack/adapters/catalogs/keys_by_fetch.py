@@ -26,15 +26,17 @@ async def walked(  # noqa: PLR0917
     last: tuple[Any, int] | None,
     limit: int,
     descending: bool,
+    *,
+    either: bool | None = None,
 ) -> Sequence[Row]:
     """So many places behind the last one: each a number, and when it was fetched. ``conditions`` are SQL and its
-    parameters."""
+    parameters. ``either``: only those that were fetched, or only those that never were."""
     way, beyond = ("DESC", "<") if descending else ("ASC", ">")
     text, parameters = conditions
     never_yet = last is None or not last[0]
 
     async def fetched(wanted: int) -> Sequence[Row]:
-        if last is not None and never_yet and descending:
+        if either is False or (last is not None and never_yet and descending):
             return ()
         bounds: tuple[int, ...] = () if last is None or never_yet else (last[0], *last)
         # The first of them is the index's, the second decides among those of one moment.
@@ -47,7 +49,7 @@ async def walked(  # noqa: PLR0917
         return await read(sql, (instance, *bounds, *parameters, wanted))
 
     async def never(wanted: int) -> Sequence[Row]:
-        if not never_yet and not descending:
+        if either is True or (not never_yet and not descending):
             return ()
         bounds: tuple[int, ...] = () if last is None or not never_yet else (last[1],)
         behind = f"AND object.number {beyond} ?" if bounds else ""
