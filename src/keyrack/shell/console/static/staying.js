@@ -19,6 +19,13 @@
   // A page that was the answer to a form has the address of the page with that form: so it can be loaded again.
   if (page.dataset.trouble && back && back !== location.pathname + location.search) history.replaceState(null, "", back);
 
+  // What is wrong, or asked for, is where the eye and the next key go.
+  if (page.dataset.trouble) {
+    const wanted = document.querySelector("main [aria-invalid=true]") || document.querySelector("main #proof, main #confirmation");
+    if (wanted) wanted.focus();
+    else document.querySelector("main .note.bad, main .note.warn")?.scrollIntoView({block: "nearest"});
+  }
+
   // What was typed is kept for the time of a log-in, for the same person on the same page, once. No secret is: neither
   // passwords nor hidden fields, nor what lies in [data-secret], nor a private key that was pasted where none belongs.
   const KEPT = "keyrack-typed", LONGEST = 3600000;
