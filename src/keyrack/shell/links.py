@@ -30,11 +30,11 @@ def api_name(config: Config) -> str:
     host = next(iter(api.hosts), None)
     if host is None and api.host in EVERY:
         host = _certified(config.path(api.certificate or config.kmip.certificate))
-    return _with_port(host or api.host, api.port or _taken(config))
+    return _with_port(host or api.host, _taken(config) or api.port)
 
 
 def _taken(config: Config) -> int:
-    """The port that a running API has taken where any would do; 0 where none runs."""
+    """The port that a running API has taken; 0 where none runs."""
     try:
         told = (config.run_directory / WEB_ADDRESS_FILE).read_text(encoding="ascii").strip()
         return int(told.rpartition(":")[2])
