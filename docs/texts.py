@@ -9,6 +9,7 @@ and a test refuses that.
 import ast
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,14 @@ RAISED: Final = frozenset(
     | {"RollbackMode", "ConfigError"}
 )
 """What is raised with a text for people."""
+LISTING: Final = (
+    "service/office",
+    "service/people/persons.py",
+    "embedded/lifecycle.py",
+)
+PROSE: Final = re.compile(r"(?!(?:[A-Z]\w* ?)+\Z)[a-zA-Z][^\n\\^|]*[a-z]{2} [^\n\\^|]*(?<![A-Z])")
+"""What is no name of KMIP's, no pattern and no head of a PEM block: words with a small letter before a blank."""
+FORMATTED: Final = re.compile(r"\{\w+(?:!r)?\}")
 MOST: Final = 24
 """Shapes of one text at most: one with more choices in it is better written anew."""
 HOLE: Final = "\0"
@@ -85,7 +94,7 @@ def main() -> int:
 def texts() -> Mapping[str | tuple[str, str], list[str]]:
     """Every text, or pair of singular and plural, and the files that show it."""
     found: dict[str | tuple[str, str], list[str]] = {}
-    for message, where in itertools.chain(_of_templates(), _marked(), _told(), _tables()):
+    for message, where in itertools.chain(_of_templates(), _marked(), _told(), _listed(), _tables()):
         places = found.setdefault(message, [])
         if where not in places:
             places.append(where)
@@ -158,6 +167,18 @@ def _told() -> Iterator[tuple[str, str]]:
                 for shape in _shapes(said):
                     if _is_sentence(shape):
                         yield _numbered(shape), where
+
+
+def _listed() -> Iterator[tuple[str, str]]:
+    """Sentences, and parts of them, in the tables of modules that refuse."""
+    for where, module in _modules(LISTING):
+        for statement in module.body:
+            if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+                continue
+            for node in ast.walk(statement.value):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and PROSE.fullmatch(node.value):
+                    numbers = itertools.count(1)
+                    yield FORMATTED.sub(lambda _, number=numbers: f"{{{next(number)}}}", node.value), where
 
 
 def _makers(module: ast.Module) -> frozenset[str]:
