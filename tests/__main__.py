@@ -35,7 +35,6 @@ OVER_POSTGRES: Final = [
     "tests/e2e/test_four_ways_in.py",
     "tests/interop/test_interop_mongocrypt.py",
     "tests/interop/test_interop_pykmip_client.py",
-    "tests/faults/test_web_process.py",
     *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/unit/shell/test_rest_v1_*.py")),
 ]
 """What a client or an administrator sees, which must not hang on the database; all else runs over it by

@@ -189,6 +189,7 @@ def test_an_instance_goes_to_ibm_and_comes_back(ibm: Ibm, world: World) -> None:
     assert (4, 2 * KEYS + 2) == (actions.count("instance.root-key"), actions.count("key.move"))
 
 
+@pytest.mark.slow
 def test_an_instance_goes_to_another_tenant_of_the_embedded_key_manager(world: World) -> None:
     """Which is named behind a slash."""
     tenant = world.deployment.read("key-manager", "instance", "create", "second")["identifier"]
@@ -295,6 +296,7 @@ def test_a_command_that_is_broken_off_says_that_nothing_is_lost(world: World) ->
     world.all_open()
 
 
+@pytest.mark.slow
 def test_a_process_that_serves_rewraps_by_itself(ibm: Ibm, tmp_path: Path) -> None:
     """It finds out about the rotation at its next look, and all keys are under the newest version soon after."""
     deployment = Deployment(directory=tmp_path / "k").initialise()

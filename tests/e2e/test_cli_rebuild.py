@@ -151,7 +151,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     found.deployment.stop()
 
 
-@pytest.mark.parametrize("hierarchy", ["direct", "two-level"])
+@pytest.mark.parametrize("hierarchy", ["direct", pytest.param("two-level", marks=pytest.mark.slow)])
 def test_a_lost_catalog_comes_back_from_the_key_manager_alone(tmp_path: Path, hierarchy: str) -> None:
     """The certificates are added anew, and then every key is served byte for byte, by identifier and by name."""
     site = made(tmp_path / "k", "--hierarchy", hierarchy)

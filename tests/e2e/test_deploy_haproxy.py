@@ -138,6 +138,7 @@ def test_haproxy_accepts_what_is_shipped(tmp_path: Path) -> None:
     assert (told.returncode, told.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_clients_go_on_when_a_node_is_killed(site: Site) -> None:
     """On new connections without a failure after one retry; those that were open are ended and not left to hang."""
     site.wait(kmip_ready__node_1="UP", kmip_ready__node_2="UP", api__node_1="UP")
@@ -183,6 +184,7 @@ def test_nodes_that_are_not_ready_still_serve_what_they_can(site: Site) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_the_health_that_is_asked(site: Site) -> None:
     """The program that containers and keepalived ask with."""
     program = SHIPPED.parents[1] / "keyrack-health.py"

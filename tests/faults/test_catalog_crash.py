@@ -18,7 +18,7 @@ from keyrack.service.journal.chain import verify
 from keyrack.testing.catalog_child import commit, made, prepared
 from keyrack.testing.catalog_values import ONE
 
-ROUNDS = int(os.environ.get("KEYRACK_KILLS", "50"))
+ROUNDS = int(os.environ.get("KEYRACK_KILLS", "20"))
 A_ROUND = 1_000_000
 
 

@@ -22,7 +22,7 @@ from keyrack.testing.fault_proxy import await_seen
 from keyrack.testing.fault_proxy_rules import Fault, Rule, Seen
 from keyrack.testing.ibm_grounds import IbmFace, Lane, ibm_face, lane
 
-TIMES, TIMES_LONG, LATE_TIMES = 5, 100, 3
+TIMES, TIMES_LONG, LATE_TIMES = 2, 100, 2
 LANES = 6
 API = "/api/v2/*"
 CUTS = (

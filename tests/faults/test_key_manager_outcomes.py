@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -288,10 +289,16 @@ def _takes_long(case: Case, kind: str, method: str) -> bool:
     return method == "import_root_key" and (told.wait is not Wait.NONE or told.reason in {None, Reason.READ_ONLY})
 
 
+def _is_left_to_the_long_form(case: Case, kind: str, method: str) -> bool:
+    """What takes long, and half of the rest: each fault, each kind and each method stays with some others."""
+    half = zlib.crc32(f"{case.where} {case.name} {kind} {method}".encode()) % 2
+    return bool(half) or _takes_long(case, kind, method)
+
+
 async def test_every_fault_comes_to_what_the_table_tells(tmp_path: Path) -> None:
     """With short deadlines."""
     async with grounds(tmp_path, SHORT) as ground:
-        assert [] == await ground.table(_takes_long)
+        assert [] == await ground.table(_is_left_to_the_long_form)
 
 
 @pytest.mark.slow

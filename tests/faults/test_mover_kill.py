@@ -131,7 +131,7 @@ def resting(flow: Callable[[Writer], None]) -> Callable[[Writer], None]:
     return act
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("act", ["rewrap", "storage", "move"])
 def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act: str, kills: int) -> None:
     """Kills in four phases, beside clients that make, activate, fetch and destroy keys, none of which is refused."""

@@ -110,6 +110,7 @@ def restored(base: Path, archive: Path) -> Cluster:
     return again
 
 
+@pytest.mark.slow
 def test_a_database_is_brought_back_to_a_point_in_time(site: Site) -> None:
     """Keys from before are there to the byte, what came after is accounted for, and not one is resurrected."""
     again = None

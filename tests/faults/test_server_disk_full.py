@@ -17,7 +17,7 @@ from keyrack.testing.patient import Patients
 from keyrack.testing.process import Deployment
 from keyrack.testing.small_disk import CannotMount, SmallDisk, small_disk
 
-ROUNDS = 10
+ROUNDS = 4
 ROUNDS_LONG = 60
 SIZE = 256
 """Mebibytes of the disk; the long form makes some 150 of keys and journal."""

@@ -28,7 +28,7 @@ from keyrack.testing.nursery import Nursery
 from keyrack.testing.process import Deployment
 from keyrack.testing.streams import Streams
 
-LIVES = 60
+LIVES = 30
 LIVES_LONG = 1000
 LIVES_OF_TWO = 15
 CONTROL_LIVES = 60

@@ -144,6 +144,7 @@ def test_what_was_acknowledged_had_reached_the_disk(tmp_path: Path) -> None:
     assert [[]] * STARTS == served
 
 
+@pytest.mark.slow
 def test_without_its_syncs_a_power_cut_is_noticed(tmp_path: Path) -> None:
     """The same judge sees what ``synchronous = NORMAL`` loses."""
     recorded = record(tmp_path, sys.executable, str(SABOTAGE), "unsynced")

@@ -27,7 +27,7 @@ from keyrack.testing.ttlv import enumeration
 PREPARATIONS = Path(__file__).parent / "sabotage.py"
 TIMES = 1
 """How often each act is done before memory is searched."""
-HIERARCHIES = ["direct", "two-level"]
+HIERARCHIES = ["direct", pytest.param("two-level", marks=pytest.mark.slow)]
 SEALED_WITHIN = 3.0
 """Seconds after which no process has anything left of an instance that was sealed."""
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="the server keeps its memory private; only root may look")

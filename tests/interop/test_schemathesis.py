@@ -29,7 +29,7 @@ enabled = false
 def test_the_api_keeps_to_its_document(tmp_path: Path) -> None:
     """A minute of it."""
     with key_manager_process(tmp_path / "keyrack") as running:
-        _run(running, tmp_path, "--max-examples", "3")
+        _run(running, tmp_path, "--max-examples", "2")
 
 
 @pytest.mark.slow
