@@ -29,7 +29,8 @@ FILES = (
     ".new", ".txt", ".html", ".css", ".js", ".svg", ".po", ".zip", ".p12", ".db-wal",
 )  # fmt: skip
 NO_ACTIONS = {
-    "api.address", "catalog.password", "catalog.url", "iam.url", "deployment.directory", "deployment.id", "deployment.node", "fuse.ceph",
+    "api.address", "catalog.password", "catalog.url",
+    "iam.url", "deployment.directory", "deployment.id", "deployment.node", "fuse.ceph",
     "fuse.glusterfs", "fuse.sshfs", "http.disconnect", "http.response.body", "http.response.start",
     "integrity.credential", "key.version", "keyrack.adapters.catalogs.postgres", "keyrack.adapters.catalogs.sqlite",
     "keyrack.instance", "keyrack.operation", "keyrack.outcome", "keyrack.shell.web", "keyrack.web", "node.token",
