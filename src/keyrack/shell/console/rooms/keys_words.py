@@ -142,9 +142,7 @@ ACTS: Final[Mapping[str, Act]] = {
             title=mark("Destroy"),
             right=Right.KEY_DESTROY,
             possible=_from(Event.DESTROY),
-            happens=(
-                mark("No client is given it any more, from this moment on: no machine that needs it starts."),
-            ),
+            happens=(mark("No client is given it any more, from this moment on: no machine that needs it starts."),),
             done=mark("Destroyed: no client is given it any more. The destruction can be undone until it is purged."),
             stops=True,
             waits=True,
