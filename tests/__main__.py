@@ -29,7 +29,8 @@ SLOWER: Final = ["tests/faults", "tests/e2e", "tests/interop"]
 """The longest tests first, so that no core waits for another in the end."""
 CORES: Final = ["--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal"]
 BY_FILE: Final = ["--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
-"""One more than there are cores: a page is mostly waited for. In a turn of its own: Playwright keeps an event loop in its thread, in which no other test could have one."""
+"""One more than there are cores: a page is mostly waited for. In a turn of its own: Playwright keeps an event loop in
+its thread, in which no other test could have one."""
 OVER_POSTGRES: Final = [
     "tests/e2e/test_vcenter_replay.py",
     "tests/e2e/test_four_ways_in.py",
