@@ -60,7 +60,7 @@ def test_prepare_makes_schema_and_role_and_says_what_is_next(postgres_cluster: C
         password = ("--role-password-file", str(tmp_path / "password"))
         root = postgres_cluster.url(ACCOUNT, name)
         told = done("database", "prepare", "--url", root, "--role", "fresh_role", "--create-role", *password)
-        assert told == {"schema": 10, "oldest_reader": 10, "steps": 1, "role": "fresh_role", "role_made": True}
+        assert told == {"schema": 11, "oldest_reader": 10, "steps": 2, "role": "fresh_role", "role_made": True}
         kept = postgres_cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'fresh_role'")
         assert kept.startswith("SCRAM-SHA-256$4096:")
         assert not done("database", "prepare", "--url", root, "--role", "fresh_role")["steps"]

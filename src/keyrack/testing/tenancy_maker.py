@@ -18,7 +18,25 @@ from keyrack.testing.tenancy_canaries import marker
 SELDOM: Final = {"verify_journal": 0.02, "export_journal": 0.2, "follow_journal": 0.15, "log_out": 0.1}
 SELDOM_TOO: Final = {"remove_person": 0.2, "remove_authority": 0.6, "request_server_certificate": 0.3}
 OFTEN: Final = {"show_instance": 2.0, "show_key": 3.0, "act_on_keys": 2.0, "search_journal": 2.0, "list_keys": 2.0}
-WEIGHTS: Final[Mapping[str, float]] = SELDOM | SELDOM_TOO | OFTEN
+NEVER: Final = dict.fromkeys(
+    (
+        "create_root_key",
+        "set_root_key_policies",
+        "rotate_root_key",
+        "disable_root_key",
+        "enable_root_key",
+        "delete_root_key",
+        "unset_root_key_for_deletion",
+        "restore_root_key",
+        "begin_rewrap",
+        "show_root_key",
+        "show_rewrap",
+    ),
+    0.0,
+)
+"""Root keys are the deployment's and no tenant's; these worlds have a key manager that is administered elsewhere. Who
+may is asked in ``test_rest_v1_root_keys``."""
+WEIGHTS: Final[Mapping[str, float]] = SELDOM | SELDOM_TOO | OFTEN | NEVER
 
 
 _UUID: Final = "00000000-0000-4000-8000-000000000000"
