@@ -132,7 +132,7 @@ def resting(flow: Callable[[Writer], None]) -> Callable[[Writer], None]:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("act", ["rewrap", pytest.param("storage", marks=pytest.mark.slow), "move"])
+@pytest.mark.parametrize("act", ["rewrap", *(pytest.param(each, marks=pytest.mark.slow) for each in ("storage", "move"))])
 def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act: str, kills: int) -> None:
     """Kills in four phases, beside clients that make, activate, fetch and destroy keys, none of which is refused."""
     ground = Ground.begin(tmp_path)

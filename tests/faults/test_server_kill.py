@@ -30,7 +30,7 @@ from keyrack.testing.streams import Streams
 
 LIVES = 30
 LIVES_LONG = 1000
-LIVES_OF_TWO = 15
+LIVES_OF_TWO = 6
 CONTROL_LIVES = 60
 """A broken server must be found out within this many."""
 SABOTAGE = Path(__file__).parent / "sabotage.py"
