@@ -28,6 +28,8 @@ from keyrack.testing.nursery import Nursery
 from keyrack.testing.process import Deployment
 from keyrack.testing.streams import Streams, Writer, batch, boot, bury
 
+LONGER = ("storage", "move")
+"""Acts for the long form: they move keys by the same steps."""
 PHASES = 4
 """In each phase keys go one way: some commands are killed, and one goes through."""
 LIFE = (0.0, 0.15)
@@ -132,7 +134,7 @@ def resting(flow: Callable[[Writer], None]) -> Callable[[Writer], None]:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("act", ["rewrap", *(pytest.param(each, marks=pytest.mark.slow) for each in ("storage", "move"))])
+@pytest.mark.parametrize("act", ["rewrap", *(pytest.param(each, marks=pytest.mark.slow) for each in LONGER)])
 def test_no_key_is_lost_or_doubled_when_the_mover_is_killed(tmp_path: Path, act: str, kills: int) -> None:
     """Kills in four phases, beside clients that make, activate, fetch and destroy keys, none of which is refused."""
     ground = Ground.begin(tmp_path)
